@@ -1,0 +1,24 @@
+"""Keys of the internal topics, and the partition that a key belongs to.
+
+A tracking number arrives with spaces, dashes, dots and in lower case, depending on who typed it; all of these are one parcel.
+"""
+
+from zlib import crc32
+
+_NOISE = str.maketrans("", "", " -.\t\u00a0\u2010\u2011\u2013")
+
+
+def parcel_key(carrier: str, tracking_number: str) -> str:
+    """Key of a parcel: `carrier:NUMBER`, lower-case carrier, upper-case number without spaces, dashes, dots."""
+    return f"{carrier.strip().lower()}:{tracking_number.translate(_NOISE).upper()}"
+
+
+def split_parcel_key(key: str) -> tuple[str, str]:
+    """The (carrier, tracking number) of a parcel key."""
+    carrier, _, number = key.partition(":")
+    return carrier, number
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """Partition of a key among `count`, on every internal topic. Never changed: it decides where state lives."""
+    return crc32(key) % count
