@@ -1,0 +1,149 @@
+"""What the outside receives: the values and headers of `escalations` and `cases`.
+
+Values are JSON, headers are CloudEvents 1.0 in binary mode. The same change encodes to the same bytes wherever
+and whenever it is said, so a repeat after a crash is the same record with the same `ce_id`. Within v1 fields are
+only added, never renamed, removed or given another meaning (docs/contracts.md).
+"""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from schemas.vocabulary import CaseState, Reason, RuleId
+
+CE_SOURCE = "/returnwatch"
+"""Default `ce_source`: a URI reference that names this product, not a machine."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_CE_TYPES = {
+    CaseState.OPEN: "com.returnwatch.case.opened.v1",
+    CaseState.ESCALATED: "com.returnwatch.case.escalated.v1",
+    CaseState.RESOLVED: "com.returnwatch.case.resolved.v1",
+    CaseState.RETRACTED: "com.returnwatch.case.retracted.v1",
+}
+
+
+class Severity(StrEnum):
+    """How much a case matters; the words of PagerDuty's Events API."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An amount in the currency's minor unit (cents, for EUR). Currency: ISO 4217, upper case."""
+
+    amount_minor: int
+    currency: str
+
+
+class EvidenceSource(msgspec.Struct, frozen=True):
+    """Coordinates of an input record that the change rests on."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Value of `cases` (key: case id, compacted): the current truth about one case.
+
+    Text that is not known is "", an amount that is not known is null. Times are UTC.
+    """
+
+    case_id: str
+    """uuid5 of rule, subject and anchor: the same case has the same id in every run and replay."""
+    revision: int
+    """1 when the case opens, then one more for each change. The highest revision is the truth."""
+    rule: RuleId
+    state: CaseState
+    reason: Reason
+    """Why the newest change happened."""
+    level: int
+    """1 when opened, then as the policy's levels say."""
+    severity: Severity
+    action: str
+    """What the policy recommends to do, for example "open a carrier trace"."""
+    return_id: str
+    parcel: str = ""
+    """Parcel key `carrier:NUMBER`; "" for a case about the whole return."""
+    carrier: str = ""
+    tracking_number: str = ""
+    origin: str = ""
+    """ISO 3166-1 alpha-2 country that the parcel starts from."""
+    destination: str = ""
+    facility: str = ""
+    """Facility id of the warehouse that waits for it."""
+    value: Money | None = None
+    since_at: datetime
+    """When the waiting began: the event that started the expectation."""
+    due_at: datetime
+    """When it should have happened."""
+    effective_at: datetime
+    """When this change took effect, by the log's clock: the same in every run."""
+    historical: bool = False
+    """Due before the go-live time: known, but nobody is paged."""
+    policy_hash: str = ""
+    """The policy that decided it."""
+    evidence: tuple[EvidenceSource, ...] = ()
+    explanation: str = ""
+    """One English sentence for a person."""
+
+
+class Escalation(Case, frozen=True, kw_only=True):
+    """Value of `escalations` (key: return id): one change of one case, with what it was before."""
+
+    previous_state: CaseState | None = None
+    """null for the change that opened the case."""
+
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+decode_escalation = msgspec.json.Decoder(Escalation).decode
+decode_case = msgspec.json.Decoder(Case).decode
+
+
+def utc(ms: int) -> datetime:
+    """Return epoch milliseconds as an aware UTC datetime, exact to the millisecond."""
+    return _EPOCH + timedelta(milliseconds=ms)
+
+
+def encode_escalation(escalation: Escalation) -> bytes:
+    """Return the record value for `escalations`; equal changes give equal bytes."""
+    return _encode(escalation)
+
+
+def encode_case(escalation: Escalation) -> bytes:
+    """Return the record value for `cases`: the case as it stands after this change."""
+    return _encode(case_after(escalation))
+
+
+def case_after(escalation: Escalation) -> Case:
+    """Return the case as it stands after a change: everything but what it was before."""
+    return Case(**{name: getattr(escalation, name) for name in Case.__struct_fields__})
+
+
+def escalation_id(case_id: str, revision: int) -> str:
+    """Return the `ce_id` of a change: consumers drop what they have seen before by it."""
+    return f"{case_id}:{revision}"
+
+
+def cloud_event_headers(escalation: Case, source: str = CE_SOURCE) -> list[tuple[str, bytes]]:
+    """Return the CloudEvents 1.0 binary-mode headers of a change, for both output topics.
+
+    `ce_time` is the time the change took effect by the log's clock, so a repeat carries the same headers.
+    """
+    time = escalation.effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    fields = (
+        ("ce_specversion", "1.0"),
+        ("ce_id", escalation_id(escalation.case_id, escalation.revision)),
+        ("ce_type", _CE_TYPES[escalation.state]),
+        ("ce_source", source),
+        ("ce_subject", escalation.return_id),
+        ("ce_time", time),
+        ("content-type", "application/json"),
+    )
+    return [(name, value.encode()) for name, value in fields]

@@ -1,0 +1,287 @@
+"""Every topic that Returnwatch reads or writes, and what each of them must be like.
+
+Pure data: `agents` creates the topics and compares what a cluster has with `TopicSpec.findings`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+MIB = 1024 * 1024
+KIB = 1024
+DAY_MS = 24 * 60 * 60 * 1000
+
+MAX_RECORD_BYTES = MIB
+"""Largest input record that is read as an event; a larger one goes to `dead-letters`."""
+DEAD_LETTER_ROOM = 64 * KIB
+"""What a dead letter may need above the record itself: key, headers and the batch around it."""
+CHANGELOG_MESSAGE_BYTES = MIB
+"""A changelog batch is at most 900,000 bytes and must be appended whole."""
+
+
+class InputKind(StrEnum):
+    """The four kinds of input topics; there may be several topics of each kind."""
+
+    ORDERS = "orders"
+    LABELS = "labels"
+    CARRIER_SCANS = "carrier-scans"
+    WAREHOUSE = "warehouse"
+
+
+class TopicRole(StrEnum):
+    """Who a topic belongs to: `input` is the user's, the others are ours."""
+
+    INPUT = "input"
+    INTERNAL = "internal"
+    CHANGELOG = "changelog"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """The names that the settings resolve to. Input topics of one kind are read in the given order."""
+
+    inputs: Mapping[InputKind, tuple[str, ...]]
+    parcels: str = "returnwatch-parcels"
+    returns: str = "returnwatch-returns"
+    heartbeats: str = "returnwatch-heartbeats"
+    escalations: str = "returnwatch-escalations"
+    cases: str = "returnwatch-cases"
+    dead_letters: str = "returnwatch-dead-letters"
+    parcel_changelog: str = "returnwatch-parcel-state-changelog"
+    return_changelog: str = "returnwatch-return-state-changelog"
+
+    @classmethod
+    def named(cls, app_id: str, prefix: str, inputs: Mapping[InputKind, tuple[str, ...]]) -> "TopicNames":
+        """Return the names for an application id (changelogs) and a prefix (every other topic of ours)."""
+        return cls(
+            inputs=dict(inputs),
+            parcels=f"{prefix}parcels",
+            returns=f"{prefix}returns",
+            heartbeats=f"{prefix}heartbeats",
+            escalations=f"{prefix}escalations",
+            cases=f"{prefix}cases",
+            dead_letters=f"{prefix}dead-letters",
+            parcel_changelog=f"{app_id}-parcel-state-changelog",
+            return_changelog=f"{app_id}-return-state-changelog",
+        )
+
+    def kinds(self) -> dict[str, InputKind]:
+        """Return input topic -> its kind."""
+        return {topic: kind for kind, topics in self.inputs.items() for topic in topics}
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One topic setting: written when we create the topic, compared when it is there already."""
+
+    setting: str
+    value: str
+    compare: Literal["exactly", "at_least", "only_at_creation"]
+    why: str = ""
+
+    def is_met_by(self, found: str | None) -> bool:
+        """Say whether the value a broker reports is good enough; None means that it did not report one."""
+        if found is None or self.compare == "only_at_creation":
+            return True
+        if self.compare == "exactly":
+            return {part.strip() for part in found.split(",")} == {self.value}
+        number = int(found)
+        return number < 0 or number >= int(self.value)  # -1 is Kafka's "without limit"
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """One topic: what it is for and what it must be like. `partitions` is None where any number will do."""
+
+    name: str
+    role: TopicRole
+    purpose: str
+    key: str
+    partitions: int | None
+    create_with: int = 1
+    """Partition count when we create it and `partitions` is None."""
+    requirements: tuple[Requirement, ...] = field(default=())
+
+    def creation_partitions(self) -> int:
+        """Return the partition count to create the topic with."""
+        return self.create_with if self.partitions is None else self.partitions
+
+    def creation_config(self) -> dict[str, str]:
+        """Return the topic settings to create it with."""
+        return {requirement.setting: requirement.value for requirement in self.requirements}
+
+    def findings(self, partitions: int, config: Mapping[str, str]) -> list[str]:
+        """Compare an existing topic with what it must be like; each finding says what to do. Empty: fine."""
+        found = []
+        if self.partitions is not None and partitions != self.partitions:
+            found.append(
+                f"topic {self.name} has {partitions} partitions, expected {self.partitions}: the partition count "
+                f"decides where a key's state lives. Set the partition count in the settings to what the cluster "
+                f"has, or delete the topic and run `returnwatch topics create`"
+            )
+        found.extend(
+            f"topic {self.name} has {requirement.setting}={config.get(requirement.setting)}, needs "
+            f"{requirement.compare.replace('_', ' ')} {requirement.value}: {requirement.why}. "
+            f"Run: kafka-configs.sh --alter --entity-type topics --entity-name {self.name} "
+            f"--add-config {requirement.setting}={requirement.value}"
+            for requirement in self.requirements
+            if not requirement.is_met_by(config.get(requirement.setting))
+        )
+        return found
+
+
+def topic_specs(
+    names: TopicNames,
+    *,
+    parcels_partitions: int,
+    returns_partitions: int,
+    replication_factor: int = 3,
+    max_record_bytes: int = MAX_RECORD_BYTES,
+) -> list[TopicSpec]:
+    """Return every topic, inputs first, in the order in which they are created and shown."""
+    durable = _durable(replication_factor)
+    return [
+        *_input_specs(names),
+        *_internal_specs(names, parcels_partitions, returns_partitions, durable),
+        *_changelog_specs(names, parcels_partitions, returns_partitions, durable),
+        *_output_specs(names, returns_partitions, max_record_bytes, durable),
+    ]
+
+
+def _durable(replication_factor: int) -> Requirement:
+    return Requirement("min.insync.replicas", str(max(1, min(2, replication_factor - 1))), "only_at_creation")
+
+
+def _cleanup(policy: str, why: str) -> Requirement:
+    return Requirement("cleanup.policy", policy, "exactly", why)
+
+
+_KEEPS_EVERY_EVENT = "a compacted input drops events that have not been read yet"
+_KEEPS_EVERY_FACT = "records of one key are different facts; compaction would lose some"
+_KEEPS_THE_NEWEST = "state is rebuilt from the newest record of every key"
+_LONGEST_ABSENCE = "a worker that was away for longer could miss a deletion"
+
+
+def _input_specs(names: TopicNames) -> list[TopicSpec]:
+    return [
+        TopicSpec(
+            name=topic,
+            role=TopicRole.INPUT,
+            purpose=f"input: {kind.value} events",
+            key="any",
+            partitions=None,
+            create_with=8,
+            requirements=(_cleanup("delete", _KEEPS_EVERY_EVENT),),
+        )
+        for kind in InputKind
+        for topic in names.inputs.get(kind, ())
+    ]
+
+
+def _internal_specs(names: TopicNames, parcels: int, returns: int, durable: Requirement) -> list[TopicSpec]:
+    week = Requirement(
+        "retention.ms", str(7 * DAY_MS), "at_least", "it bounds how long every worker may be down"
+    )
+    facts = (_cleanup("delete", _KEEPS_EVERY_FACT), week, durable)
+    append_time = Requirement(
+        "message.timestamp.type",
+        "LogAppendTime",
+        "exactly",
+        "the broker's append time is the only clock there is",
+    )
+    day = Requirement("retention.ms", str(DAY_MS), "only_at_creation")
+    role = TopicRole.INTERNAL
+    return [
+        TopicSpec(names.parcels, role, "facts about parcels, markers", "parcel", parcels, 1, facts),
+        TopicSpec(
+            names.returns,
+            role,
+            "facts about returns, reports of parcels, markers",
+            "return id",
+            returns,
+            1,
+            facts,
+        ),
+        TopicSpec(
+            names.heartbeats,
+            role,
+            "what time it is, by the broker",
+            "worker instance",
+            None,
+            1,
+            (append_time, _cleanup("delete", "a heartbeat is read once"), day, durable),
+        ),
+    ]
+
+
+def _changelog_specs(names: TopicNames, parcels: int, returns: int, durable: Requirement) -> list[TopicSpec]:
+    requirements = (
+        _cleanup("compact", _KEEPS_THE_NEWEST),
+        Requirement(
+            "max.message.bytes",
+            str(CHANGELOG_MESSAGE_BYTES),
+            "at_least",
+            "state and position are written as one batch",
+        ),
+        Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+        durable,
+    )
+    role = TopicRole.CHANGELOG
+    return [
+        TopicSpec(names.parcel_changelog, role, "state of parcels", "parcel", parcels, 1, requirements),
+        TopicSpec(
+            names.return_changelog, role, "state of returns and cases", "return id", returns, 1, requirements
+        ),
+    ]
+
+
+def _output_specs(
+    names: TopicNames, returns: int, max_record_bytes: int, durable: Requirement
+) -> list[TopicSpec]:
+    role = TopicRole.OUTPUT
+    month = Requirement("retention.ms", str(30 * DAY_MS), "only_at_creation")
+    return [
+        TopicSpec(
+            names.escalations,
+            role,
+            "every change of every case",
+            "return id",
+            returns,
+            1,
+            (_cleanup("delete", "every change counts, not only the newest"), month, durable),
+        ),
+        TopicSpec(
+            names.cases,
+            role,
+            "the current truth about every case",
+            "case id",
+            returns,
+            1,
+            (
+                _cleanup("compact", "readers expect the newest record of every case"),
+                Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                durable,
+            ),
+        ),
+        TopicSpec(
+            names.dead_letters,
+            role,
+            "records that could not be read as events",
+            "key of the refused record",
+            None,
+            returns,
+            (
+                _cleanup("delete", "refused records share keys; compaction would lose some"),
+                month,
+                Requirement(
+                    "max.message.bytes",
+                    str(max_record_bytes + DEAD_LETTER_ROOM),
+                    "at_least",
+                    "a refused record must fit with its headers",
+                ),
+                durable,
+            ),
+        ),
+    ]
