@@ -1,0 +1,55 @@
+"""What goes wrong for a person at a terminal: printed as findings, never as a traceback.
+
+A finding teaches: where it is, what is wrong, why it matters, what to do instead. Everything that can be found in
+one run is in one error.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. `where` is a flag, variable, topic, address or `file:line:column`."""
+
+    where: str
+    what: str
+    why: str = ""
+    todo: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: " + "; ".join(part for part in (self.what, self.why, self.todo) if part)
+
+
+class UserError(Exception):
+    """Printed by the command line as its findings, and ended with `exit_code`."""
+
+    exit_code = 1
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class SettingsError(UserError):
+    """Flags, RETURNWATCH_* variables or secret files that cannot be used."""
+
+
+class TopicsError(UserError):
+    """Topics that are missing, or not as they must be for the guarantees to hold."""
+
+
+class PolicyRefusedError(UserError):
+    """A policy file that cannot be used, or that is not the one in the log."""
+
+
+class BrokerUnreachableError(UserError):
+    """No broker answered in time at any of the addresses."""
+
+
+class BrokerRefusedError(UserError):
+    """A broker answered and said no: authentication, authorisation, or a request it does not allow."""
+
+
+class CaseNotFoundError(UserError):
+    """No case, return or parcel of that name is in the `cases` topic."""

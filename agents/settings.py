@@ -1,0 +1,349 @@
+"""Settings of a worker and of the commands: flags, else RETURNWATCH_* variables, else secret files, else defaults.
+
+Everything here says how to run. What is worth an escalation is the policy's (schemas/policy.py), which lives in
+the log. The reference page docs/settings.md is generated from this file.
+"""
+
+import re
+import socket
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from agents.durations import duration_text, parse_duration
+
+ENV_PREFIX = "RETURNWATCH_"
+TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+NO_NAMES = "none"
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        value = value.split(",")
+    if isinstance(value, list | tuple):
+        value = [part.strip() if isinstance(part, str) else part for part in value]
+        return [] if value == [NO_NAMES] else [part for part in value if part != ""]
+    return value
+
+
+def _utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("has no time zone; write it like 2026-11-22T00:00:00Z")
+    return value.astimezone(UTC)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
+"""Written `500ms`, `15s`, `5m`, `2h`, `1d`, or as a plain number of seconds."""
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Written with commas between the names; `none` for none."""
+
+
+class TopicNames(NamedTuple):
+    """The names of the topics that are ours."""
+
+    parcels: str
+    returns: str
+    heartbeats: str
+    escalations: str
+    cases: str
+    dead_letters: str
+    parcels_changelog: str
+    returns_changelog: str
+
+
+class SimulatedTime(NamedTuple):
+    """Maps broker append time to the time of a simulated world: `starts + speed * (append - origin)`."""
+
+    origin_ms: int
+    starts_ms: int
+    speed: float
+
+    def simulated_ms(self, append_ms: int) -> int:
+        """The simulated time at which something was appended."""
+        return self.starts_ms + int((append_ms - self.origin_ms) * self.speed)
+
+    def append_ms(self, simulated_ms: int) -> int:
+        """The append time at which it is `simulated_ms` in the simulated world."""
+        return self.origin_ms + int((simulated_ms - self.starts_ms) / self.speed)
+
+
+class Settings(BaseSettings):
+    """How one worker, or one command, reaches Kafka and runs. Immutable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    # --- Kafka
+    bootstrap_servers: Names = Field(default=("localhost:9092",), min_length=1)
+    """Addresses (`host:port`) at which the cluster is first asked. Two or three are enough."""
+    app_id: str = Field(default="returnwatch", pattern=r"^[A-Za-z0-9._-]{1,100}$")
+    """Name of this installation: consumer group, producer ids and changelog topics begin with it. Never change
+    it on a running installation: another name is another installation that starts from nothing."""
+    instance_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    """Unique and stable per worker (a StatefulSet's pod name): a restarted worker gets its partitions back at
+    once. Two workers with the same id throw each other out. Default: the host's name."""
+    session_timeout: Duration = timedelta(seconds=15)
+    """After how long without a sign of life a worker's partitions are given to others."""
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to speak to the brokers."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """Only with a SASL protocol."""
+    sasl_username: str = ""
+    """Only with a SASL protocol."""
+    sasl_password: SecretStr = SecretStr("")
+    """Prefer `sasl_password_file`, or a secrets directory."""
+    sasl_password_file: Path | None = None
+    """File whose content is the password (one trailing newline is dropped)."""
+    ssl_ca_file: Path | None = None
+    """Certificate authorities in PEM. Default: those of the system."""
+    ssl_certificate_file: Path | None = None
+    """Client certificate (chain) in PEM, for mutual TLS."""
+    ssl_key_file: Path | None = None
+    """Private key of the client certificate in PEM."""
+    ssl_key_password: SecretStr = SecretStr("")
+    """Password of the private key. Prefer `ssl_key_password_file`."""
+    ssl_key_password_file: Path | None = None
+    """File whose content is the password of the private key."""
+    ssl_check_hostname: bool = True
+    """Whether a broker's certificate must carry the name it is reached by."""
+
+    # --- topics
+    orders_topics: Names = ("orders",)
+    """Input topics of the kind `orders`: return requests, approvals, cancellations, refunds."""
+    labels_topics: Names = ("labels",)
+    """Input topics of the kind `labels`: labels created and voided."""
+    scans_topics: Names = ("carrier-scans",)
+    """Input topics of the kind `carrier-scans`."""
+    warehouse_topics: Names = ("warehouse",)
+    """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
+    topic_prefix: str = Field(default="returnwatch-", pattern=r"^[A-Za-z0-9._-]{0,100}$")
+    """Begins the names of the internal and output topics."""
+    parcels_partitions: int = Field(default=8, ge=1, le=1024)
+    """Partitions of the parcel stage. Fixed for ever at the first start: keys are placed by it."""
+    returns_partitions: int = Field(default=8, ge=1, le=1024)
+    """Partitions of the return stage and of the outputs. Fixed for ever at the first start."""
+    replication_factor: int = Field(default=3, ge=1, le=7)
+    """Copies of each topic that we create. 1 only where loss is acceptable."""
+    max_record_bytes: int = Field(default=1_048_576, ge=1024, le=64 * 1_048_576)
+    """An input record above this goes to the dead letters unread."""
+
+    # --- time
+    marker_period: Duration = timedelta(seconds=1)
+    """How often a worker marks how far each input has been processed. 5s for hundreds of partitions times workers."""
+    skew: Duration = timedelta(seconds=60)
+    """How far the watermark stays behind the newest marker: replica lag, brokers' clocks, metadata refresh."""
+    go_live_at: datetime | None = None
+    """What was due before this time opens cases that are marked historical and call nobody."""
+    simulated_time: bool = False
+    """Allows a simulated clock (demo, tests). Never in production: deadlines follow it."""
+    simulated_origin_at: datetime | None = None
+    """Broker time at which the simulated clock starts to run."""
+    simulated_starts_at: datetime | None = None
+    """What the simulated clock shows at its origin. Default: the origin itself."""
+    simulated_speed: float = Field(default=1.0, gt=0, le=1_000_000, allow_inf_nan=False)
+    """Simulated seconds per second of broker time."""
+
+    # --- this worker
+    policy_file: Path | None = None
+    """Policy for the first start. Later it must be the one in the log (`returnwatch policy apply`)."""
+    data_dir: Path = Path(".returnwatch/data")
+    """Local state, one directory per worker. Losing it costs a recovery from the changelog, nothing else."""
+    metrics_host: str = "127.0.0.1"
+    """Address of /metrics, /live and /ready. 0.0.0.0 in a container."""
+    metrics_port: int = Field(default=9464, ge=0, le=65535)
+    """0 takes any free port and logs it."""
+    log_format: Literal["auto", "console", "json"] = "auto"
+    """auto: console on a terminal, json elsewhere."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged."""
+
+    @field_validator("go_live_at", "simulated_origin_at", "simulated_starts_at")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        return None if value is None else _utc(value)
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            host, colon, port = address.rpartition(":")
+            if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+                raise ValueError(f"{address!r} is not host:port")
+        return value
+
+    @field_validator("session_timeout")
+    @classmethod
+    def _session(cls, value: timedelta) -> timedelta:
+        return _between(value, timedelta(seconds=6), timedelta(minutes=30))
+
+    @field_validator("marker_period")
+    @classmethod
+    def _period(cls, value: timedelta) -> timedelta:
+        return _between(value, timedelta(milliseconds=50), timedelta(minutes=1))
+
+    @field_validator("skew")
+    @classmethod
+    def _skew(cls, value: timedelta) -> timedelta:
+        return _between(value, timedelta(0), timedelta(hours=1))
+
+    @field_validator("orders_topics", "labels_topics", "scans_topics", "warehouse_topics")
+    @classmethod
+    def _topic_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not TOPIC_NAME.fullmatch(name) or name in {".", ".."}:
+                raise ValueError(f"{name!r} is not a topic name: letters, digits, dot, dash, underscore; at most 249")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [problem for check in CONSISTENCY for problem in check(self)]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def topics(self) -> TopicNames:
+        """Names of the internal and output topics."""
+        prefix = self.topic_prefix
+        return TopicNames(
+            parcels=f"{prefix}parcels",
+            returns=f"{prefix}returns",
+            heartbeats=f"{prefix}heartbeats",
+            escalations=f"{prefix}escalations",
+            cases=f"{prefix}cases",
+            dead_letters=f"{prefix}dead-letters",
+            parcels_changelog=f"{self.app_id}-parcels-changelog",
+            returns_changelog=f"{self.app_id}-returns-changelog",
+        )
+
+    @property
+    def input_topics(self) -> dict[str, tuple[str, ...]]:
+        """Kind of input (`orders`, `labels`, `carrier-scans`, `warehouse`) to its topics."""
+        return {
+            "orders": self.orders_topics,
+            "labels": self.labels_topics,
+            "carrier-scans": self.scans_topics,
+            "warehouse": self.warehouse_topics,
+        }
+
+    @property
+    def simulated(self) -> SimulatedTime | None:
+        """The simulated clock, or None where time is the broker's own."""
+        if not self.simulated_time or self.simulated_origin_at is None:
+            return None
+        starts_at = self.simulated_starts_at or self.simulated_origin_at
+        return SimulatedTime(_epoch_ms(self.simulated_origin_at), _epoch_ms(starts_at), self.simulated_speed)
+
+    @property
+    def go_live_ms(self) -> int:
+        """`go_live_at` in epoch milliseconds, 0 where it is not set."""
+        return 0 if self.go_live_at is None else _epoch_ms(self.go_live_at)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give another process these very settings. Holds secrets: never log it."""
+        texts = {name: setting_text(getattr(self, name), reveal=True) for name in type(self).model_fields}
+        return {ENV_PREFIX + name.upper(): text for name, text in texts.items() if text}
+
+
+def setting_text(value: object, *, reveal: bool = False) -> str:
+    """A setting's value as it would be written in a variable; secrets are hidden unless `reveal`."""
+    if isinstance(value, SecretStr):
+        return value.get_secret_value() if reveal else "********" if value.get_secret_value() else ""
+    if isinstance(value, timedelta):
+        return duration_text(value)
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, tuple):
+        return ",".join(str(part) for part in value) or NO_NAMES
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+def _between(value: timedelta, least: timedelta, most: timedelta) -> timedelta:
+    if not least <= value <= most:
+        raise ValueError(f"must be between {duration_text(least)} and {duration_text(most)}")
+    return value
+
+
+def _epoch_ms(moment: datetime) -> int:
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _kinds_share_no_topic(settings: Settings) -> list[str]:
+    owners: dict[str, str] = dict.fromkeys(settings.topics, "one of our own")
+    problems = []
+    for kind, names in settings.input_topics.items():
+        for name in names:
+            if name in owners:
+                problems.append(f"{kind} topics: {name!r} is already {owners[name]}; a topic has one kind")
+            owners[name] = f"of the kind {kind}"
+    return problems
+
+
+def _some_input_is_read(settings: Settings) -> list[str]:
+    if any(settings.input_topics.values()):
+        return []
+    return ["orders, labels, scans and warehouse topics: all are empty; name at least one topic to read"]
+
+
+def _sasl_is_whole(settings: Settings) -> list[str]:
+    password = settings.sasl_password.get_secret_value()
+    if not settings.security_protocol.startswith("SASL"):
+        given = settings.sasl_username or password or settings.sasl_password_file
+        todo = "use SASL_SSL (or SASL_PLAINTEXT), or remove the user name and password"
+        return [f"security_protocol: {settings.security_protocol} sends no user name; {todo}"] if given else []
+    problems = []
+    if not settings.sasl_username:
+        problems.append(f"sasl_username: is empty; {settings.security_protocol} needs one")
+    if not password and settings.sasl_password_file is None:
+        problems.append(f"sasl_password_file: no password is given; {settings.security_protocol} needs one")
+    if password and settings.sasl_password_file is not None:
+        problems.append("sasl_password: is given twice, as a value and as a file; keep the file")
+    return problems
+
+
+def _tls_is_whole(settings: Settings) -> list[str]:
+    problems = []
+    given = settings.ssl_ca_file or settings.ssl_certificate_file or settings.ssl_key_file
+    if given and not settings.security_protocol.endswith("SSL"):
+        protocol = settings.security_protocol
+        problems.append(f"security_protocol: {protocol} does not encrypt, yet TLS files are given; use SSL or SASL_SSL")
+    if (settings.ssl_certificate_file is None) != (settings.ssl_key_file is None):
+        problems.append("ssl_certificate_file: certificate and key come together; give both or neither")
+    if settings.ssl_key_password.get_secret_value() and settings.ssl_key_password_file is not None:
+        problems.append("ssl_key_password: is given twice, as a value and as a file; keep the file")
+    return problems
+
+
+def _simulated_time_is_allowed(settings: Settings) -> list[str]:
+    given = settings.simulated_origin_at or settings.simulated_starts_at or settings.simulated_speed != 1.0
+    if given and not settings.simulated_time:
+        why = "deadlines would follow a clock that is not the world's"
+        return [f"simulated_time: is off, yet a simulated clock is described; {why}; add --simulated-time or remove it"]
+    if settings.simulated_time and settings.simulated_origin_at is None:
+        return ["simulated_origin_at: simulated time needs the broker time at which it starts"]
+    return []
+
+
+CONSISTENCY: tuple[Callable[[Settings], list[str]], ...] = (
+    _some_input_is_read,
+    _kinds_share_no_topic,
+    _sasl_is_whole,
+    _tls_is_whole,
+    _simulated_time_is_allowed,
+)
+"""What must hold between settings. A problem begins with the setting's name and a colon."""
