@@ -1,0 +1,321 @@
+"""Every metric of a worker, with its name, its labels and what it means (docs/runbooks.md uses them).
+
+No label ever holds a return id or a tracking number: those go to `cases` and to logs. Label values that
+come from outside are bounded: a carrier that is not known is `other`, and of the many sources a watermark
+may wait for only the worst one of each partition is shown. Series whose labels are known are there from the
+start with 0, so that an alert on an increase sees the first one.
+
+Times are exported as timestamps. The one age, `returnwatch_lag_seconds`, is worked out when it is read, so that
+a worker whose broker is away shows a growing lag without anybody setting it.
+"""
+
+import platform
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from schemas.vocabulary import DeadLetterReason, RuleId
+
+PREFIX = "returnwatch"
+STAGES = ("intake", "parcels", "returns")
+STATEFUL_STAGES = ("parcels", "returns")
+RESULTS = ("accepted", "refused", "ignored")
+"""What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
+TRANSITIONS = ("opened", "escalated", "resolved", "retracted")
+SEVERITIES = ("info", "warning", "error", "critical")
+KNOWN_CARRIERS = (
+    "ups", "fedex", "usps", "la_poste", "colissimo", "chronopost", "mondial_relay",
+    "dhl_express", "dhl_paket", "dhl_ecommerce", "dhl_unified", "dhl", "dpd", "gls", "hermes",
+)  # fmt: skip
+OTHER_CARRIER = "other"
+
+disable_created_metrics()  # one more series for each counter, which no alert needs
+
+_MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
+DELAY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR,
+                 6 * _HOUR, _DAY)  # fmt: skip
+LATENESS_BUCKETS = (1.0, 10.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR,
+                    _DAY, 2 * _DAY, 5 * _DAY, 10 * _DAY, 30 * _DAY)  # fmt: skip
+
+
+class BulkHistogram(Collector):
+    """A histogram that takes a whole chunk at once: 0.2 us an event, where `Histogram.observe` costs 1.5 us."""
+
+    def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry):
+        self._name = name
+        self._documentation = documentation
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(buckets) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe_many(self, seconds: Iterable[float]) -> None:
+        """Count every value of `seconds`, none of them negative: a sum that falls looks like a restart."""
+        bounds, counts = self._bounds, self._counts
+        total = 0.0
+        for value in seconds:
+            counts[bisect_left(bounds, value)] += 1
+            total += value
+        self._sum += total
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the one family, with cumulative buckets as Prometheus wants them."""
+        running, buckets = 0, []
+        for bound, count in zip((*map(str, self._bounds), "+Inf"), self._counts, strict=True):
+            running += count
+            buckets.append((bound, running))
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
+
+class Watermarks(Collector):
+    """The watermark of each owned partition, and how far it is behind the log's clock, worked out on reading."""
+
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float], speed: float):
+        self._clock = clock
+        self._speed = speed
+        self._owned: dict[tuple[str, int], tuple[float, float]] = {}
+        registry.register(self)
+
+    def set(self, stage: str, partition: int, watermark_ms: int) -> None:
+        """Note where the watermark of a partition stands; 0 means that it is not known yet."""
+        known = self._owned.get((stage, partition))
+        self._owned[stage, partition] = (watermark_ms / 1000.0, known[1] if known else self._clock())
+
+    def forget(self, stage: str, partition: int) -> None:
+        """Drop a partition that is no longer ours."""
+        self._owned.pop((stage, partition), None)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the timestamps and the lags. A watermark that is not known lags since the partition became ours."""
+        labels = ("stage", "partition")
+        stands = GaugeMetricFamily(
+            f"{PREFIX}_watermark_timestamp_seconds",
+            "Time up to which everything appended to every input was processed; 0 while not known.",
+            labels=labels,
+        )
+        behind = GaugeMetricFamily(
+            f"{PREFIX}_lag_seconds",
+            "How far the watermark is behind the log's clock. Never below the skew setting (60 s).",
+            labels=labels,
+        )
+        now = self._clock()
+        for (stage, partition), (watermark, since) in sorted(self._owned.items()):
+            stands.add_metric((stage, str(partition)), watermark)
+            behind.add_metric((stage, str(partition)), max(0.0, now - (watermark or since)) / self._speed)
+        yield stands
+        yield behind
+
+
+class Metrics:
+    """All series of one worker in one registry.
+
+    `log_clock` gives the log's time now in epoch seconds (the wall clock, or its simulated image) and `time_speed`
+    how many of its seconds pass in a real one: lags are real seconds either way.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        carriers: Iterable[str] = KNOWN_CARRIERS,
+        log_clock: Callable[[], float] = time.time,
+        time_speed: float = 1.0,
+    ):
+        self.registry = registry
+        self._carriers = frozenset(carriers)
+        self._holders: dict[tuple[str, str], str] = {}
+        self._open_cases: dict[int, Mapping[tuple[str, str], int]] = {}
+        ProcessCollector(registry=registry)
+        self._declare_input()
+        self._declare_decisions()
+        self._declare_progress(log_clock, time_speed)
+        self._declare_partitions()
+        self._zero()
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
+
+    def _declare_input(self) -> None:
+        self.events_consumed = self._counter(
+            "events_consumed", "Input records read, by what became of them.", "topic", "result"
+        )
+        self.event_lateness = BulkHistogram(
+            f"{PREFIX}_event_lateness_seconds",
+            "How long after its own time an event arrived.",
+            LATENESS_BUCKETS,
+            self.registry,
+        )
+        self.dead_letters = self._counter("dead_letters", "Records refused to dead-letters.", "reason")
+        self.unmapped_codes = self._counter(
+            "unmapped_codes", "Scans whose carrier code is not in the tables: they prove nothing.", "carrier"
+        )
+        self.clamped_times = self._counter(
+            "clamped_times", "Events dated too far in the future, set back to their arrival."
+        )
+        self.lost_to_retention = self._counter(
+            "lost_to_retention", "Input records that retention deleted before they were read.", "topic"
+        )
+
+    def _declare_decisions(self) -> None:
+        self.detection_delay = Histogram(
+            f"{PREFIX}_detection_delay_seconds",
+            "How long after the log's clock passed its due time a breach was said.",
+            ("rule",),
+            buckets=DELAY_BUCKETS,
+            registry=self.registry,
+        )
+        self.open_cases = self._gauge(
+            "open_cases", "Open cases of the partitions owned here.", "rule", "severity"
+        )
+        self.escalations = self._counter("escalations", "Escalations written.", "rule", "transition")
+        self.duplicates = self._counter("duplicates", "Facts that were known already.", "stage")
+        self.too_old = self._counter(
+            "too_old", "Facts refused because they are older than the accepted age.", "stage"
+        )
+        self.orphans_expired = self._counter(
+            "orphans_expired", "Parcels that were never linked to a return and were forgotten."
+        )
+        self.truncated = self._counter(
+            "truncated", "Facts dropped because their parcel or return holds as many as it may.", "stage"
+        )
+
+    def _declare_progress(self, log_clock: Callable[[], float], time_speed: float) -> None:
+        self.watermarks = Watermarks(self.registry, log_clock, time_speed)
+        self.watermark_held_by = self._gauge(
+            "watermark_held_by_seconds",
+            "How far the source that holds a partition's watermark most is behind the log's clock.",
+            "stage", "partition", "source",
+        )  # fmt: skip
+        self.lag_records = self._gauge(
+            "lag_records",
+            "Records up to the last stable offset that were not processed.",
+            "topic",
+            "partition",
+        )
+        self.last_progress = self._gauge(
+            "last_progress_timestamp_seconds",
+            "When the position of a partition moved last.",
+            "stage",
+            "partition",
+        )
+        self.clock_skew = self._gauge(
+            "clock_skew_seconds", "How far the broker's clock ran ahead of the time that passed here."
+        )
+        self.clock_skew_frozen = self._gauge(
+            "clock_skew_frozen", "1 while the watermark stands because of clock skew."
+        )
+        self.heartbeat_failures = self._counter(
+            "heartbeat_failures", "Heartbeats or end-offset questions that failed: no marker was written."
+        )
+
+    def _declare_partitions(self) -> None:
+        self.recovery_seconds = self._gauge("recovery_seconds", "How long the last recovery took.")
+        self.recovery_records = self._counter("recovery_records", "Changelog records read by recoveries.")
+        self.rebalances = self._counter("rebalances", "Rebalances of the consumer group seen here.")
+        self.takeovers = self._counter("takeovers", "Partitions taken over.")
+        self.fenced = self._counter(
+            "fenced", "Writes refused because another worker took the partition over."
+        )
+        self.stale_chunks = self._counter(
+            "stale_chunks", "Chunks dropped because they did not follow the position of their partition."
+        )
+        self.state_keys = self._gauge("state_keys", "Keys in the local store.", "stage", "partition")
+        self.state_bytes = self._gauge("state_bytes", "Size of the local stores on disk.", "stage")
+        self.state_corruption = self._counter(
+            "state_corruption", "Local stores found corrupt or stale, wiped and rebuilt from the changelog."
+        )
+        self._build = Info(f"{PREFIX}_build", "The version that runs here.", registry=self.registry)
+        self._policy = Info(f"{PREFIX}_policy", "The policy in force, by its hash.", registry=self.registry)
+
+    def _zero(self) -> None:
+        """Give every series whose labels are known its 0."""
+        for rule in RuleId:
+            self.detection_delay.labels(rule)
+            for severity in SEVERITIES:
+                self.open_cases.labels(rule, severity)
+            for transition in TRANSITIONS:
+                self.escalations.labels(rule, transition)
+        for reason in DeadLetterReason:
+            self.dead_letters.labels(reason)
+        for carrier in sorted({*self._carriers, OTHER_CARRIER}):
+            self.unmapped_codes.labels(carrier)
+        for stage in STATEFUL_STAGES:
+            for counter in (self.duplicates, self.too_old, self.truncated):
+                counter.labels(stage)
+            self.state_bytes.labels(stage)
+        self._build.info({"version": version(PREFIX), "python": platform.python_version()})
+
+    def expect_topics(self, topics: Iterable[str]) -> None:
+        """Start the series of the input `topics` at 0."""
+        for topic in topics:
+            self.lost_to_retention.labels(topic)
+            for result in RESULTS:
+                self.events_consumed.labels(topic, result)
+
+    def carrier(self, name: str) -> str:
+        """The label value for a carrier: its own name when we know it, else `other`."""
+        return name if name in self._carriers else OTHER_CARRIER
+
+    def policy(self, policy_hash: str) -> None:
+        """Say which policy is in force."""
+        self._policy.info({"hash": policy_hash})
+
+    def progress(self, stage: str, partition: int, watermark_ms: int) -> None:
+        """A partition's position moved; its watermark is now `watermark_ms` (0: not known)."""
+        self.last_progress.labels(stage, str(partition)).set_to_current_time()
+        self.watermarks.set(stage, partition, watermark_ms)
+
+    def held_by(self, stage: str, partition: int, source: str | None, seconds: float = 0.0) -> None:
+        """Name the source that holds a partition's watermark most, in place of the one named before."""
+        where = (stage, str(partition))
+        before = self._holders.pop(where, None)
+        if before is not None and before != source:
+            self.watermark_held_by.remove(*where, before)
+        if source is not None:
+            self._holders[where] = source
+            self.watermark_held_by.labels(*where, source).set(seconds)
+
+    def cases_of(self, partition: int, cases: Mapping[tuple[str, str], int] | None) -> None:
+        """Set the open cases of one `returns` partition by (rule, severity); None when it is no longer ours."""
+        if cases is None:
+            self._open_cases.pop(partition, None)
+        else:
+            self._open_cases[partition] = cases
+        for rule in RuleId:
+            for severity in SEVERITIES:
+                count = sum(one.get((rule, severity), 0) for one in self._open_cases.values())
+                self.open_cases.labels(rule, severity).set(count)
+
+    def forget_partition(self, stage: str, partition: int) -> None:
+        """Drop the series of a partition that is no longer ours, so that nobody is woken by its last values."""
+        self.watermarks.forget(stage, partition)
+        self.held_by(stage, partition, None)
+        for gauge in (self.last_progress, self.state_keys):
+            _remove(gauge, stage, str(partition))
+        if stage == "returns":
+            self.cases_of(partition, None)
+
+    def forget_lag(self, topic: str, partition: int) -> None:
+        """Drop the lag of a partition that is no longer read here."""
+        _remove(self.lag_records, topic, str(partition))
+
+
+def _remove(gauge: Gauge, *labels: str) -> None:
+    """Remove a series, if it is there."""
+    gauge.remove(*labels)
