@@ -1,0 +1,137 @@
+"""What a supervisor and Prometheus ask of a worker: /live, /ready and /metrics, on the worker's own event loop.
+
+On its own loop on purpose: a loop that hangs answers nobody, and that is the truth about it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+STUCK_AFTER_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Watched:
+    position: int
+    waiting_since: float | None = None
+
+
+class Liveness:
+    """Decides whether the worker is stuck: it had something to read for a minute and did not move.
+
+    Only that. A watermark that stands, an open transaction and a long backlog are no reasons to restart; and a
+    probe that fails means that the broker is away, which a restart does not mend. `now` is monotonic seconds.
+    """
+
+    def __init__(self, now: Callable[[], float], stuck_after: float = STUCK_AFTER_SECONDS):
+        self._now = now
+        self._stuck_after = stuck_after
+        self._watched: dict[tuple[str, int], _Watched] = {}
+
+    def probed(self, topic: str, partition: int, position: int, stable_end: int, *, expected: bool) -> None:
+        """Note what a probe that succeeded showed of an owned partition.
+
+        `position` is the next offset to process and `stable_end` the last stable offset. `expected` is whether
+        the partition ought to move: it is ready and not paused.
+        """
+        watched = self._watched.setdefault((topic, partition), _Watched(position))
+        if not expected or position != watched.position or stable_end <= position:
+            watched.waiting_since = None
+        elif watched.waiting_since is None:
+            watched.waiting_since = self._now()
+        watched.position = position
+
+    def probe_failed(self) -> None:
+        """The broker did not answer: nothing can be said of any partition, so every wait starts again."""
+        for watched in self._watched.values():
+            watched.waiting_since = None
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Drop a partition that is no longer ours."""
+        self._watched.pop((topic, partition), None)
+
+    def stuck(self) -> dict[str, float]:
+        """Give the partitions that are stuck, as `topic/partition`, with how many seconds they have been."""
+        now = self._now()
+        waits = {
+            f"{topic}/{partition}": now - watched.waiting_since
+            for (topic, partition), watched in self._watched.items()
+            if watched.waiting_since is not None
+        }
+        return {where: seconds for where, seconds in waits.items() if seconds >= self._stuck_after}
+
+
+class Readiness:
+    """What still has to happen before the worker does its work: each item by name, with the reason it waits."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, str] = {"start": "the worker is starting"}
+
+    def waits_for(self, name: str, reason: str) -> None:
+        """Name something that is not there yet; the reason replaces the one given before."""
+        self._waiting[name] = reason
+
+    def has(self, name: str) -> None:
+        """Say that `name` is there, or does not matter any more."""
+        self._waiting.pop(name, None)
+
+    def missing(self) -> Mapping[str, str]:
+        """Give what is not there yet, by name; empty when the worker is ready."""
+        return dict(self._waiting)
+
+
+def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readiness) -> web.Application:
+    """Build the application with the three routes."""
+
+    async def live(_request: web.Request) -> web.Response:
+        stuck = liveness.stuck()
+        return _answer(not stuck, {"stuck_seconds": {where: round(wait, 1) for where, wait in stuck.items()}})
+
+    async def ready(_request: web.Request) -> web.Response:
+        missing = readiness.missing()
+        return _answer(not missing, {"waiting_for": dict(missing)})
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    app = web.Application()
+    app.add_routes([web.get("/live", live), web.get("/ready", ready), web.get("/metrics", metrics)])
+    return app
+
+
+def _answer(good: bool, detail: Mapping[str, object]) -> web.Response:
+    body = json.dumps({"ok": good, **detail}, sort_keys=True)
+    return web.Response(text=body, status=200 if good else 503, content_type="application/json")
+
+
+class HealthServer:
+    """Serves `health_app` on `host`:`port` between `start` and `stop`; port 0 takes a free one."""
+
+    def __init__(self, app: web.Application, host: str, port: int):
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._host = host
+        self._port = port
+
+    async def start(self) -> str:
+        """Listen, and give the address that was taken, such as `http://127.0.0.1:9464`.
+
+        Raises OSError when the port is taken.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self._port)
+        try:
+            await site.start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Answer what was asked already, then close."""
+        await self._runner.cleanup()
