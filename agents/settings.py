@@ -15,12 +15,14 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.durations import duration_text, parse_duration
+from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicRole, TopicSpec, topic_specs
 
 ENV_PREFIX = "RETURNWATCH_"
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 NO_NAMES = "none"
+INPUT_FIELDS = ("orders_topics", "labels_topics", "scans_topics", "warehouse_topics")
 
 
 def _split(value: object) -> object:
@@ -44,19 +46,6 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Written with commas between the names; `none` for none."""
 
 
-class TopicNames(NamedTuple):
-    """The names of the topics that are ours."""
-
-    parcels: str
-    returns: str
-    heartbeats: str
-    escalations: str
-    cases: str
-    dead_letters: str
-    parcels_changelog: str
-    returns_changelog: str
-
-
 class SimulatedTime(NamedTuple):
     """Maps broker append time to the time of a simulated world: `starts + speed * (append - origin)`."""
 
@@ -71,6 +60,25 @@ class SimulatedTime(NamedTuple):
     def append_ms(self, simulated_ms: int) -> int:
         """The append time at which it is `simulated_ms` in the simulated world."""
         return self.origin_ms + int((simulated_ms - self.starts_ms) / self.speed)
+
+
+class Problem(NamedTuple):
+    """Settings that do not go together: the one to change first, then the others that are concerned."""
+
+    fields: tuple[str, ...]
+    what: str
+    why: str = ""
+    todo: str = ""
+
+
+class InconsistentError(ValueError):
+    """Each setting is good, but not with the others."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(
+            "\n".join(f"{problem.fields[0]}: {problem.what}; {problem.todo}" for problem in problems)
+        )
 
 
 class Settings(BaseSettings):
@@ -137,7 +145,7 @@ class Settings(BaseSettings):
     """Partitions of the return stage and of the outputs. Fixed for ever at the first start."""
     replication_factor: int = Field(default=3, ge=1, le=7)
     """Copies of each topic that we create. 1 only where loss is acceptable."""
-    max_record_bytes: int = Field(default=1_048_576, ge=1024, le=64 * 1_048_576)
+    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1024, le=64 * MAX_RECORD_BYTES)
     """An input record above this goes to the dead letters unread."""
 
     # --- time
@@ -199,45 +207,43 @@ class Settings(BaseSettings):
     def _skew(cls, value: timedelta) -> timedelta:
         return _between(value, timedelta(0), timedelta(hours=1))
 
-    @field_validator("orders_topics", "labels_topics", "scans_topics", "warehouse_topics")
+    @field_validator(*INPUT_FIELDS)
     @classmethod
     def _topic_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if not TOPIC_NAME.fullmatch(name) or name in {".", ".."}:
-                raise ValueError(f"{name!r} is not a topic name: letters, digits, dot, dash, underscore; at most 249")
+                raise ValueError(
+                    f"{name!r} is not a topic name: letters, digits, dot, dash, underscore; at most 249"
+                )
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [problem for check in CONSISTENCY for problem in check(self)]
+        problems = inconsistencies(self)
         if problems:
-            raise ValueError("\n".join(problems))
+            raise InconsistentError(problems)
         return self
 
     @property
     def topics(self) -> TopicNames:
-        """Names of the internal and output topics."""
-        prefix = self.topic_prefix
-        return TopicNames(
-            parcels=f"{prefix}parcels",
-            returns=f"{prefix}returns",
-            heartbeats=f"{prefix}heartbeats",
-            escalations=f"{prefix}escalations",
-            cases=f"{prefix}cases",
-            dead_letters=f"{prefix}dead-letters",
-            parcels_changelog=f"{self.app_id}-parcels-changelog",
-            returns_changelog=f"{self.app_id}-returns-changelog",
-        )
-
-    @property
-    def input_topics(self) -> dict[str, tuple[str, ...]]:
-        """Kind of input (`orders`, `labels`, `carrier-scans`, `warehouse`) to its topics."""
-        return {
-            "orders": self.orders_topics,
-            "labels": self.labels_topics,
-            "carrier-scans": self.scans_topics,
-            "warehouse": self.warehouse_topics,
+        """Names of the input, internal and output topics."""
+        inputs = {
+            InputKind.ORDERS: self.orders_topics,
+            InputKind.LABELS: self.labels_topics,
+            InputKind.CARRIER_SCANS: self.scans_topics,
+            InputKind.WAREHOUSE: self.warehouse_topics,
         }
+        return TopicNames.named(self.app_id, self.topic_prefix, inputs)
+
+    def topic_specs(self) -> list[TopicSpec]:
+        """Every topic and what it must be like, inputs first."""
+        return topic_specs(
+            self.topics,
+            parcels_partitions=self.parcels_partitions,
+            returns_partitions=self.returns_partitions,
+            replication_factor=self.replication_factor,
+            max_record_bytes=self.max_record_bytes,
+        )
 
     @property
     def simulated(self) -> SimulatedTime | None:
@@ -283,67 +289,90 @@ def _epoch_ms(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
-def _kinds_share_no_topic(settings: Settings) -> list[str]:
-    owners: dict[str, str] = dict.fromkeys(settings.topics, "one of our own")
+def _some_input_is_read(settings: Settings) -> list[Problem]:
+    if any(settings.topics.inputs.values()):
+        return []
+    return [
+        Problem(INPUT_FIELDS, "every kind of input topic is empty", todo="name at least one topic to read")
+    ]
+
+
+def _a_topic_has_one_kind(settings: Settings) -> list[Problem]:
+    owners = {
+        spec.name: "is one of our own" for spec in settings.topic_specs() if spec.role is not TopicRole.INPUT
+    }
     problems = []
-    for kind, names in settings.input_topics.items():
-        for name in names:
+    for field in INPUT_FIELDS:
+        for name in getattr(settings, field):
             if name in owners:
-                problems.append(f"{kind} topics: {name!r} is already {owners[name]}; a topic has one kind")
-            owners[name] = f"of the kind {kind}"
+                why = "what an event may be depends on the kind of its topic"
+                problems.append(Problem((field,), f"{name!r} {owners[name]}", why, "name it once"))
+            owners[name] = f"is also in {field}"
     return problems
 
 
-def _some_input_is_read(settings: Settings) -> list[str]:
-    if any(settings.input_topics.values()):
-        return []
-    return ["orders, labels, scans and warehouse topics: all are empty; name at least one topic to read"]
-
-
-def _sasl_is_whole(settings: Settings) -> list[str]:
-    password = settings.sasl_password.get_secret_value()
-    if not settings.security_protocol.startswith("SASL"):
-        given = settings.sasl_username or password or settings.sasl_password_file
-        todo = "use SASL_SSL (or SASL_PLAINTEXT), or remove the user name and password"
-        return [f"security_protocol: {settings.security_protocol} sends no user name; {todo}"] if given else []
+def _sasl_is_whole(settings: Settings) -> list[Problem]:
+    fields = ("sasl_password_file", "sasl_password", "sasl_username", "security_protocol")
+    password, protocol = settings.sasl_password.get_secret_value(), settings.security_protocol
+    if not protocol.startswith("SASL"):
+        if not (settings.sasl_username or password or settings.sasl_password_file):
+            return []
+        todo = "use SASL_SSL or SASL_PLAINTEXT, or remove the user name and password"
+        return [Problem(fields[::-1], f"{protocol} sends no user name, yet one is given", todo=todo)]
     problems = []
     if not settings.sasl_username:
-        problems.append(f"sasl_username: is empty; {settings.security_protocol} needs one")
+        problems.append(Problem(fields[2:], f"is empty, and {protocol} needs one"))
     if not password and settings.sasl_password_file is None:
-        problems.append(f"sasl_password_file: no password is given; {settings.security_protocol} needs one")
+        problems.append(Problem(fields, f"no password is given, and {protocol} needs one"))
     if password and settings.sasl_password_file is not None:
-        problems.append("sasl_password: is given twice, as a value and as a file; keep the file")
+        problems.append(
+            Problem(fields, "the password is given as a value and as a file", todo="keep the file")
+        )
     return problems
 
 
-def _tls_is_whole(settings: Settings) -> list[str]:
+def _tls_is_whole(settings: Settings) -> list[Problem]:
+    files = ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file")
     problems = []
-    given = settings.ssl_ca_file or settings.ssl_certificate_file or settings.ssl_key_file
-    if given and not settings.security_protocol.endswith("SSL"):
-        protocol = settings.security_protocol
-        problems.append(f"security_protocol: {protocol} does not encrypt, yet TLS files are given; use SSL or SASL_SSL")
+    protocol = settings.security_protocol
+    if any(getattr(settings, field) for field in files) and not protocol.endswith("SSL"):
+        what = f"{protocol} does not encrypt, yet TLS files are given"
+        problems.append(
+            Problem(("security_protocol", *files), what, todo="use SSL or SASL_SSL, or remove the files")
+        )
     if (settings.ssl_certificate_file is None) != (settings.ssl_key_file is None):
-        problems.append("ssl_certificate_file: certificate and key come together; give both or neither")
+        problems.append(Problem(files[1:], "certificate and key come together", todo="give both or neither"))
     if settings.ssl_key_password.get_secret_value() and settings.ssl_key_password_file is not None:
-        problems.append("ssl_key_password: is given twice, as a value and as a file; keep the file")
+        fields = ("ssl_key_password_file", "ssl_key_password")
+        problems.append(
+            Problem(fields, "the password is given as a value and as a file", todo="keep the file")
+        )
     return problems
 
 
-def _simulated_time_is_allowed(settings: Settings) -> list[str]:
-    given = settings.simulated_origin_at or settings.simulated_starts_at or settings.simulated_speed != 1.0
-    if given and not settings.simulated_time:
-        why = "deadlines would follow a clock that is not the world's"
-        return [f"simulated_time: is off, yet a simulated clock is described; {why}; add --simulated-time or remove it"]
-    if settings.simulated_time and settings.simulated_origin_at is None:
-        return ["simulated_origin_at: simulated time needs the broker time at which it starts"]
-    return []
+def _simulated_time_is_allowed(settings: Settings) -> list[Problem]:
+    fields = ("simulated_time", "simulated_origin_at", "simulated_starts_at", "simulated_speed")
+    if settings.simulated_time:
+        if settings.simulated_origin_at is not None:
+            return []
+        what = "is missing; simulated time needs the broker time at which its clock starts"
+        return [Problem(("simulated_origin_at", "simulated_time"), what)]
+    if not (settings.simulated_origin_at or settings.simulated_starts_at or settings.simulated_speed != 1.0):
+        return []
+    why = "deadlines would follow a clock that is not the world's"
+    todo = "add --simulated-time, or remove the simulated clock"
+    return [Problem(fields, "is off, yet a simulated clock is described", why, todo)]
 
 
-CONSISTENCY: tuple[Callable[[Settings], list[str]], ...] = (
+CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
     _some_input_is_read,
-    _kinds_share_no_topic,
+    _a_topic_has_one_kind,
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,
 )
-"""What must hold between settings. A problem begins with the setting's name and a colon."""
+
+
+def inconsistencies(settings: Settings) -> list[Problem]:
+    """Everything that does not hold between settings."""
+    return [problem for check in CONSISTENCY for problem in check(settings)]
