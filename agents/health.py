@@ -1,4 +1,4 @@
-"""What a supervisor and Prometheus ask of a worker: /live, /ready and /metrics, on the worker's own event loop.
+"""What a supervisor and Prometheus ask of a worker: /live, /ready and /metrics, on the worker's own loop.
 
 On its own loop on purpose: a loop that hangs answers nobody, and that is the truth about it.
 """
@@ -23,11 +23,12 @@ class _Watched:
 class Liveness:
     """Decides whether the worker is stuck: it had something to read for a minute and did not move.
 
-    Only that. A watermark that stands, an open transaction and a long backlog are no reasons to restart; and a
-    probe that fails means that the broker is away, which a restart does not mend. `now` is monotonic seconds.
+    Only that. A watermark that stands, an open transaction and a long backlog are no reasons to restart; and
+    a probe that fails means that the broker is away, which a restart does not mend. `now` is monotonic
+    seconds.
     """
 
-    def __init__(self, now: Callable[[], float], stuck_after: float = STUCK_AFTER_SECONDS):
+    def __init__(self, now: Callable[[], float], stuck_after: float = STUCK_AFTER_SECONDS) -> None:
         self._now = now
         self._stuck_after = stuck_after
         self._watched: dict[tuple[str, int], _Watched] = {}
@@ -35,8 +36,8 @@ class Liveness:
     def probed(self, topic: str, partition: int, position: int, stable_end: int, *, expected: bool) -> None:
         """Note what a probe that succeeded showed of an owned partition.
 
-        `position` is the next offset to process and `stable_end` the last stable offset. `expected` is whether
-        the partition ought to move: it is ready and not paused.
+        `position` is the next offset to process and `stable_end` the last stable offset. `expected` is
+        whether the partition ought to move: it is ready and not paused.
         """
         watched = self._watched.setdefault((topic, partition), _Watched(position))
         if not expected or position != watched.position or stable_end <= position:
@@ -66,7 +67,7 @@ class Liveness:
 
 
 class Readiness:
-    """What still has to happen before the worker does its work: each item by name, with the reason it waits."""
+    """What has to happen before the worker does its work: each item by name, with why it waits."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {"start": "the worker is starting"}
@@ -112,7 +113,7 @@ def _answer(good: bool, detail: Mapping[str, object]) -> web.Response:
 class HealthServer:
     """Serves `health_app` on `host`:`port` between `start` and `stop`; port 0 takes a free one."""
 
-    def __init__(self, app: web.Application, host: str, port: int):
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         self._host = host
         self._port = port

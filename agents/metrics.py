@@ -5,8 +5,8 @@ come from outside are bounded: a carrier that is not known is `other`, and of th
 may wait for only the worst one of each partition is shown. Series whose labels are known are there from the
 start with 0, so that an alert on an increase sees the first one.
 
-Times are exported as timestamps. The one age, `returnwatch_lag_seconds`, is worked out when it is read, so that
-a worker whose broker is away shows a growing lag without anybody setting it.
+Times are exported as timestamps. The one age, `returnwatch_lag_seconds`, is worked out when it is read, so
+that a worker whose broker is away shows a growing lag without anybody setting it.
 """
 
 import platform
@@ -27,6 +27,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.outputs import Severity
 from schemas.vocabulary import DeadLetterReason, RuleId
 
 PREFIX = "returnwatch"
@@ -35,7 +36,7 @@ STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
 TRANSITIONS = ("opened", "escalated", "resolved", "retracted")
-SEVERITIES = ("info", "warning", "error", "critical")
+SEVERITIES = tuple(Severity)
 KNOWN_CARRIERS = (
     "ups", "fedex", "usps", "la_poste", "colissimo", "chronopost", "mondial_relay",
     "dhl_express", "dhl_paket", "dhl_ecommerce", "dhl_unified", "dhl", "dpd", "gls", "hermes",
@@ -53,9 +54,11 @@ LATENESS_BUCKETS = (1.0, 10.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 3 * _H
 
 
 class BulkHistogram(Collector):
-    """A histogram that takes a whole chunk at once: 0.2 us an event, where `Histogram.observe` costs 1.5 us."""
+    """A histogram that takes a chunk at once: 0.2 us an event, where `Histogram.observe` costs 1.5 us."""
 
-    def __init__(self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry):
+    def __init__(
+        self, name: str, documentation: str, buckets: Sequence[float], registry: CollectorRegistry
+    ) -> None:
         self._name = name
         self._documentation = documentation
         self._bounds = tuple(buckets)
@@ -82,9 +85,9 @@ class BulkHistogram(Collector):
 
 
 class Watermarks(Collector):
-    """The watermark of each owned partition, and how far it is behind the log's clock, worked out on reading."""
+    """The watermark of each owned partition, and how far it is behind the log's clock when read."""
 
-    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float], speed: float):
+    def __init__(self, registry: CollectorRegistry, clock: Callable[[], float], speed: float) -> None:
         self._clock = clock
         self._speed = speed
         self._owned: dict[tuple[str, int], tuple[float, float]] = {}
@@ -100,7 +103,7 @@ class Watermarks(Collector):
         self._owned.pop((stage, partition), None)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the timestamps and the lags. A watermark that is not known lags since the partition became ours."""
+        """Yield timestamps and lags. A watermark that is not known lags since its partition came."""
         labels = ("stage", "partition")
         stands = GaugeMetricFamily(
             f"{PREFIX}_watermark_timestamp_seconds",
@@ -123,8 +126,8 @@ class Watermarks(Collector):
 class Metrics:
     """All series of one worker in one registry.
 
-    `log_clock` gives the log's time now in epoch seconds (the wall clock, or its simulated image) and `time_speed`
-    how many of its seconds pass in a real one: lags are real seconds either way.
+    `log_clock` gives the log's time now in epoch seconds (the wall clock, or its simulated image) and
+    `time_speed` how many of its seconds pass in a real one: lags are real seconds either way.
     """
 
     def __init__(
@@ -134,7 +137,7 @@ class Metrics:
         carriers: Iterable[str] = KNOWN_CARRIERS,
         log_clock: Callable[[], float] = time.time,
         time_speed: float = 1.0,
-    ):
+    ) -> None:
         self.registry = registry
         self._carriers = frozenset(carriers)
         self._holders: dict[tuple[str, str], str] = {}
@@ -293,7 +296,7 @@ class Metrics:
             self.watermark_held_by.labels(*where, source).set(seconds)
 
     def cases_of(self, partition: int, cases: Mapping[tuple[str, str], int] | None) -> None:
-        """Set the open cases of one `returns` partition by (rule, severity); None when it is no longer ours."""
+        """Set the open cases of one `returns` partition by (rule, severity); None when it left."""
         if cases is None:
             self._open_cases.pop(partition, None)
         else:
@@ -304,7 +307,7 @@ class Metrics:
                 self.open_cases.labels(rule, severity).set(count)
 
     def forget_partition(self, stage: str, partition: int) -> None:
-        """Drop the series of a partition that is no longer ours, so that nobody is woken by its last values."""
+        """Drop the series of a partition that left, so that nobody is woken by its last values."""
         self.watermarks.forget(stage, partition)
         self.held_by(stage, partition, None)
         for gauge in (self.last_progress, self.state_keys):

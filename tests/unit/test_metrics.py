@@ -1,4 +1,4 @@
-"""The metrics that alerts and dashboards stand on: there from the start, bounded, and gone with their partition."""
+"""The metrics that alerts stand on: there from the start, bounded, and gone with their partition."""
 
 import re
 import shutil
