@@ -88,8 +88,8 @@ _JVM_OPTIONS = (
 )
 
 # Runs between us and Java: the kernel kills Java when the thread that started it ends. The signal must be
-# asked for in the new process, and a preexec function could deadlock in a program with threads. Elsewhere than
-# on Linux there is no prctl: there only the exit handler stops the broker.
+# asked for in the new process, and a preexec function could deadlock in a program with threads. Elsewhere
+# than on Linux there is no prctl: there only the exit handler stops the broker.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 try:

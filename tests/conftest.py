@@ -38,6 +38,7 @@ def _started(directory: Path) -> EmbeddedKafka:
     return broker
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark who uses a broker: the two halves of the suite are split by this mark, so nobody may forget it."""
     for item in items:

@@ -1,0 +1,61 @@
+# The whole tool chain needs Python 3.11 or newer and make. `make` alone tells what there is.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ARGS ?=
+JOBS ?= auto
+
+.PHONY: help venv demo test test-all lint format bench contracts clean
+
+help:  ## Tell what can be made
+	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
+
+venv: $(STAMP)  ## Create .venv with exactly the locked packages
+
+$(STAMP): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--once ends by itself)
+	$(BIN)/returnwatch demo $(ARGS)
+
+# Two halves: what needs no broker runs on every core; the rest shares one broker, so it runs in a row.
+define run_tests
+$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)"
+$(BIN)/pytest -q -m "kafka$(1)"
+endef
+
+test: $(STAMP)  ## Run the tests, the quick ones on a real Kafka included
+	$(call run_tests, and not slow and not system)
+
+test-all: $(STAMP) lint  ## Run lint and every test, the slow ones and whole systems included
+	$(call run_tests,)
+
+lint: $(STAMP)  ## Check style, types and the borders between the rooms
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## Put the code into the common form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMP)  ## Measure (make bench ARGS=... picks one)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+contracts: $(STAMP)  ## Write schemas/contracts anew from the models
+	$(BIN)/python -m schemas.contracts
+
+clean:  ## Remove what can be made again, .venv included
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
