@@ -1,8 +1,8 @@
 """What the outside receives: the values and headers of `escalations` and `cases`.
 
-Values are JSON, headers are CloudEvents 1.0 in binary mode. The same change encodes to the same bytes wherever
-and whenever it is said, so a repeat after a crash is the same record with the same `ce_id`. Within v1 fields are
-only added, never renamed, removed or given another meaning (docs/contracts.md).
+Values are JSON, headers are CloudEvents 1.0 in binary mode. The same change encodes to the same bytes
+wherever and whenever it is said, so a repeat after a crash is the same record with the same `ce_id`. Within
+v1 fields are only added, never renamed, removed or given another meaning (docs/contracts.md).
 """
 
 from datetime import UTC, datetime, timedelta

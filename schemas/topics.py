@@ -117,8 +117,8 @@ class TopicSpec:
         found = []
         if self.partitions is not None and partitions != self.partitions:
             found.append(
-                f"topic {self.name} has {partitions} partitions, expected {self.partitions}: the partition count "
-                f"decides where a key's state lives. Set the partition count in the settings to what the cluster "
+                f"topic {self.name} has {partitions} partitions, expected {self.partitions}: this decides "
+                f"where a key's state lives. Set the partition count in the settings to what the cluster "
                 f"has, or delete the topic and run `returnwatch topics create`"
             )
         found.extend(
