@@ -28,10 +28,13 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--once ends by itself)
 	$(BIN)/returnwatch demo $(ARGS)
 
-# Two halves: what needs no broker runs on every core; the rest shares one broker, so it runs in a row.
+# Two halves: what needs no broker runs on every core; the rest shares one broker, so it runs in a row. The second
+# runs even if the first fails: one run tells everything.
 define run_tests
-$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)"
-$(BIN)/pytest -q -m "kafka$(1)"
+failed=0; \
+$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" || failed=1; \
+$(BIN)/pytest -q -m "kafka$(1)" || failed=1; \
+exit $$failed
 endef
 
 test: $(STAMP)  ## Run the tests, the quick ones on a real Kafka included
