@@ -1,0 +1,38 @@
+"""The facilities that returns go to, and what their docks write."""
+
+from dataclasses import dataclass
+from datetime import time
+from typing import Any, Final
+
+from simulation.business_days import Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Facility:
+    """A warehouse: where it is and when it works."""
+
+    facility_id: str
+    country: str
+    city: str
+    calendar: Calendar
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The place that a carrier writes when it delivers here."""
+        return {"country": self.country, "city": self.city, "site": self.facility_id}
+
+
+def _facility(facility_id: str, city: str, zone: str, country: str, subdivision: str | None) -> Facility:
+    calendar = Calendar(time_zone=zone, country=country, subdivision=subdivision, opens=time(8), closes=time(17))
+    return Facility(facility_id, country, city, calendar)
+
+
+LILLE: Final = _facility("LIL1", "Lille", "Europe/Paris", "FR", None)
+LEIPZIG: Final = _facility("LEJ1", "Leipzig", "Europe/Berlin", "DE", "SN")
+LOUISVILLE: Final = _facility("SDF1", "Louisville", "America/Kentucky/Louisville", "US", "KY")
+FACILITIES: Final = (LILLE, LEIPZIG, LOUISVILLE)
+
+
+def facilities_for_policy() -> dict[str, dict[str, Any]]:
+    """The `facilities` section that a policy for this world needs, facility id -> its calendar."""
+    return {facility.facility_id: facility.calendar.for_policy() for facility in FACILITIES}

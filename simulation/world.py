@@ -1,0 +1,94 @@
+"""A seeded world of returns: a shop's month, with its carriers, warehouses and everything that goes wrong there.
+
+The same arguments give the same events, byte for byte. By default 5,000 requests come within 30 days; the world
+goes on for 20 more, so that every deadline that matters plays out: 50 simulated days in all. It starts on
+2026-03-16, so that a change to summer time, Easter and the first of May lie on the way.
+"""
+
+import random
+from bisect import bisect
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import accumulate
+from typing import Final
+
+from simulation import faults
+from simulation.carriers import LANES, Lane
+from simulation.happenings import SimEvent, write_plain
+from simulation.journey import Journey
+from simulation.stories import STORIES, Story
+
+DEFAULT_START: Final = datetime(2026, 3, 16, 6, tzinfo=UTC)
+TAIL: Final = timedelta(days=20)
+"""How long the world goes on after the last request."""
+
+_STORY_BOUNDS: Final = list(accumulate(story.share for story in STORIES))
+_LANE_BOUNDS: Final = list(accumulate(share for share, _ in LANES))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What happened to one request: its story and the returns and parcels (carrier, number) in it."""
+
+    story: Story
+    return_ids: tuple[str, ...]
+    parcels: tuple[tuple[str, str], ...]
+
+
+class World:
+    """The events of `returns` requests between `start_at` and `start_at + days`, and of all that follows from them."""
+
+    def __init__(self, seed: int, returns: int = 5_000, start_at: datetime = DEFAULT_START, days: float = 30) -> None:
+        self.seed = seed
+        self.returns = returns
+        self.start_at = start_at.astimezone(UTC).replace(microsecond=0)
+        self.last_request_at = self.start_at + timedelta(days=days)
+        self.until_at = self.last_request_at + TAIL
+        self.dead_letters: Counter[str] = Counter()
+        """Records that must be refused, by reason."""
+        self.told: list[Told] = []
+        self._built: list[SimEvent] | None = None
+
+    @property
+    def events(self) -> list[SimEvent]:
+        """Every record in the order in which it appears."""
+        if self._built is None:
+            self._built = self._build()
+        return self._built
+
+    @cached_property
+    def stories(self) -> Counter[str]:
+        """How often each story is told."""
+        return Counter(told.story.name for told in self.told) if self.events else Counter()
+
+    def _build(self) -> list[SimEvent]:
+        events: list[SimEvent] = []
+        for serial in range(self.returns):
+            # One generator per request: a longer world begins like a shorter one, and a story can be told alone.
+            rng = random.Random(f"{self.seed}/{serial}")
+            journey = self._play(serial, rng)
+            events.extend(faults.write(journey.drafts, rng))
+        rng = random.Random(f"{self.seed}/strays")
+        for draft in faults.strays(round(self.returns * faults.STRAYS), rng, self.start_at, self.until_at):
+            events.append(write_plain(draft))
+        bad = max(8, round(self.returns * faults.MALFORMED))
+        for reason, event in faults.malformed(bad, rng, self.start_at, self.until_at):
+            self.dead_letters[reason] += 1
+            events.append(event)
+        return sorted((e for e in events if e.appears_at <= self.until_at), key=lambda e: (e.appears_at, e.value))
+
+    def _play(self, serial: int, rng: random.Random) -> Journey:
+        span = int((self.last_request_at - self.start_at).total_seconds())
+        requested = self.start_at + timedelta(seconds=int(span * (serial + rng.random()) / self.returns))
+        story = STORIES[min(bisect(_STORY_BOUNDS, rng.random()), len(STORIES) - 1)]
+        journey = Journey(rng, serial, _lane(rng), requested, self.until_at)
+        story.play(journey)
+        parcels = tuple((parcel.lane.carrier.name, parcel.number) for parcel in journey.parcels)
+        self.told.append(Told(story, tuple(journey.return_ids), parcels))
+        return journey
+
+
+def _lane(rng: random.Random) -> Lane:
+    return LANES[min(bisect(_LANE_BOUNDS, rng.random()), len(LANES) - 1)][1]
