@@ -1,7 +1,7 @@
 """What goes wrong for a person at a terminal: printed as findings, never as a traceback.
 
-A finding teaches: where it is, what is wrong, why it matters, what to do instead. Everything that can be found in
-one run is in one error.
+A finding teaches: where it is, what is wrong, why it matters, what to do instead. One error holds everything
+that can be found in one run.
 """
 
 from collections.abc import Iterable

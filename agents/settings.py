@@ -1,7 +1,7 @@
-"""Settings of a worker and of the commands: flags, else RETURNWATCH_* variables, else secret files, else defaults.
+"""Settings of workers and commands: flags, else RETURNWATCH_* variables, else secret files, else defaults.
 
-Everything here says how to run. What is worth an escalation is the policy's (schemas/policy.py), which lives in
-the log. The reference page docs/settings.md is generated from this file.
+Everything here says how to run. What is worth an escalation is the policy's (schemas/policy.py), which lives
+in the log. The reference page docs/settings.md is generated from this file.
 """
 
 import re
@@ -97,8 +97,8 @@ class Settings(BaseSettings):
     bootstrap_servers: Names = Field(default=("localhost:9092",), min_length=1)
     """Addresses (`host:port`) at which the cluster is first asked. Two or three are enough."""
     app_id: str = Field(default="returnwatch", pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    """Name of this installation: consumer group, producer ids and changelog topics begin with it. Never change
-    it on a running installation: another name is another installation that starts from nothing."""
+    """Name of this installation: consumer group, producer ids and changelog topics begin with it. Never
+    change it on a running installation: another name is another installation that starts from nothing."""
     instance_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
     """Unique and stable per worker (a StatefulSet's pod name): a restarted worker gets its partitions back at
     once. Two workers with the same id throw each other out. Default: the host's name."""
@@ -150,9 +150,11 @@ class Settings(BaseSettings):
 
     # --- time
     marker_period: Duration = timedelta(seconds=1)
-    """How often a worker marks how far each input has been processed. 5s for hundreds of partitions times workers."""
+    """How often a worker marks how far each input has been processed. 5s for hundreds of partitions times
+    workers."""
     skew: Duration = timedelta(seconds=60)
-    """How far the watermark stays behind the newest marker: replica lag, brokers' clocks, metadata refresh."""
+    """How far the watermark stays behind the newest marker: replica lag, brokers' clocks, new
+    partitions not yet noticed."""
     go_live_at: datetime | None = None
     """What was due before this time opens cases that are marked historical and call nobody."""
     simulated_time: bool = False

@@ -1,0 +1,253 @@
+"""The `returnwatch` command. Each command loads what it needs when it runs: `--help` must answer at once."""
+# ruff: noqa: PLC0415 - the lazy imports are the point of this file
+
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.errors import Finding, SettingsError, UserError
+from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
+
+READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
+TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
+CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file"])
+
+app = typer.Typer(
+    name="returnwatch",
+    help="Notices what did not happen to e-commerce returns: parcels never scanned, stalled, or delivered "
+    "and never checked in.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics that Returnwatch needs.")
+policy_app = typer.Typer(no_args_is_help=True, help="What is worth an escalation, and when.")
+cases_app = typer.Typer(no_args_is_help=True, help="What did not happen, and how it stands.")
+app.add_typer(topics_app, name="topics")
+app.add_typer(policy_app, name="policy")
+app.add_typer(cases_app, name="cases")
+
+Wait = Annotated[str, typer.Option(help="How long to wait for Kafka.", metavar="DURATION")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+Rule = Annotated[str | None, typer.Option(help="Only this rule.")]
+Carrier = Annotated[str | None, typer.Option(help="Only this carrier.")]
+PolicyFile = Annotated[Path, typer.Argument(help="Policy in YAML.", metavar="FILE")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. What a person can put right is printed as findings; exit code 1."""
+    try:
+        app(arguments, prog_name="returnwatch")
+    except UserError as error:
+        from agents.terminal import show_findings
+
+        show_findings(error.findings)
+        sys.exit(error.exit_code)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(version("returnwatch"))
+        raise typer.Exit
+
+
+@app.callback()
+def returnwatch(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Hold the options that belong to no command; the help text is the app's."""
+
+
+@app.command()
+@takes_settings(FLAGS)
+def worker(flags: FlagValues) -> None:
+    """Run a worker until it is told to stop."""
+    from agents.settings_loading import load_settings
+
+    settings = load_settings(flags)
+    from agents.worker import run
+
+    raise typer.Exit(run(settings))
+
+
+@app.command()
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End by itself; fail if anything was wrong.")] = False,
+    returns: Annotated[int, typer.Option(min=1, help="How many returns the shop sees.")] = 5000,
+    seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 1,
+    speed: Annotated[float | None, typer.Option(min=1, help="Simulated seconds per second.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="How long the month takes.")] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT,...", help="Use this Kafka.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the data behind.")] = False,
+) -> None:
+    """Start a Kafka and a worker, and play a month of a shop's returns to them."""
+    if speed is not None and minutes is not None:
+        raise SettingsError([Finding("--speed", "comes together with --minutes", todo="give one of the two")])
+    from agents.demo_options import DemoOptions
+
+    servers = tuple(part.strip() for part in (bootstrap_servers or "").split(",") if part.strip())
+    options = DemoOptions(once, returns, seed, speed, minutes, servers, keep)
+    from agents.demo import run_demo
+
+    raise typer.Exit(run_demo(options))
+
+
+@app.command()
+@takes_settings(CHECK_FLAGS)
+def check(
+    flags: FlagValues,
+    connect: Annotated[bool, typer.Option("--connect", help="Ask the cluster too. Changes nothing.")] = False,
+    wait: Wait = "0s",
+) -> None:
+    """Check settings and policy, and with --connect the cluster: brokers, rights, topics, events."""
+    from agents.check import check as run_check
+
+    raise typer.Exit(run_check(flags, connect=connect, wait=_duration("--wait", wait)))
+
+
+@app.command()
+@takes_settings(FLAGS)
+def settings(flags: FlagValues, as_json: AsJson = False) -> None:
+    """Show the settings in effect and where each comes from; secrets are hidden."""
+    from agents.settings_command import show
+
+    show(flags, as_json=as_json)
+
+
+@topics_app.command()
+@takes_settings(TOPICS_FLAGS)
+def plan(flags: FlagValues, wait: Wait = "0s", as_json: AsJson = False) -> None:
+    """Show every topic: there, missing, or not as it must be. Changes nothing."""
+    from agents import topics_command
+    from agents.settings_loading import load_settings
+
+    loaded = load_settings(flags)
+    raise typer.Exit(topics_command.plan(loaded, wait=_duration("--wait", wait), as_json=as_json))
+
+
+@topics_app.command()
+@takes_settings(TOPICS_FLAGS)
+def create(
+    flags: FlagValues,
+    inputs: Annotated[bool, typer.Option("--inputs", help="Create missing input topics too.")] = False,
+    wait: Wait = "0s",
+) -> None:
+    """Create what is missing. Creates nothing if a topic of ours is not as it must be."""
+    from agents import topics_command
+    from agents.settings_loading import load_settings
+
+    loaded = load_settings(flags)
+    raise typer.Exit(topics_command.create(loaded, wait=_duration("--wait", wait), inputs=inputs))
+
+
+@policy_app.command("show")
+@takes_settings(READING_FLAGS)
+def policy_show(
+    flags: FlagValues,
+    default: Annotated[bool, typer.Option("--default", help="The built-in one; asks no cluster.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the policy in effect: the one in the log, or the default where none was written yet."""
+    from agents import policy_command
+
+    raise typer.Exit(policy_command.show(flags, default=default, as_json=as_json))
+
+
+@policy_app.command("check")
+def policy_check(file: PolicyFile) -> None:
+    """Check a policy file, all findings at once. Asks no cluster."""
+    from agents import policy_command
+
+    raise typer.Exit(policy_command.check(file))
+
+
+@policy_app.command("apply")
+@takes_settings(READING_FLAGS)
+def policy_apply(
+    flags: FlagValues,
+    file: PolicyFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the difference only.")] = False,
+) -> None:
+    """Write a policy to the log; workers decide by it from there on."""
+    from agents import policy_command
+
+    raise typer.Exit(policy_command.apply(flags, file, dry_run=dry_run))
+
+
+@cases_app.command("list")
+@takes_settings(READING_FLAGS)
+def cases_list(
+    flags: FlagValues,
+    rule: Rule = None,
+    carrier: Carrier = None,
+    state: Annotated[
+        str, typer.Option(help="active, open, escalated, resolved, retracted or all.")
+    ] = "active",
+    older_than: Annotated[
+        str | None, typer.Option(help="Due longer ago than this.", metavar="DURATION")
+    ] = None,
+    newer_than: Annotated[str | None, typer.Option(help="Due more recently.", metavar="DURATION")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List cases, the most urgent first."""
+    from agents import cases_command
+    from agents.case_filter import case_filter
+
+    wanted = case_filter(rule, carrier, state, older_than, newer_than)
+    raise typer.Exit(cases_command.list_cases(flags, wanted, limit=limit, as_json=as_json))
+
+
+@cases_app.command("show")
+@takes_settings(READING_FLAGS)
+def cases_show(
+    flags: FlagValues,
+    name: Annotated[str, typer.Argument(help="Case id, return id or tracking number.", metavar="ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show all about a case, or about the cases of a return or parcel, with every change."""
+    from agents import cases_command
+
+    raise typer.Exit(cases_command.show_cases(flags, name, as_json=as_json))
+
+
+@cases_app.command("tail")
+@takes_settings(READING_FLAGS)
+def cases_tail(
+    flags: FlagValues,
+    rule: Rule = None,
+    carrier: Carrier = None,
+    state: Annotated[str, typer.Option(help="active, open, escalated, resolved, retracted or all.")] = "all",
+    from_start: Annotated[bool, typer.Option("--from-start", help="Also what was said before.")] = False,
+    count: Annotated[int, typer.Option(min=0, help="End after so many; 0: go on until Ctrl-C.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the escalations as they are published."""
+    from agents import cases_command
+    from agents.case_filter import case_filter
+
+    wanted = case_filter(rule, carrier, state, None, None)
+    options = cases_command.TailOptions(from_start=from_start, count=count, as_json=as_json)
+    raise typer.Exit(cases_command.tail(flags, wanted, options))
+
+
+def _duration(flag: str, text: str) -> timedelta:
+    from agents.durations import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        what, _, todo = str(error).partition("; ")
+        raise SettingsError([Finding(flag, f"{text!r} {what}", todo=todo)]) from error

@@ -1,0 +1,21 @@
+"""What `returnwatch demo` was asked for."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """A seeded month of a shop's returns, played in simulated time."""
+
+    once: bool = False
+    """End by itself; exit code 0 only if nothing was missed, false, early or late."""
+    returns: int = 5000
+    seed: int = 1
+    speed: float | None = None
+    """Simulated seconds per second. None: chosen so that the month takes `minutes`."""
+    minutes: float | None = None
+    """Real minutes that the month takes. None, and no speed: the demo's own choice."""
+    bootstrap_servers: tuple[str, ...] = field(default=())
+    """A broker that runs already; empty: start one."""
+    keep: bool = False
+    """Leave the data of broker and worker behind."""

@@ -1,0 +1,197 @@
+"""The topics that a cluster has, against those that schemas/topics.py says it must have.
+
+Topics of ours that are wrong are refused: a wrong partition count loses the state of keys, a wrong clean-up
+policy loses facts. Input topics belong to somebody else: what we find there is said, and only a missing one is
+refused.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError, for_code
+
+from agents.errors import Finding, TopicsError
+from agents.settings import Settings
+from schemas.topics import Requirement, TopicRole, TopicSpec
+
+CONFIG_NAME, CONFIG_VALUE = 0, 1
+RESOURCE_ERROR, RESOURCE_MESSAGE, RESOURCE_NAME, RESOURCE_CONFIG = 0, 1, 3, 4
+
+
+class TopicState(StrEnum):
+    """What a topic is, compared with what it must be."""
+
+    OK = "ok"
+    MISSING = "missing"
+    WRONG = "wrong"
+    DOUBTFUL = "doubtful"
+    """An input topic that we would have made otherwise; it is not ours to refuse."""
+
+
+class Difference(NamedTuple):
+    """One property of a topic that is not as it must be."""
+
+    name: str
+    found: str
+    needed: str
+    why: str
+    todo: str
+
+
+class TopicCheck(NamedTuple):
+    """One topic as it was found. `partitions` is 0 for a missing one."""
+
+    spec: TopicSpec
+    state: TopicState
+    partitions: int
+    differences: tuple[Difference, ...] = ()
+
+    def findings(self) -> list[Finding]:
+        """The same as findings; for a missing topic, what to do about it."""
+        where = f"topic {self.spec.name}"
+        if self.state is TopicState.MISSING:
+            return [Finding(where, f"is missing ({self.spec.purpose})", todo=_todo_missing(self.spec))]
+        return [
+            Finding(where, f"has {item.name} {item.found}, must be {item.needed}", item.why, item.todo)
+            for item in self.differences
+        ]
+
+
+async def inspect_topics(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> list[TopicCheck]:
+    """Compare every topic with its spec, in the order of the specs."""
+    counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    present = [spec.name for spec in specs if counts.get(spec.name)]
+    configs = await _configs(admin, present)
+    return [_check(spec, counts.get(spec.name, 0), configs.get(spec.name, {})) for spec in specs]
+
+
+async def create_missing(
+    admin: AIOKafkaAdminClient, checks: Iterable[TopicCheck], settings: Settings, *, inputs: bool
+) -> list[TopicSpec]:
+    """Create the missing topics of ours, and with `inputs` the input topics too. Returns what was created.
+
+    Raises:
+        TopicsError: topics of ours are wrong (then nothing is created), or the broker refused to create some.
+    """
+    checks = list(checks)
+    refuse_wrong(checks)
+    missing = [check.spec for check in checks if check.state is TopicState.MISSING]
+    wanted = [spec for spec in missing if inputs or spec.role is not TopicRole.INPUT]
+    if not wanted:
+        return []
+    response = await admin.create_topics([_new_topic(spec, settings.replication_factor) for spec in wanted])
+    findings = [finding for error in response.topic_errors if (finding := _refusal(error, settings))]
+    if findings:
+        raise TopicsError(findings)
+    return wanted
+
+
+async def prepare_topics(
+    admin: AIOKafkaAdminClient, settings: Settings, *, inputs: bool = False
+) -> list[TopicCheck]:
+    """What a worker does before anything else: create what is missing, refuse what is wrong or still missing.
+
+    Raises:
+        TopicsError: with a finding for each topic that is not as it must be.
+    """
+    specs = settings.topic_specs()
+    await create_missing(admin, await inspect_topics(admin, specs), settings, inputs=inputs)
+    checks = await inspect_topics(admin, specs)
+    refuse_wrong(checks)
+    absent = [check for check in checks if check.state is TopicState.MISSING]
+    if absent:
+        raise TopicsError(finding for check in absent for finding in check.findings())
+    return checks
+
+
+def refuse_wrong(checks: Iterable[TopicCheck]) -> None:
+    """Raise TopicsError with every difference of topics of ours, if there is one."""
+    findings = [found for check in checks if check.state is TopicState.WRONG for found in check.findings()]
+    if findings:
+        raise TopicsError(findings)
+
+
+def _check(spec: TopicSpec, partitions: int, config: Mapping[str, str | None]) -> TopicCheck:
+    if not partitions:
+        return TopicCheck(spec, TopicState.MISSING, 0)
+    differences = []
+    if spec.partitions is not None and partitions != spec.partitions:
+        differences.append(_wrong_count(spec, partitions))
+    differences += [
+        _wrong_config(spec, requirement, config[requirement.setting])
+        for requirement in spec.requirements
+        if not requirement.is_met_by(config.get(requirement.setting))
+    ]
+    wrong = TopicState.DOUBTFUL if spec.role is TopicRole.INPUT else TopicState.WRONG
+    return TopicCheck(spec, wrong if differences else TopicState.OK, partitions, tuple(differences))
+
+
+def _wrong_count(spec: TopicSpec, partitions: int) -> Difference:
+    return Difference(
+        "partitions",
+        str(partitions),
+        str(spec.partitions),
+        "it decides where the state of a key lives, so it is fixed for ever at the first start",
+        "set --parcels-partitions / --returns-partitions to what was used at first; or, if this installation "
+        "has never run, delete the topic and run `returnwatch topics create`",
+    )
+
+
+def _wrong_config(spec: TopicSpec, requirement: Requirement, found: str | None) -> Difference:
+    least = "at least " if requirement.compare == "at_least" else ""
+    return Difference(
+        requirement.setting,
+        str(found),
+        f"{least}{requirement.value}",
+        requirement.why,
+        f"kafka-configs.sh --bootstrap-server ... --alter --entity-type topics --entity-name {spec.name} "
+        f"--add-config {requirement.setting}={requirement.value}",
+    )
+
+
+def _todo_missing(spec: TopicSpec) -> str:
+    if spec.role is not TopicRole.INPUT:
+        return "run `returnwatch topics create`"
+    kind = spec.purpose.split()[1]
+    return (
+        f"let its producers create it, or run `returnwatch topics create --inputs`; if your {kind} events "
+        f"are in another topic, name that one"
+    )
+
+
+def _new_topic(spec: TopicSpec, replication_factor: int) -> NewTopic:
+    return NewTopic(
+        spec.name, spec.creation_partitions(), replication_factor, topic_configs=spec.creation_config()
+    )
+
+
+def _refusal(answer: Sequence[Any], settings: Settings) -> Finding | None:
+    name, code, *rest = answer
+    error = for_code(code)
+    if code == 0 or error is TopicAlreadyExistsError:
+        return None
+    message = rest[0] if rest and rest[0] else error.description
+    todo = ""
+    if error is InvalidReplicationFactorError:
+        factor = settings.replication_factor
+        todo = f"the cluster has fewer than {factor} brokers; on a test cluster use --replication-factor 1"
+    return Finding(f"topic {name}", f"the broker did not create it: {message}", todo=todo)
+
+
+async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """Topic -> setting -> value. A topic whose settings we may not read is left out."""
+    if not names:
+        return {}
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    found: dict[str, dict[str, str | None]] = {}
+    for response in await admin.describe_configs(resources):
+        for resource in response.resources:
+            if resource[RESOURCE_ERROR] == 0:
+                entries = resource[RESOURCE_CONFIG]
+                found[resource[RESOURCE_NAME]] = {
+                    entry[CONFIG_NAME]: entry[CONFIG_VALUE] for entry in entries
+                }
+    return found

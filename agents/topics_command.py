@@ -1,0 +1,98 @@
+"""`returnwatch topics plan|create`."""
+
+import json
+from datetime import timedelta
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from agents.kafka_connection import open_admin, reachable, run
+from agents.settings import Settings
+from agents.terminal import out, say, show_findings, write_line
+from agents.topics import TopicCheck, TopicState, create_missing, inspect_topics
+from schemas.topics import TopicRole
+
+STYLES = {
+    TopicState.OK: "green",
+    TopicState.MISSING: "yellow",
+    TopicState.WRONG: "bold red",
+    TopicState.DOUBTFUL: "yellow",
+}
+
+
+def plan(settings: Settings, *, wait: timedelta, as_json: bool) -> int:
+    """Show every topic and what it is like. Exit code 1 if a topic of ours is wrong."""
+    checks = run(_inspected(settings, wait))
+    if as_json:
+        write_line(json.dumps([_as_object(check) for check in checks], indent=2))
+    else:
+        show_topics(checks)
+    return 1 if any(check.state is TopicState.WRONG for check in checks) else 0
+
+
+def create(settings: Settings, *, wait: timedelta, inputs: bool) -> int:
+    """Create what is missing and show the result. Creates nothing if a topic of ours is wrong."""
+    created, checks = run(_created(settings, wait, inputs=inputs))
+    show_topics(checks)
+    if created:
+        say(f"created {created} topic{'s' if created > 1 else ''}")
+    return 0
+
+
+def show_topics(checks: list[TopicCheck]) -> None:
+    """The table on standard output, what is not right below it."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("topic", overflow="fold")
+    table.add_column("role")
+    table.add_column("partitions", justify="right")
+    table.add_column("state")
+    table.add_column("what it is for", style="dim")
+    for check in checks:
+        spec = check.spec
+        count = str(check.partitions or spec.creation_partitions())
+        state = Text(check.state.value, style=STYLES[check.state])
+        table.add_row(spec.name, spec.role.value, count, state, spec.purpose.removeprefix("input: "))
+    out.print(table)
+    _show_missing(checks)
+    for check in checks:
+        if check.state is TopicState.WRONG:
+            show_findings(check.findings())
+        elif check.state is TopicState.DOUBTFUL:
+            show_findings(check.findings(), title="doubtful")
+
+
+def _show_missing(checks: list[TopicCheck]) -> None:
+    missing = [check.spec for check in checks if check.state is TopicState.MISSING]
+    ours = [spec for spec in missing if spec.role is not TopicRole.INPUT]
+    if ours:
+        say(f"{len(ours)} of ours missing: `returnwatch topics create` creates them")
+    if len(missing) > len(ours):
+        names = ", ".join(spec.name for spec in missing if spec.role is TopicRole.INPUT)
+        say(f"input missing: {names}. Their producers create them, or `returnwatch topics create --inputs`")
+
+
+async def _inspected(settings: Settings, wait: timedelta) -> list[TopicCheck]:
+    await reachable(settings, wait)
+    async with open_admin(settings) as admin:
+        return await inspect_topics(admin, settings.topic_specs())
+
+
+async def _created(settings: Settings, wait: timedelta, *, inputs: bool) -> tuple[int, list[TopicCheck]]:
+    await reachable(settings, wait)
+    async with open_admin(settings) as admin:
+        checks = await inspect_topics(admin, settings.topic_specs())
+        created = await create_missing(admin, checks, settings, inputs=inputs)
+        return len(created), await inspect_topics(admin, settings.topic_specs())
+
+
+def _as_object(check: TopicCheck) -> dict[str, object]:
+    return {
+        "topic": check.spec.name,
+        "role": check.spec.role.value,
+        "state": check.state.value,
+        "partitions": check.partitions,
+        "partitions_needed": check.spec.partitions,
+        "config": check.spec.creation_config(),
+        "differences": [item._asdict() for item in check.differences],
+    }
