@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 
 STUCK_AFTER_SECONDS = 60.0
@@ -86,7 +86,9 @@ class Readiness:
 
 
 def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readiness) -> web.Application:
-    """Build the application with the three routes."""
+    """Build the application with the three routes, and tell `registry` whether the worker is ready."""
+    is_ready = Gauge("returnwatch_ready", "1 when the worker does its work, 0 while it starts.", registry=registry)
+    is_ready.set_function(lambda: float(not readiness.missing()))
 
     async def live(_request: web.Request) -> web.Response:
         stuck = liveness.stuck()

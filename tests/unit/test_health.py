@@ -143,8 +143,10 @@ async def test_live_names_the_stuck_partition(address: str, liveness: Liveness, 
 async def test_ready_says_what_it_waits_for(address: str, readiness: Readiness) -> None:
     status, _type, text = await ask(f"{address}/ready")
     assert (status, text) == (503, '{"ok": false, "waiting_for": {"start": "the worker is starting"}}')
+    assert "\nreturnwatch_ready 0.0\n" in (await ask(f"{address}/metrics"))[2]
     readiness.has("start")
     assert (await ask(f"{address}/ready"))[0] == 200
+    assert "\nreturnwatch_ready 1.0\n" in (await ask(f"{address}/metrics"))[2]
 
 
 @pytest.mark.asyncio
