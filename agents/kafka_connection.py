@@ -164,7 +164,10 @@ async def _failure(address: str, settings: Settings, arguments: dict[str, Any]) 
 def _unreachable(address: str, error: Exception, settings: Settings) -> Finding:
     protocol = settings.security_protocol
     words = _words(error)
-    if isinstance(error, TimeoutError):
+    if isinstance(error.__cause__ or error, asyncio.IncompleteReadError):
+        what = f"something answered, but not in the Kafka protocol ({protocol})"
+        todo = "is this a Kafka listener, and does it speak this security protocol?"
+    elif isinstance(error, TimeoutError):
         what = f"no answer within {duration_text(CONNECT_TIMEOUT)} ({protocol})"
         todo = "check the address, the firewall, and that the listener speaks this security protocol"
     elif "CERTIFICATE" in words or "SSL" in words:
@@ -181,6 +184,8 @@ def _unreachable(address: str, error: Exception, settings: Settings) -> Finding:
 
 def _words(error: BaseException) -> str:
     inner = error.__cause__ or error
+    if isinstance(inner, ConnectionRefusedError):
+        return "connection refused"
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
     return text.splitlines()[0]
 

@@ -155,6 +155,10 @@ class Settings(BaseSettings):
     skew: Duration = timedelta(seconds=60)
     """How far the watermark stays behind the newest marker: replica lag, brokers' clocks, new
     partitions not yet noticed."""
+    max_future: Duration = timedelta(minutes=10)
+    """An event further ahead of its arrival is taken to have happened when it arrived, flagged and counted."""
+    max_past: Duration = timedelta(days=730)
+    """An event further behind its arrival goes to the dead letters."""
     go_live_at: datetime | None = None
     """What was due before this time opens cases that are marked historical and call nobody."""
     simulated_time: bool = False

@@ -38,14 +38,12 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
     given = {field: value for field, value in flags.items() if value is not None}
     findings = [*_misspelled_variables(os.environ), *_secrets_directory_findings()]
     secrets = None if findings else os.environ.get(SECRETS_DIRECTORY) or None
-    settings = None
     try:
         settings = _settings(given, secrets)
     except ValidationError as error:
-        findings += _refused(error, given, secrets)
-    if settings is not None:
-        findings += _unreadable_files(settings, given)
-    if findings or settings is None:
+        raise SettingsError([*findings, *_refused(error, given, secrets)]) from error
+    findings += _unreadable_files(settings, given, secrets)
+    if findings:
         raise SettingsError(findings)
     return settings
 
@@ -83,25 +81,24 @@ def _refused(error: ValidationError, given: Mapping[str, object], secrets: str |
         field = str(details["loc"][0])
         bad.add(field)
         findings.append(_finding(field, details, where_set(field, given, secrets)))
-    if bad:
-        problems = _problems_without(bad, given, secrets)
+    good, problems = _without(bad, given, secrets) if bad else (None, problems)
     for problem in problems:
         where = where_set(problem.fields[0], given, secrets)
         findings.append(Finding(where, problem.what, problem.why, problem.todo))
-    return findings
+    return findings if good is None else [*findings, *_unreadable_files(good, given, secrets)]
 
 
-def _problems_without(bad: set[str], given: Mapping[str, object], secrets: str | None) -> list[Problem]:
+def _without(
+    bad: set[str], given: Mapping[str, object], secrets: str | None
+) -> tuple[Settings | None, list[Problem]]:
+    """Settings with the defaults in place of what is bad, or what does not go together among the good ones."""
     defaults = {field: Settings.model_fields[field].get_default(call_default_factory=True) for field in bad}
     try:
-        _settings({**given, **defaults}, secrets)
+        return _settings({**given, **defaults}, secrets), []
     except ValidationError as error:
         causes = (details.get("ctx", {}).get("error") for details in error.errors())
-        problems = [
-            problem for cause in causes if isinstance(cause, InconsistentError) for problem in cause.problems
-        ]
-        return [problem for problem in problems if not bad.intersection(problem.fields)]
-    return []
+        found = [problem for cause in causes if isinstance(cause, InconsistentError) for problem in cause.problems]
+        return None, [problem for problem in found if not bad.intersection(problem.fields)]
 
 
 def _finding(field: str, details: ErrorDetails, where: str) -> Finding:
@@ -176,7 +173,9 @@ def _secrets_directory_findings() -> list[Finding]:
     ]
 
 
-def _unreadable_files(settings: Settings, given: Mapping[str, object]) -> list[Finding]:
+def _unreadable_files(
+    settings: Settings, given: Mapping[str, object], secrets: str | None
+) -> list[Finding]:
     findings = []
     for field in (*FILE_FIELDS, "policy_file"):
         path: Path | None = getattr(settings, field)
@@ -188,6 +187,6 @@ def _unreadable_files(settings: Settings, given: Mapping[str, object]) -> list[F
         except OSError as error:
             what = f"cannot read {str(path)!r}: {error.strerror}"
             findings.append(
-                Finding(where_set(field, given), what, todo="correct the path or the file's permissions")
+                Finding(where_set(field, given, secrets), what, todo="correct the path or the file's permissions")
             )
     return findings

@@ -35,4 +35,4 @@ def write_line(text: str) -> None:
 
 
 def _below(label: str, text: str) -> Padding:
-    return Padding(Text.assemble((f"{label}: ", "cyan"), text), (0, 0, 0, 4))
+    return Padding(Text.assemble((f"{label}: ", "cyan"), text), (0, 0, 0, 4), expand=False)

@@ -7,11 +7,17 @@ refused.
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import InvalidReplicationFactorError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    InvalidReplicationFactorError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from agents.errors import Finding, TopicsError
 from agents.settings import Settings
@@ -83,9 +89,15 @@ async def create_missing(
     if not wanted:
         return []
     response = await admin.create_topics([_new_topic(spec, settings.replication_factor) for spec in wanted])
-    findings = [finding for error in response.topic_errors if (finding := _refusal(error, settings))]
-    if findings:
-        raise TopicsError(findings)
+    refused: dict[tuple[str, str], list[str]] = {}
+    for name, code, *rest in response.topic_errors:
+        if refusal := _refusal(code, rest[0] if rest else None, settings):
+            refused.setdefault(refusal, []).append(name)
+    if refused:
+        raise TopicsError(
+            Finding(f"topic {', '.join(names)}", f"the broker refused to create it: {message}", todo=todo)
+            for (message, todo), names in refused.items()
+        )
     return wanted
 
 
@@ -168,17 +180,18 @@ def _new_topic(spec: TopicSpec, replication_factor: int) -> NewTopic:
     )
 
 
-def _refusal(answer: Sequence[Any], settings: Settings) -> Finding | None:
-    name, code, *rest = answer
+def _refusal(code: int, message: str | None, settings: Settings) -> tuple[str, str] | None:
+    """What the broker said and what to do, None if the topic is there now."""
     error = for_code(code)
     if code == 0 or error is TopicAlreadyExistsError:
         return None
-    message = rest[0] if rest and rest[0] else error.description
     todo = ""
     if error is InvalidReplicationFactorError:
         factor = settings.replication_factor
         todo = f"the cluster has fewer than {factor} brokers; on a test cluster use --replication-factor 1"
-    return Finding(f"topic {name}", f"the broker did not create it: {message}", todo=todo)
+    elif error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
+        todo = "allow this user to Create the topics, or let somebody create them who may (`topics plan --json`)"
+    return message or str(error.description), todo
 
 
 async def _configs(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str | None]]:

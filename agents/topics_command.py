@@ -43,14 +43,14 @@ def create(settings: Settings, *, wait: timedelta, inputs: bool) -> int:
 def show_topics(checks: list[TopicCheck]) -> None:
     """The table on standard output, what is not right below it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("topic", overflow="fold")
+    table.add_column("topic", no_wrap=True)
     table.add_column("role")
     table.add_column("partitions", justify="right")
     table.add_column("state")
-    table.add_column("what it is for", style="dim")
+    table.add_column("what it is for", style="dim", no_wrap=True, overflow="ellipsis")
     for check in checks:
         spec = check.spec
-        count = str(check.partitions or spec.creation_partitions())
+        count = _partitions(check)
         state = Text(check.state.value, style=STYLES[check.state])
         table.add_row(spec.name, spec.role.value, count, state, spec.purpose.removeprefix("input: "))
     out.print(table)
@@ -60,6 +60,11 @@ def show_topics(checks: list[TopicCheck]) -> None:
             show_findings(check.findings())
         elif check.state is TopicState.DOUBTFUL:
             show_findings(check.findings(), title="doubtful")
+
+
+def _partitions(check: TopicCheck) -> str:
+    needed = check.spec.partitions or check.partitions or check.spec.creation_partitions()
+    return str(needed) if check.partitions in {0, needed} else f"{check.partitions}, not {needed}"
 
 
 def _show_missing(checks: list[TopicCheck]) -> None:
