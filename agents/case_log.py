@@ -1,6 +1,6 @@
 """The cases as they stand and as they changed, read from the topics that everybody else reads them from."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,9 +46,7 @@ class CaseTable:
 
     def now(self, clock: datetime) -> datetime:
         """The time that ages are told by: the clock's, or in a simulated future that of the newest change."""
-        return max(
-            (case.effective_at for case in self.cases.values()), default=clock, key=lambda at: max(at, clock)
-        )
+        return max(clock, max((case.effective_at for case in self.cases.values()), default=clock))
 
 
 async def read_cases(settings: Settings) -> CaseTable:
@@ -81,7 +79,7 @@ async def read_history(settings: Settings, cases: list[Case]) -> dict[str, list[
     return {case_id: [changes[number] for number in sorted(changes)] for case_id, changes in wanted.items()}
 
 
-async def follow_escalations(settings: Settings, *, from_start: bool) -> AsyncIterator[Escalation]:
+async def follow_escalations(settings: Settings, *, from_start: bool) -> AsyncGenerator[Escalation]:
     """Changes as they are published, each once, until the caller stops."""
     partitions = await partitions_of(settings, settings.topics.escalations)
     seen = dict[tuple[str, int], None]()

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from agents.terminal import out, say
-from schemas.outputs import Case, Escalation, Severity
+from schemas.money import minor_units
+from schemas.outputs import Case, Escalation, Money, Severity
 from schemas.vocabulary import CaseState
 
 STATE_STYLES = {
@@ -30,25 +32,23 @@ def show_list(cases: Sequence[Case], now: datetime, *, left_out: int) -> None:
     if not cases:
         say("no such cases")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("case", no_wrap=True, style="cyan")
     table.add_column("rule", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("level", justify="right")
-    table.add_column("due", justify="right", no_wrap=True)
+    table.add_column("overdue", justify="right", no_wrap=True)
     table.add_column("return", overflow="fold")
     table.add_column("parcel", overflow="fold")
-    table.add_column("lane", no_wrap=True)
     for case in cases:
         table.add_row(
             case.case_id[:8],
             case.rule.value,
             _state(case.state),
             Text(str(case.level), style=SEVERITY_STYLES[case.severity]),
-            age_text(now - case.due_at),
+            age_text(now - case.due_at).removesuffix(" ago"),
             case.return_id,
             case.parcel,
-            lane(case),
         )
     out.print(table)
     more = f", {left_out} more with --limit 0" if left_out else ""
@@ -114,13 +114,19 @@ def time_text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
+def amount_text(value: Money) -> str:
+    """`19.90 EUR`, `1990 JPY`."""
+    units = minor_units(Decimal(1), value.currency)
+    digits = len(str(units)) - 1
+    return f"{Decimal(value.amount_minor) / units:.{digits}f} {value.currency}"
+
+
 def lane(case: Case) -> str:
     """`FR-DE`, as far as it is known."""
     return f"{case.origin or '?'}-{case.destination or '?'}" if case.origin or case.destination else ""
 
 
 def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
-    value = case.value
     evidence = ", ".join(f"{item.topic}/{item.partition}@{item.offset}" for item in case.evidence)
     return [
         ("case", f"{case.case_id} revision {case.revision}"),
@@ -128,7 +134,7 @@ def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
         ("parcel", case.parcel),
         ("lane", lane(case)),
         ("facility", case.facility),
-        ("value", f"{value.amount_minor / 100:.2f} {value.currency}" if value else ""),
+        ("value", amount_text(case.value) if case.value else ""),
         ("waiting since", f"{time_text(case.since_at)} ({age_text(now - case.since_at)})"),
         ("was due", f"{time_text(case.due_at)} ({age_text(now - case.due_at)})"),
         ("reason", case.reason.value),

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +22,8 @@ LEAST_PREFIX = 6
 """A case id may be shortened to so many characters."""
 
 
-class TailOptions(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TailOptions:
     """How to follow; `count` 0 goes on until it is stopped."""
 
     from_start: bool
@@ -61,7 +62,8 @@ def show_cases(flags: Mapping[str, object], name: str, *, as_json: bool) -> int:
     now = table.now(datetime.now(UTC))
     for case in found:
         if as_json:
-            for change in history[case.case_id] or [case]:
+            said: Sequence[Case] = history[case.case_id] or [case]
+            for change in said:
                 write_line(_json(change))
         else:
             show_case(case, history[case.case_id], now)
