@@ -191,7 +191,6 @@ def _internal_specs(names: TopicNames, parcels: int, returns: int, durable: Requ
         "exactly",
         "the broker's append time is the only clock there is",
     )
-    day = Requirement("retention.ms", str(DAY_MS), "only_at_creation")
     role = TopicRole.INTERNAL
     return [
         TopicSpec(names.parcels, role, "facts about parcels, markers", "parcel", parcels, 1, facts),
@@ -207,11 +206,11 @@ def _internal_specs(names: TopicNames, parcels: int, returns: int, durable: Requ
         TopicSpec(
             names.heartbeats,
             role,
-            "what time it is, by the broker",
-            "worker instance",
-            None,
+            "what time it is, by the broker; the policy and the clock in force",
+            "worker instance, or a control key",
             1,
-            (append_time, _cleanup("delete", "a heartbeat is read once"), day, durable),
+            1,
+            (append_time, _cleanup("compact", "the policy in force must outlive every heartbeat"), durable),
         ),
     ]
 

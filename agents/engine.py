@@ -1,0 +1,318 @@
+"""One worker's moving parts, wired together: intake, both stages, markers, and what Faust asks of them."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, ProducerFenced
+from faust.types.tuples import TP
+
+from agents.dead_letters import DeadLetterWriter
+from agents.fencing import new_producer, start_producer
+from agents.health import Liveness, Readiness
+from agents.intake import IntakeStage
+from agents.kafka_security import client_arguments
+from agents.lanes import Done, Flow
+from agents.log_clock import LogClock
+from agents.markers import Markers, Progress
+from agents.metrics import Metrics
+from agents.probe import Probe
+from agents.said import Said
+from agents.settings import Settings
+from agents.stage import Stage, StageHost, StageTopics
+from agents.store import SharedMemory
+from agents.transport import Chunk
+from streams.parcel_stage import parcel_logic
+from streams.partition import PARCELS_SOURCE
+from streams.return_stage import return_logic
+
+log = structlog.get_logger(__name__)
+
+EXIT_FENCED, EXIT_FAILED, EXIT_STUCK = 76, 70, 75
+
+
+async def no_checkpoint(_step: str, _partition: int) -> None:
+    """Production stops nowhere between the steps."""
+
+
+class Engine:
+    """Everything of one worker except Faust's app. Implements `ChunkHost` and `RecoveryHost`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        clock: LogClock,
+        liveness: Liveness,
+        readiness: Readiness,
+        *,
+        checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint,
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        self.clock = clock
+        self._liveness = liveness
+        self._readiness = readiness
+        self.app: Any = None
+        self._names = settings.topics
+        self._connection: Mapping[str, Any] = client_arguments(settings)
+        self.progress = Progress()
+        self._assignment = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._intake_ready: set[TP] = set()
+        self._kinds = self._names.kinds()
+        self._checkpoint = checkpoint
+        self._recovery_began = monotonic()
+
+    # -- life ------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect producers and probes, make the stages, start the background tasks."""
+        settings, names = self.settings, self._names
+        self.producer: AIOKafkaProducer = new_producer(self._connection, "returnwatch-intake")
+        await start_producer(self.producer)
+        self.dead_letters = DeadLetterWriter(self._connection, names.dead_letters, self.metrics)
+        await self.dead_letters.start()
+        flow = Flow(self._pause, self._resume, self._seek, self.fatal)
+        host = StageHost(
+            self._connection,
+            settings.app_id,
+            settings.data_dir,
+            SharedMemory(),
+            self.metrics,
+            lambda: self.producer,
+            flow,
+            Said(self.metrics, self.clock).batch,
+            self._checkpoint,
+        )
+        self.parcels = Stage(self._parcels_topics(), parcel_logic, host)
+        self.returns = Stage(self._returns_topics(), return_logic, host)
+        self.stages = {names.parcels: self.parcels, names.returns: self.returns}
+        self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}
+        targets = (
+            (names.parcels, settings.parcels_partitions),
+            (names.returns, settings.returns_partitions),
+        )
+        skew_ms = int(settings.skew.total_seconds() * 1000)
+        self.markers = Markers(
+            self._connection,
+            heartbeats=names.heartbeats,
+            instance=settings.instance_id,
+            inputs=tuple(self._kinds),
+            targets=targets,
+            period_seconds=settings.marker_period.total_seconds(),
+            skew_ms=skew_ms,
+            clock=self.clock,
+            progress=self.progress,
+            owned=lambda: sorted(self._intake_ready),
+            producer=self.producer,
+            metrics=self.metrics,
+        )
+        await self.markers.start()
+        self.intake = IntakeStage(settings, self, flow, carrier_codes())
+        self.probe = Probe(self._connection, self, self._liveness, self._readiness)
+        await self.probe.start()
+        self.background(self.markers.run(), "markers")
+        self.background(self.probe.run(), "probe")
+
+    def background(self, work: Any, name: str) -> None:
+        """Run a task whose failure ends the process."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a background task that died must not die in silence
+                self.fatal(error, name)
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    async def stop(self) -> None:
+        """Orderly stop: finish what is in hand, close stores and connections."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.intake.close()
+        for stage in (self.parcels, self.returns):
+            await stage.close()
+        await self.probe.stop()
+        await self.markers.stop()
+        await self.dead_letters.stop()
+        await self.producer.stop()
+
+    def fatal(self, error: BaseException, where: str) -> None:
+        """End the process now: what is durable is in the log, and the next owner goes on from there."""
+        fenced = isinstance(error, ProducerFenced)
+        if fenced:
+            self.metrics.fenced.inc()
+        log.critical(
+            "worker_ends",
+            where=where,
+            error=repr(error)[:500],
+            reason="another worker has taken this partition over" if fenced else "see error",
+            exc_info=None if fenced else error,
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(EXIT_FENCED if fenced else EXIT_FAILED)
+
+    # -- topics ----------------------------------------------------------------------------------------------
+
+    def _parcels_topics(self) -> StageTopics:
+        names, settings = self._names, self.settings
+        to_returns = (names.returns, settings.returns_partitions)
+        return StageTopics(
+            "parcels",
+            names.parcels,
+            names.parcel_changelog,
+            {"returns": to_returns},
+            to_returns,
+            tuple(self._kinds),
+        )
+
+    def _returns_topics(self) -> StageTopics:
+        names, count = self._names, self.settings.returns_partitions
+        outputs = {"escalations": (names.escalations, count), "cases": (names.cases, count)}
+        return StageTopics(
+            "returns",
+            names.returns,
+            names.return_changelog,
+            outputs,
+            None,
+            (*self._kinds, PARCELS_SOURCE),
+        )
+
+    # -- what Faust's recovery asks ---------------------------------------------------------------------------
+
+    def assignment_changed(self) -> None:
+        """Nothing is ready any more."""
+        self._assignment += 1
+        self._recovery_began = monotonic()
+        self._intake_ready.clear()
+        self.markers.reset()
+        self.metrics.rebalances.inc()
+        for stage in self.stages.values():
+            stage.assignment_changed()
+        self.probe.forget_all()
+
+    async def take_over(self, changelogs: set[TP]) -> None:
+        """Fence the former owners of these changelog partitions; let go of all others."""
+        for topic, stage in self.changelogs.items():
+            await stage.take_over({tp.partition for tp in changelogs if tp.topic == topic})
+
+    def restored_offset(self, changelog: TP) -> int | None:
+        """Last changelog offset in the local store; None when it is empty."""
+        stage = self.changelogs.get(changelog.topic) if self.app.engine_started else None
+        return None if stage is None else stage.restored_offset(changelog.partition)
+
+    def restore(self, changelog: TP, chunk: Chunk) -> None:
+        """Apply a chunk of a changelog partition."""
+        self.changelogs[changelog.topic].restore(changelog.partition, chunk)
+
+    def is_restored(self, changelog: TP) -> bool:
+        """The take-over record of this assignment has come back."""
+        return self.changelogs[changelog.topic].is_restored(changelog.partition)
+
+    async def restored(self) -> None:
+        """Open the assignment for work: stages from their stores, intake from the group's commits."""
+        assignment = self._assignment
+        for stage in self.stages.values():
+            await stage.restored()
+        owned = [tp for tp in self.app.consumer.assignment() if tp.topic in self._kinds]
+        base = await self._committed(owned)
+        if assignment != self._assignment:
+            return
+        self.progress.reset(base)
+        self._intake_ready.update(TP(*tp) for tp in owned)
+        seconds = monotonic() - self._recovery_began
+        self.metrics.recovery_seconds.set(seconds)
+        log.info("assignment_ready", inputs=len(owned), seconds=round(seconds, 2))
+
+    async def _committed(self, owned: list[TP]) -> dict[TP, int]:
+        """Ask the broker: Faust's memory of commits is stale for partitions that were elsewhere meanwhile."""
+        while True:
+            admin = AIOKafkaAdminClient(**self._connection, request_timeout_ms=10_000)
+            try:
+                await admin.start()
+                committed = await admin.list_consumer_group_offsets(self.settings.app_id)
+            except (KafkaError, OSError) as error:
+                log.warning("committed_offsets_unknown", error=repr(error)[:200])
+                await asyncio.sleep(1.0)
+            else:
+                return {
+                    TP(*tp): max(0, offset.offset) for tp, offset in committed.items() if TP(*tp) in owned
+                }
+            finally:
+                await admin.close()
+
+    # -- what the transport asks -------------------------------------------------------------------------------
+
+    def done_offsets(self) -> Mapping[TP, int]:
+        """What may be committed."""
+        done = dict(self.progress.done)
+        for topic, stage in self.stages.items():
+            for number, partition in stage.ready_partitions().items():
+                if partition.next_offset:
+                    done[TP(topic, number)] = partition.next_offset
+        return done
+
+    async def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
+        """Route a chunk to its lane."""
+        stage = self.stages.get(tp.topic)
+        if stage is not None:
+            await stage.accept(tp.partition, chunk, done)
+        elif tp in self._intake_ready:
+            self.intake.accept(tp, chunk, done)
+        else:
+            self.metrics.stale_chunks.inc()
+            await done()
+
+    def is_open(self, tp: TP) -> bool:
+        """Whether an input partition is open for work in this assignment."""
+        return tp in self._intake_ready
+
+    def positions(self) -> dict[TP, tuple[str, int, bool]]:
+        """Every partition open for work -> (stage name, position, expected to move)."""
+        known = {
+            tp: ("intake", self.progress.at(tp), not self.intake.is_paused(tp)) for tp in self._intake_ready
+        }
+        for topic, stage in self.stages.items():
+            for number, partition in stage.ready_partitions().items():
+                moving = not stage.is_paused(number)
+                known[TP(topic, number)] = (stage.topics.name, partition.next_offset, moving)
+        return known
+
+    def observe_stages(self) -> None:
+        """Export sizes, and what holds each watermark most."""
+        now_ms = self.clock.seconds() * 1000
+        for stage in self.stages.values():
+            name = stage.topics.name
+            self.metrics.state_bytes.labels(name).set(stage.size_bytes())
+            for number, partition in stage.ready_partitions().items():
+                self.metrics.state_keys.labels(name, str(number)).set(stage.key_count(number))
+                holder = partition.worst_source()
+                if holder is None:
+                    self.metrics.held_by(name, number, None)
+                else:
+                    source, through_ms = holder
+                    behind = (now_ms - through_ms) / 1000 if through_ms else 0.0
+                    self.metrics.held_by(name, number, source, max(0.0, behind))
+                if partition.policy_hash:
+                    self.metrics.policy(partition.policy_hash)
+
+    def _pause(self, tp: TP) -> None:
+        self.app.consumer.pause_partitions({tp})
+
+    def _resume(self, tp: TP) -> None:
+        if tp in self.app.consumer.assignment():
+            self.app.consumer.resume_partitions({tp})
+
+    async def _seek(self, tp: TP, offset: int) -> None:
+        await self.app.consumer.seek(tp, offset)

@@ -1,0 +1,131 @@
+"""Intake: input records in, one keyed fact each onto `parcels` and `returns`, or a dead letter. Stateless.
+
+What it has done is told by offsets: everything below `Progress.done` is forwarded and acknowledged. After a crash a
+chunk is forwarded again, and merging by identity makes that harmless.
+"""
+
+from functools import partial
+from typing import Protocol
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from faust.types.tuples import TP
+
+from agents.dead_letters import DeadLetterWriter
+from agents.fencing import Message, send_grouped
+from agents.lanes import Done, Flow, Lane
+from agents.log_clock import LogClock
+from agents.markers import Markers, Progress
+from agents.metrics import Metrics
+from agents.settings import Settings
+from agents.transport import Chunk
+from schemas.carrier_codes import CarrierCodes
+from streams.intake import Acceptance, Intake, IntakeMapper
+from streams.keys import partition_of
+
+log = structlog.get_logger(__name__)
+
+
+class IntakeHost(Protocol):
+    """What intake needs from the worker."""
+
+    clock: LogClock
+    progress: Progress
+    markers: Markers
+    metrics: Metrics
+    producer: AIOKafkaProducer
+    dead_letters: DeadLetterWriter
+
+    def is_open(self, tp: TP) -> bool:
+        """Whether an input partition is open for work in this assignment."""
+
+
+class IntakeStage:
+    """Every input partition of this worker, one lane each."""
+
+    def __init__(self, settings: Settings, host: IntakeHost, flow: Flow, codes: CarrierCodes) -> None:
+        names = settings.topics
+        self._kinds = names.kinds()
+        self._targets = {
+            "parcels": (names.parcels, settings.parcels_partitions),
+            "returns": (names.returns, settings.returns_partitions),
+        }
+        self._host = host
+        self._flow = flow
+        self._mapper = IntakeMapper(codes, Acceptance(max_bytes=settings.max_record_bytes))
+        self._lanes: dict[TP, Lane] = {}
+
+    def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
+        """Queue a chunk; `done` is awaited when it is handled or found to be stale."""
+        lane = self._lanes.get(tp)
+        if lane is None:
+            lane = self._lanes[tp] = Lane(tp, partial(self._handle, tp), self._flow)
+        lane.put(chunk, done)
+
+    def is_paused(self, tp: TP) -> bool:
+        """Whether reading this partition is paused because its queue is full."""
+        lane = self._lanes.get(tp)
+        return lane is not None and lane.paused
+
+    async def close(self) -> None:
+        """Stop all lanes."""
+        for lane in self._lanes.values():
+            await lane.close()
+        self._lanes.clear()
+
+    async def _handle(self, tp: TP, chunk: Chunk) -> None:
+        host, progress = self._host, self._host.progress
+        if not host.is_open(tp) or chunk.next <= progress.at(tp):
+            host.metrics.stale_chunks.inc()
+            return
+        if chunk.start > progress.at(tp):
+            await host.markers.look_for_trimmed([tp])
+        if chunk.start > progress.at(tp):
+            host.metrics.stale_chunks.inc()
+            log.info(
+                "chunk_does_not_follow",
+                topic=tp.topic,
+                partition=tp.partition,
+                position=progress.at(tp),
+                start=chunk.start,
+            )
+            await self._flow.seek(tp, progress.at(tp))
+            return
+        await host.clock.known.wait()
+        await self._forward(tp, chunk)
+        progress.done[tp] = chunk.next
+        await host.markers.flush()
+
+    async def _forward(self, tp: TP, chunk: Chunk) -> None:
+        host = self._host
+        taken = self._mapper.map_chunk(
+            chunk, self._kinds[tp.topic], host.clock.now_ms(), topic=tp.topic, partition=tp.partition
+        )
+        messages: dict[tuple[str, int], list[Message]] = {}
+        targets = self._targets
+        for stage, key, value in taken.facts:
+            topic, count = targets[stage]
+            where = (topic, partition_of(key, count))
+            group = messages.get(where)
+            if group is None:
+                group = messages[where] = []
+            group.append((key, value, ()))
+        for refused in taken.refused:
+            await host.dead_letters.write(tp, refused)
+        await send_grouped(host.producer, messages)
+        self._count(tp, chunk, taken)
+
+    def _count(self, tp: TP, chunk: Chunk, taken: Intake) -> None:
+        metrics = self._host.metrics
+        arrivals = self._host.progress.arrivals[tp]
+        for carrier, count in taken.arrivals.items():
+            arrivals[carrier] = arrivals.get(carrier, 0) + count
+        refused = len(taken.refused)
+        metrics.events_consumed.labels(tp.topic, "accepted").inc(len(chunk) - refused)
+        if refused:
+            metrics.events_consumed.labels(tp.topic, "refused").inc(refused)
+        for (name, label), count in taken.counters.items():
+            if name == "unmapped":
+                metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
+            elif name == "clamped":
+                metrics.clamped_times.inc(count)

@@ -1,0 +1,187 @@
+"""Markers: how each input's progress becomes part of the log, and the watermark with it (docs/adr/0003).
+
+Every period: append a heartbeat to a topic with LogAppendTime (its append time is `t`), then ask for the end offsets
+of the input partitions owned here. When everything below those ends has been forwarded and acknowledged, write
+"everything of this source appended before t lies before me" into every partition of both stages. The order of the
+two questions matters, and so does the isolation: ends are read uncommitted, for an open transaction's events were
+appended before `t` too.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types.tuples import TP
+
+from agents.fencing import Message, send_grouped
+from agents.log_clock import LogClock
+from agents.metrics import Metrics
+from schemas.facts import MARKER_KEY, Mark, Marker, encode_json
+
+log = structlog.get_logger(__name__)
+
+PROBE_TIMEOUT_SECONDS = 10.0
+TRIM_LOOK_MS = 3_000
+"""A mark this late makes us ask whether retention has removed what it waits for."""
+
+
+class TimestampTypeError(RuntimeError):
+    """The heartbeat topic does not stamp append times: its times are a client's, and prove nothing."""
+
+
+class Progress:
+    """How far each input partition is durably forwarded. Shared by intake (writes) and markers (reads)."""
+
+    def __init__(self) -> None:
+        self.done: dict[TP, int] = {}
+        self.base: dict[TP, int] = {}
+        self.floor: dict[TP, int] = {}
+        self.arrivals: dict[TP, dict[str, int]] = defaultdict(dict)
+
+    def at(self, tp: TP) -> int:
+        """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
+        return max(self.done.get(tp, 0), self.base.get(tp, 0), self.floor.get(tp, 0))
+
+    def reset(self, base: Mapping[TP, int]) -> None:
+        """Start over at an assignment from what the group has committed."""
+        self.done.clear()
+        self.floor.clear()
+        self.arrivals.clear()
+        self.base = dict(base)
+
+
+class Markers:
+    """Writes the markers for the input partitions that are owned and open for work."""
+
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        *,
+        heartbeats: str,
+        instance: str,
+        inputs: tuple[str, ...],
+        targets: tuple[tuple[str, int], ...],
+        period_seconds: float,
+        skew_ms: int,
+        clock: LogClock,
+        progress: Progress,
+        owned: Callable[[], list[TP]],
+        producer: AIOKafkaProducer,
+        metrics: Metrics,
+    ) -> None:
+        self._heartbeats = heartbeats
+        self._instance = instance.encode()
+        self._inputs = inputs
+        self._targets = targets
+        self._period_seconds = period_seconds
+        self._clock = clock
+        self._progress = progress
+        self._owned = owned
+        self._producer = producer
+        self._metrics = metrics
+        self._pending: dict[TP, deque[tuple[int, int]]] = defaultdict(deque)
+        # New partitions must be known before W can pass what is appended to them: within the skew.
+        metadata_ms = min(10_000, max(250, skew_ms // 4))
+        self._probe = AIOKafkaConsumer(
+            **connection,
+            client_id="returnwatch-probe",
+            isolation_level="read_uncommitted",
+            request_timeout_ms=int(PROBE_TIMEOUT_SECONDS * 1000),
+            metadata_max_age_ms=metadata_ms,
+        )
+
+    async def start(self) -> None:
+        """Connect the probe and load the metadata of every input."""
+        await self._probe.start()
+        await self._probe._client.set_topics(self._inputs)
+
+    async def stop(self) -> None:
+        """Disconnect. aiokafka's stop() of a groupless consumer can raise CancelledError of its own making."""
+        with suppress(asyncio.CancelledError):
+            await self._probe.stop()
+
+    def reset(self) -> None:
+        """Forget what was asked for: a new assignment has begun."""
+        self._pending.clear()
+
+    async def run(self) -> None:
+        """Beat for ever. A step that fails yields no marker and is tried again."""
+        while True:
+            began = monotonic()
+            try:
+                await self.beat()
+            except (KafkaError, TimeoutError, OSError) as error:
+                self._metrics.heartbeat_failures.inc()
+                log.warning("no_marker", error=repr(error)[:200])
+            await asyncio.sleep(max(self._period_seconds / 10, self._period_seconds - (monotonic() - began)))
+
+    async def beat(self) -> None:
+        """One period: heartbeat, end offsets, and the marks that are due."""
+        sent_at = monotonic()
+        sent = await self._producer.send(self._heartbeats, b"", key=self._instance, partition=0)
+        metadata = await sent
+        if metadata.timestamp_type != 1:
+            message = f"topic {self._heartbeats} must have message.timestamp.type=LogAppendTime"
+            raise TimestampTypeError(message)
+        vetoed = not self._clock.heartbeat(metadata.timestamp, sent_at)
+        self._metrics.clock_skew.set(max(0.0, self._clock.ahead_ms / 1000))
+        self._metrics.clock_skew_frozen.set(vetoed)
+        if vetoed:
+            log.error("clock_skew", ahead_seconds=round(self._clock.ahead_ms / 1000, 1))
+            return
+        owned = self._owned()
+        if not owned:
+            return
+        ends = await asyncio.wait_for(
+            self._probe.end_offsets([TopicPartition(*tp) for tp in owned]), PROBE_TIMEOUT_SECONDS
+        )
+        for tp in owned:
+            self._pending[tp].append((metadata.timestamp, ends[tp]))
+        late = [tp for tp in owned if metadata.timestamp - self._pending[tp][0][0] > TRIM_LOOK_MS]
+        if late:
+            await self.look_for_trimmed(late)
+        await self.flush()
+
+    async def look_for_trimmed(self, partitions: list[TP]) -> None:
+        """Count as reached what retention has removed unread: nobody will ever read it."""
+        starts = await asyncio.wait_for(
+            self._probe.beginning_offsets([TopicPartition(*tp) for tp in partitions]), PROBE_TIMEOUT_SECONDS
+        )
+        for tp in partitions:
+            lost = starts[tp] - self._progress.at(tp)
+            if lost > 0:
+                self._progress.floor[tp] = starts[tp]
+                self._metrics.lost_to_retention.labels(tp.topic).inc(lost)
+                log.error("lost_to_retention", topic=tp.topic, partition=tp.partition, records=lost)
+
+    async def flush(self) -> None:
+        """Write one marker with every mark whose partition has reached its end offset."""
+        marks = []
+        for tp, pending in self._pending.items():
+            through = None
+            while pending and pending[0][1] <= self._progress.at(tp):
+                through = pending.popleft()[0]
+            if through is not None:
+                arrivals = self._progress.arrivals.pop(tp, {})
+                marks.append(Mark(tp.topic, tp.partition, self._clock.through_ms(through), arrivals))
+        if not marks:
+            return
+        marker = encode_json(Marker(tuple(marks), self._roster()))
+        message: list[Message] = [(MARKER_KEY, marker, ())]
+        await send_grouped(
+            self._producer,
+            {(topic, number): message for topic, count in self._targets for number in range(count)},
+        )
+
+    def _roster(self) -> dict[str, int]:
+        counts = {topic: self._probe.partitions_for_topic(topic) for topic in self._inputs}
+        unknown = [topic for topic, partitions in counts.items() if not partitions]
+        if unknown:
+            raise KafkaError(f"no metadata for {', '.join(unknown)}")
+        return {topic: len(partitions) for topic, partitions in counts.items() if partitions}

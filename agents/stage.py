@@ -1,0 +1,315 @@
+"""A stateful stage (`parcels` or `returns`): the I/O around `streams.partition.Partition`.
+
+One task per owned partition; everything that touches a partition goes through its queue or its lock, so there are
+no races inside one. The order of effects for each batch (docs/adr/0004): changelog batch acknowledged, then outbox
+said, then local store written, then the chunk is done.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from faust.types.tuples import TP
+
+from agents.fencing import FencedProducer, Message
+from agents.lanes import Done, Flow, Lane
+from agents.metrics import Metrics
+from agents.store import PartitionStore, SharedMemory
+from agents.transport import Chunk
+from schemas.facts import MARKER_KEY
+from streams.keys import partition_of
+from streams.partition import POLICY_STATE_KEY, POSITION_KEY, Batch, Logic, Outgoing, Partition
+
+log = structlog.get_logger(__name__)
+
+TAKE_OVER_AGAIN_SECONDS = 24 * 3600.0
+"""The coordinator forgets an id without news after 7 days, and then fences nobody."""
+
+
+@dataclass(frozen=True)
+class StageTopics:
+    """Names and partition counts that a stage reads and writes."""
+
+    name: str
+    """"parcels" or "returns": the label in metrics and logs."""
+    input: str
+    changelog: str
+    outputs: Mapping[str, tuple[str, int]]
+    """Name in `Outgoing.topic` -> (topic, partition count)."""
+    markers_to: tuple[str, int] | None
+    """Topic and partition count that the stage passes its watermark on to."""
+    sources: tuple[str, ...]
+    """Topics that must be in the roster before the watermark may move."""
+
+
+@dataclass
+class StageHost:
+    """What a stage needs from the worker."""
+
+    connection: Mapping[str, Any]
+    transactional_prefix: str
+    data_dir: Path
+    memory: SharedMemory
+    metrics: Metrics
+    coordinator: Callable[[], AIOKafkaProducer]
+    flow: Flow
+    on_said: Callable[[str, Batch], None]
+    """Called with the stage's name after a batch's outbox was acknowledged."""
+    checkpoint: Callable[[str, int], Awaitable[None]]
+    """Awaited between the steps of the order of effects: (step, partition). Tests stop the process there."""
+
+
+@dataclass
+class Owned:
+    """One partition that this worker owns, or is about to."""
+
+    number: int
+    producer: FencedProducer
+    store: PartitionStore
+    taken_offset: int | None = None
+    taken_at: float = 0.0
+    ready: bool = False
+    engine: Partition | None = None
+    repeat_due: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    lane: Lane | None = None
+
+
+class Stage:
+    """All owned partitions of one stateful stage."""
+
+    def __init__(self, topics: StageTopics, new_logic: Callable[[], Logic], host: StageHost) -> None:
+        self.topics = topics
+        self._new_logic = new_logic
+        self._logic = new_logic()
+        self._host = host
+        self._owned: dict[int, Owned] = {}
+
+    # -- ownership -------------------------------------------------------------------------------------------
+
+    def assignment_changed(self) -> None:
+        """Close every partition for work until it has been taken over and restored again."""
+        for owned in self._owned.values():
+            owned.ready = False
+
+    async def take_over(self, partitions: set[int]) -> None:
+        """Own exactly these partitions: fence former owners, let go of the others."""
+        for number in [n for n in self._owned if n not in partitions]:
+            await self._release(self._owned.pop(number))
+        await asyncio.gather(*(self._take_over(number) for number in sorted(partitions)))
+
+    async def _take_over(self, number: int) -> None:
+        owned = self._owned.get(number)
+        if owned is None:
+            owned = self._owned[number] = self._new_owned(number)
+        async with owned.lock:
+            owned.ready = False
+            await self._fence(owned)
+        if owned.lane is None:
+            tp = TP(self.topics.input, number)
+            owned.lane = Lane(tp, partial(self._handle_chunk, owned), self._host.flow)
+
+    async def _fence(self, owned: Owned) -> None:
+        coordinator = self._host.coordinator()
+        owned.taken_offset = await owned.producer.take_over(
+            coordinator, self.topics.changelog, owned.number
+        )
+        owned.taken_at = monotonic()
+        self._host.metrics.takeovers.inc()
+        if owned.store.changelog_offset >= owned.taken_offset:
+            log.warning("local_store_stale", stage=self.topics.name, partition=owned.number)
+            self._host.metrics.state_corruption.inc()
+            owned.store.wipe()
+
+    def _new_owned(self, number: int) -> Owned:
+        path = self._host.data_dir / f"{self.topics.name}-{number}"
+        metrics = self._host.metrics
+        return Owned(
+            number,
+            FencedProducer(
+                self._host.connection, f"{self._host.transactional_prefix}-{self.topics.name}-{number}"
+            ),
+            PartitionStore(path, self._host.memory, lambda _reason: metrics.state_corruption.inc()),
+        )
+
+    async def _release(self, owned: Owned) -> None:
+        if owned.lane is not None:
+            await owned.lane.close()
+        async with owned.lock:
+            await owned.producer.stop()
+            owned.store.close()
+        self._host.metrics.forget_partition(self.topics.name, owned.number)
+
+    async def close(self) -> None:
+        """Let go of everything (orderly stop)."""
+        await self.take_over(set())
+
+    # -- recovery --------------------------------------------------------------------------------------------
+
+    def restored_offset(self, number: int) -> int | None:
+        """Last changelog offset in the local store; None when it holds nothing or is not open."""
+        owned = self._owned.get(number)
+        return None if owned is None or owned.store.changelog_offset < 0 else owned.store.changelog_offset
+
+    def is_restored(self, number: int) -> bool:
+        """The take-over record of this assignment has come back out of the changelog."""
+        owned = self._owned.get(number)
+        if owned is None or owned.taken_offset is None:
+            return False
+        return owned.store.changelog_offset >= owned.taken_offset
+
+    def restore(self, number: int, chunk: Chunk) -> None:
+        """Apply a changelog chunk; chunks for a partition that is at work are not for recovery."""
+        owned = self._owned.get(number)
+        if owned is None or owned.ready:
+            return
+        self._host.metrics.recovery_records.inc(len(chunk))
+        if owned.store.policy is not None:
+            self._logic.adopt(owned.store.policy)
+        owned.store.restore(chunk, chunk.next, self._logic.armed_ms)
+
+    async def restored(self) -> None:
+        """Build timers, load positions, open every restored partition for work."""
+        for owned in list(self._owned.values()):
+            async with owned.lock:
+                if not self.is_restored(owned.number):
+                    continue
+                if owned.store.policy is not None:
+                    self._logic.adopt(owned.store.policy)
+                for _ in owned.store.finish_restore(self._logic.armed_ms):
+                    await asyncio.sleep(0)
+                owned.engine = Partition(
+                    self._new_logic(),
+                    owned.number,
+                    position=owned.store.position,
+                    policy=owned.store.policy,
+                    sources=self.topics.sources,
+                )
+                owned.repeat_due = True
+                owned.ready = True
+                self._host.metrics.progress(self.topics.name, owned.number, owned.engine.watermark_ms)
+
+    # -- work ------------------------------------------------------------------------------------------------
+
+    def ready_partitions(self) -> dict[int, Partition]:
+        """Partitions open for work."""
+        return {n: o.engine for n, o in self._owned.items() if o.ready and o.engine is not None}
+
+    def is_paused(self, number: int) -> bool:
+        """Whether reading this partition is paused because its queue is full."""
+        owned = self._owned.get(number)
+        return owned is not None and owned.lane is not None and owned.lane.paused
+
+    def key_count(self, number: int) -> int:
+        """About how many keys the partition holds."""
+        return self._owned[number].store.key_count()
+
+    def size_bytes(self) -> int:
+        """Bytes of all local stores of the stage."""
+        return sum(owned.store.size_bytes() for owned in self._owned.values())
+
+    async def accept(self, number: int, chunk: Chunk, done: Done) -> None:
+        """Queue a chunk for its partition. `done` is awaited when it is handled or found to be stale."""
+        owned = self._owned.get(number)
+        if owned is None or not owned.ready or owned.lane is None:
+            self._host.metrics.stale_chunks.inc()
+            await done()
+            return
+        owned.lane.put(chunk, done)
+
+    async def _handle_chunk(self, owned: Owned, chunk: Chunk) -> None:
+        async with owned.lock:
+            if owned.ready and owned.engine is not None:
+                await self._handle(owned, owned.engine, chunk)
+            else:
+                self._host.metrics.stale_chunks.inc()
+
+    async def _handle(self, owned: Owned, engine: Partition, chunk: Chunk) -> None:
+        if owned.repeat_due:
+            await self._say(owned, engine.repeat(owned.store))
+            await self._pass_watermark_on(owned, engine)
+            owned.repeat_due = False
+        if monotonic() - owned.taken_at > TAKE_OVER_AGAIN_SECONDS:
+            await self._renew(owned)
+        if chunk.next <= engine.next_offset:
+            return
+        if chunk.start > engine.next_offset:
+            self._host.metrics.stale_chunks.inc()
+            log.info(
+                "chunk_does_not_follow",
+                stage=self.topics.name,
+                partition=owned.number,
+                position=engine.next_offset,
+                start=chunk.start,
+            )
+            await self._host.flow.seek(TP(self.topics.input, owned.number), engine.next_offset)
+            return
+        await self._work_through(owned, engine, chunk)
+
+    async def _work_through(self, owned: Owned, engine: Partition, chunk: Chunk) -> None:
+        start = 0
+        while True:
+            batch = engine.step(chunk, start, owned.store, chunk.next)
+            await self._commit(owned, engine, batch)
+            start += batch.consumed
+            if engine.next_offset >= chunk.next:
+                return
+            await asyncio.sleep(0)
+
+    async def _commit(self, owned: Owned, engine: Partition, batch: Batch) -> None:
+        records: list[tuple[bytes, bytes | None]] = [(POSITION_KEY, batch.position)]
+        if batch.policy is not None:
+            records.append((POLICY_STATE_KEY, batch.policy))
+        records.extend((write.key, write.raw) for write in batch.writes if write.durable)
+        expected = owned.store.changelog_offset + 1
+        await self._host.checkpoint("before_changelog", owned.number)
+        base = await owned.producer.write(self.topics.changelog, owned.number, records)
+        if base != expected:
+            message = f"changelog of {self.topics.name}/{owned.number}: expected offset {expected}, got {base}"
+            raise ForeignWriteError(message)
+        await self._host.checkpoint("before_outbox", owned.number)
+        await self._say(owned, batch.outgoing)
+        self._host.on_said(self.topics.name, batch)
+        await self._host.checkpoint("before_store", owned.number)
+        owned.store.apply(
+            batch.writes, position=batch.position, policy=batch.policy, offset=base + len(records) - 1
+        )
+        if batch.advanced:
+            await self._pass_watermark_on(owned, engine)
+        self._host.metrics.progress(self.topics.name, owned.number, engine.watermark_ms)
+
+    async def _renew(self, owned: Owned) -> None:
+        """Take over again, between two chunks, so that the coordinator does not forget us."""
+        before = owned.store.changelog_offset
+        await self._fence(owned)
+        if owned.taken_offset != before + 1:
+            message = f"changelog of {self.topics.name}/{owned.number} grew without us before {owned.taken_offset}"
+            raise ForeignWriteError(message)
+        owned.store.note_offset(before + 1)
+
+    async def _say(self, owned: Owned, outgoing: Sequence[Outgoing]) -> None:
+        if not outgoing:
+            return
+        messages: dict[tuple[str, int], list[Message]] = {}
+        for out in outgoing:
+            topic, partitions = self.topics.outputs[out.topic]
+            number = partition_of(out.key, partitions) if out.partition is None else out.partition
+            messages.setdefault((topic, number), []).append((out.key, out.value, out.headers))
+        await owned.producer.say(messages)
+
+    async def _pass_watermark_on(self, owned: Owned, engine: Partition) -> None:
+        marker = engine.marks_to_forward()
+        if marker is None or self.topics.markers_to is None:
+            return
+        topic, partitions = self.topics.markers_to
+        await owned.producer.say({(topic, p): [(MARKER_KEY, marker, ())] for p in range(partitions)})
+
+
+class ForeignWriteError(RuntimeError):
+    """Somebody else, or a bug of our own, wrote into a changelog partition that we own."""

@@ -1,0 +1,182 @@
+"""Chunk transport: one Faust event carries one `[start, next)` chunk of one partition.
+
+Stock Faust moves records one by one (11,000 a second) and commits past messages that are still in flight
+(faust-streaming#606). Here the consumer hands over whole runs of records, says exactly which offsets they cover,
+and commits the offset that the stages call done. The names overridden are private to faust-streaming and aiokafka:
+tests/contract/ asserts each of them (docs/adr/0002).
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import structlog
+from aiokafka.consumer import fetcher as aiokafka_fetcher
+from aiokafka.errors import CommitFailedError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
+from faust.transport.drivers.aiokafka import Transport as FaustTransport
+from faust.types.tuples import TP, ConsumerMessage
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.2
+"""A partition that was resumed during a poll waits at most this long for the next one."""
+
+
+class Chunk(list[Any]):
+    """Records of one partition with offsets in `[start, next)`, in order.
+
+    `next` is the consumer's position: past transaction markers, aborted records and compacted gaps, so a chunk can
+    be empty and still true (the position moved). Records have `offset`, `timestamp`, `key`, `value`, `headers`.
+    """
+
+    __slots__ = ("next", "start")
+
+    start: int
+    next: int
+
+    def __bool__(self) -> bool:
+        return self.next > self.start
+
+
+class ChunkHost(Protocol):
+    """What the transport asks of the worker."""
+
+    def done_offsets(self) -> Mapping[TP, int]:
+        """Everything below these offsets is durably handled: what may be committed."""
+
+
+def _getall(self: Any, max_records: int | None = None) -> Chunk:
+    records = self._partition_records
+    chunk = Chunk()
+    if records is None:
+        chunk.start = chunk.next = 0
+        return chunk
+    start = records.next_fetch_offset
+    chunk.extend(_original_getall(self, max_records))
+    chunk.start = start
+    # When the assignment is gone or the position was moved by a seek, nothing was read and nothing is claimed.
+    assignment = self._assignment
+    live = (
+        assignment.active
+        and assignment.state_value(self._topic_partition).position == records.next_fetch_offset
+    )
+    chunk.next = records.next_fetch_offset if live else start
+    return chunk
+
+
+def _light_record(_self: Any, _tp: Any, record: Any) -> Any:
+    """Keep aiokafka's own C record; building a ConsumerRecord costs 0.4-0.7 us each."""
+    return record
+
+
+_original_getall = aiokafka_fetcher.FetchResult.getall
+_original_consumer_record = aiokafka_fetcher.PartitionRecords._consumer_record
+
+
+def install() -> None:
+    """Patch aiokafka for this process. Every consumer made afterwards yields chunks and light records."""
+    aiokafka_fetcher.FetchResult.getall = _getall
+    aiokafka_fetcher.PartitionRecords._consumer_record = _light_record
+
+
+def uninstall() -> None:
+    """Undo `install` (contract tests run in one process)."""
+    aiokafka_fetcher.FetchResult.getall = _original_getall
+    aiokafka_fetcher.PartitionRecords._consumer_record = _original_consumer_record
+
+
+class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable types
+    """Reads committed transactions only, and survives a refused commit."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._isolation_level = "read_committed"
+        consumer._fetch_max_wait_ms = 200
+        return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        consumer = self._ensure_consumer()
+        owned = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
+        try:
+            await consumer.commit({tp: (offset, "") for tp, offset in owned.items()})
+        except CommitFailedError as error:
+            # The group moved on. Commits only say where an intake starts; the next owner reads again, by identity.
+            log.info("commit_refused", error=str(error))
+            return False
+        return True
+
+
+class ChunkConsumer(FaustConsumer):  # type: ignore[misc]  # faust ships no usable types
+    """Delivers chunks, feeds changelog chunks to bulk recovery, commits what the stages call done."""
+
+    def _new_consumer_thread(self) -> ChunkConsumerThread:
+        return ChunkConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        try:
+            while not (self._stopped.is_set() or fetcher._stopped.is_set()):
+                await self._drain_once()
+        except asyncio.CancelledError:
+            if self.transport.app.should_stop:
+                return
+            raise
+
+    async def _drain_once(self) -> None:
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        active = self._get_active_partitions()
+        if not active:
+            await asyncio.sleep(POLL_SECONDS / 10)
+            return
+        generation = self.app.consumer_generation_id
+        chunks = await self._getmany(active_partitions=set(active), timeout=POLL_SECONDS)
+        if not chunks:
+            await asyncio.sleep(0)
+            return
+        recovery = self.app.tables.recovery
+        for tp, chunk in chunks.items():
+            if self._is_changelog_tp(tp):
+                recovery.bulk(TP(*tp), chunk)
+                await asyncio.sleep(0)
+            else:
+                await self._deliver(TP(*tp), chunk, generation)
+
+    async def _deliver(self, tp: TP, chunk: Chunk, generation: int) -> None:
+        # A chunk fetched between Faust's own seek and the resume of the flow is delivered too: its `start` does not
+        # fit the position of its partition, which then seeks. (Dropping it here is what loses chunks.)
+        message = ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            max(chunk.next - 1, 0),
+            0.0,
+            0,
+            (),
+            None,
+            chunk,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )
+        await self.callback(message)
+        self._read_offset[tp] = chunk.next - 1
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+        return [TP(*tp) for tp in self.app.chunk_host.done_offsets()]
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        for acked in self._acked.values():
+            acked.clear()
+        for index in self._acked_index.values():
+            index.clear()
+        done = self.app.chunk_host.done_offsets()
+        return {tp: done[tp] for tp in tps if tp in done and self._should_commit(tp, done[tp])}
+
+
+class ChunkTransport(FaustTransport):  # type: ignore[misc]  # faust ships no usable types
+    """Give it to a Faust app as `app.transport` before the app starts; the app needs a `chunk_host`."""
+
+    Consumer = ChunkConsumer

@@ -1,0 +1,200 @@
+"""`returnwatch worker`: checks, then Faust's app around the engine, until a signal or an error ends it."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import faust
+import structlog
+import uvloop
+from faust.types.events import EventT
+from faust.types.streams import StreamT
+from prometheus_client import CollectorRegistry
+from yarl import URL
+
+from agents import transport
+from agents.control import agree, read_control
+from agents.engine import EXIT_FAILED, Engine, no_checkpoint
+from agents.health import HealthServer, Liveness, Readiness, health_app
+from agents.kafka_connection import open_admin, reachable
+from agents.kafka_security import faust_broker_urls, faust_credentials
+from agents.log_clock import LogClock
+from agents.metrics import Metrics
+from agents.recovery import BulkTableManager, StateTable
+from agents.settings import Settings
+from agents.topics import prepare_topics
+from agents.transport import ChunkTransport
+from schemas.policy import default_policy, load_policy, policy_record
+
+log = structlog.get_logger(__name__)
+
+BROKER_WAIT = timedelta(days=365)
+MAX_POLL_RECORDS = 8_000
+FETCH_BYTES = 2 << 20
+
+Checkpoint = Callable[[str, int], Awaitable[None]]
+
+
+class RawSchema(faust.Schema):  # type: ignore[misc]  # faust ships no usable types
+    """Hands a chunk over as it is."""
+
+    def loads_key(self, app: Any, message: Any, **_kwargs: Any) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, **_kwargs: Any) -> Any:
+        return message.value
+
+
+class WorkerApp(faust.App):  # type: ignore[misc]  # faust ships no usable types
+    """Faust's app with an engine that starts before the consumer and stops after it."""
+
+    engine: Engine
+    engine_started = False
+
+    @property
+    def chunk_host(self) -> Engine:
+        """What the transport asks."""
+        return self.engine
+
+    @property
+    def recovery_host(self) -> Engine:
+        """What recovery asks."""
+        return self.engine
+
+    async def on_start(self) -> None:
+        await self.engine.start()
+        self.engine_started = True
+        await super().on_start()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        await self.engine.stop()
+
+
+def build_app(settings: Settings, engine: Engine, loop: asyncio.AbstractEventLoop) -> WorkerApp:
+    """Make the Faust app: three agents, two tables that register the changelogs, our transport and recovery."""
+    names = settings.topics
+    session_seconds = settings.session_timeout.total_seconds()
+    app = WorkerApp(
+        settings.app_id,
+        loop=loop,
+        broker=[URL(url) for url in faust_broker_urls(settings)],
+        broker_credentials=faust_credentials(settings),
+        store="memory://",
+        version=1,
+        id_format="{id}",
+        datadir=str(settings.data_dir / "faust"),
+        web_enabled=False,
+        TableManager=BulkTableManager,
+        table_standby_replicas=0,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        stream_buffer_maxsize=64,
+        stream_wait_empty=True,
+        broker_max_poll_records=MAX_POLL_RECORDS,
+        consumer_max_fetch_size=FETCH_BYTES,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=f"{settings.app_id}-{settings.instance_id}",
+        consumer_metadata_max_age_ms=10_000,
+        broker_session_timeout=session_seconds,
+        broker_heartbeat_interval=max(0.5, session_seconds / 10),
+        broker_request_timeout=session_seconds + 15.0,
+        broker_commit_interval=1.0,
+    )
+    app.engine = engine
+    engine.app = app
+    app.transport = ChunkTransport([URL(url) for url in faust_broker_urls(settings)], app)
+    _add_tables(app, settings, engine)
+    _add_agent(app, engine, "intake", tuple(names.kinds()))
+    _add_agent(app, engine, "parcels", (names.parcels,))
+    _add_agent(app, engine, "returns", (names.returns,))
+    return app
+
+
+def _add_tables(app: WorkerApp, settings: Settings, engine: Engine) -> None:
+    tables = {
+        "parcel-state": settings.parcels_partitions,
+        "return-state": settings.returns_partitions,
+    }
+    for name, partitions in tables.items():
+        table = StateTable(app, name=name, key_type=bytes, value_type=bytes, partitions=partitions)
+        app.tables.add(table)
+        # Faust calls every table's callbacks when all changelogs are read; the first opens both stages.
+        if name == "return-state":
+            table.on_recover(engine.restored)
+
+
+def _add_agent(app: WorkerApp, engine: Engine, name: str, topics: tuple[str, ...]) -> None:
+    async def feed(stream: StreamT[Any]) -> AsyncIterator[None]:
+        stream.enable_acks = False
+        async for event in stream.events():
+            await engine.accept(event.message.tp, event.value, _acknowledge(stream, event))
+            yield
+
+    app.agent(app.topic(*topics, schema=RawSchema()), name=name)(feed)
+
+
+def _acknowledge(stream: StreamT[Any], event: EventT[Any]) -> Callable[[], Awaitable[None]]:
+    async def done() -> None:
+        await stream.ack(event)
+
+    return done
+
+
+async def prepare(settings: Settings) -> None:
+    """Wait for a broker, check the topics, and agree on policy and clock. Raises UserError with what to do."""
+    await reachable(settings, BROKER_WAIT)
+    async with open_admin(settings) as admin:
+        await prepare_topics(admin, settings)
+    given = None
+    if settings.policy_file is not None:
+        text = settings.policy_file.read_text(encoding="utf-8")
+        given = policy_record(load_policy(text, str(settings.policy_file)), go_live_ms=settings.go_live_ms)
+    default = policy_record(default_policy(), go_live_ms=settings.go_live_ms)
+    await agree(settings, await read_control(settings), given, default)
+
+
+async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
+    """Run a worker until SIGTERM, SIGINT or a crash. Returns the exit code."""
+    await prepare(settings)
+    transport.install()
+    clock = LogClock(settings.simulated, int(settings.skew.total_seconds() * 1000))
+    metrics = Metrics(
+        CollectorRegistry(), log_clock=clock.seconds, time_speed=settings.simulated_speed
+    )
+    metrics.expect_topics(settings.topics.kinds())
+    liveness = Liveness(asyncio.get_running_loop().time)
+    readiness = Readiness()
+    health = HealthServer(
+        health_app(metrics.registry, liveness, readiness), settings.metrics_host, settings.metrics_port
+    )
+    log.info("listening", address=await health.start())
+    engine = Engine(settings, metrics, clock, liveness, readiness, checkpoint=checkpoint)
+    app = build_app(settings, engine, asyncio.get_running_loop())
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await app.start()
+    readiness.has("start")
+    # With the default settings garbage collection takes 40 % of all CPU.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 50, 1_000)
+    ends = [asyncio.ensure_future(waiting) for waiting in (stop.wait(), app._crashed.wait())]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    crashed = app._crashed.is_set()
+    if crashed:
+        engine.fatal(app.crash_reason or RuntimeError("Faust stopped without a reason"), "faust")
+    log.info("stopping")
+    await app.stop()
+    await health.stop()
+    return EXIT_FAILED if crashed else 0
+
+
+def run(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
+    """Run a worker in this process. Returns its exit code; raises UserError for what the user can mend."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve(settings, checkpoint))
