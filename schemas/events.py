@@ -1,0 +1,332 @@
+"""Input contract, version 1: the events that shops, label services, carriers and warehouses write.
+
+The pydantic models below are the contract; the JSON Schemas in `schemas/contracts/` are made from them. Unknown
+fields are dropped here (an allow-list, so that personal data does not travel on). `schemas/decoding.py` derives a
+fast decoder from the same annotations, which is why every limit is written twice in one `Annotated`: once for
+pydantic, once for msgspec.
+
+Times need an offset: a time without one could mean any of 26 hours, and a deadline would be wrong by as much.
+"""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Literal, Protocol
+
+import msgspec
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from schemas.topics import InputKind
+
+MAX_ID_CHARS = 128
+MAX_TEXT_CHARS = 256
+MAX_RETURNS_OF_A_LABEL = 100
+MAX_PARCELS_OF_A_CHECK_IN = 100
+MAX_AMOUNT = Decimal(10) ** 12
+
+_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+
+
+def _iso_text(value: Any) -> Any:
+    """Refuse numbers and digits as times: nobody can tell seconds from milliseconds for certain."""
+    if isinstance(value, str) and not _ISO_TIME.match(value):
+        message = "a time is written as 2026-03-01T12:00:00+01:00"
+        raise ValueError(message)
+    return value
+
+
+Id = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=_NO_CONTROL),
+    msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),
+]
+Text = Annotated[
+    str,
+    StringConstraints(strict=True, max_length=MAX_TEXT_CHARS, pattern=_NO_CONTROL),
+    msgspec.Meta(max_length=MAX_TEXT_CHARS),
+]
+FreeText = Annotated[str, StringConstraints(strict=True)]
+Country = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[A-Za-z]{2}$"),
+    msgspec.Meta(pattern=r"^[A-Za-z]{2}\Z"),
+]
+Count = Annotated[int, Field(strict=True, ge=1, le=10_000), msgspec.Meta(ge=1, le=10_000)]
+Flag = Annotated[bool, Field(strict=True)]
+Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), Field(strict=True), msgspec.Meta(tz=True)]
+ReturnIds = Annotated[
+    list[Id], Field(max_length=MAX_RETURNS_OF_A_LABEL), msgspec.Meta(max_length=MAX_RETURNS_OF_A_LABEL)
+]
+Version = Annotated[Literal[1], Field(description="Version of this contract.")]
+Direction = Literal["return", "outbound"]
+
+
+class _Contract(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class Value(_Contract):
+    """An amount of money, in the currency's main unit."""
+
+    amount: Annotated[Decimal, Field(description='For example "19.90" or 19.9; at most 10^12.')]
+    currency: Annotated[
+        str,
+        StringConstraints(strict=True, pattern=r"^[A-Za-z]{3}$"),
+        msgspec.Meta(pattern=r"^[A-Za-z]{3}\Z"),
+        Field(description="ISO 4217 code."),
+    ]
+
+    @model_validator(mode="after")
+    def _is_an_amount(self) -> "Value":
+        check_value(self)
+        return self
+
+
+class Place(_Contract):
+    """Where something was seen. No street and no person: they are not read."""
+
+    country: Text | None = None
+    city: Text | None = None
+    postal_code: Text | None = None
+    site: Annotated[Text | None, Field(description="The carrier's own id of a depot, shop or locker.")] = None
+
+
+class ParcelRef(_Contract):
+    """A parcel, by its carrier and tracking number. Spaces, dashes, dots and case do not matter."""
+
+    carrier: Id
+    tracking_number: Id
+
+
+ParcelRefs = Annotated[
+    list[ParcelRef],
+    Field(max_length=MAX_PARCELS_OF_A_CHECK_IN),
+    msgspec.Meta(max_length=MAX_PARCELS_OF_A_CHECK_IN),
+]
+
+
+class InputEvent(_Contract):
+    """What every event has."""
+
+    id: Annotated[
+        Id | None, Field(description="The producer's id of this event; a repeat carries the same.")
+    ] = None
+    occurred_at: Annotated[Time, Field(description="When it happened, ISO 8601 with an offset.")]
+    schema_version: Version = 1
+
+
+class _OrderEvent(InputEvent):
+    return_id: Annotated[Id, Field(description="The return (RMA).")]
+    order_id: Id | None = None
+    value: Annotated[Value | None, Field(description="What the event is about: goods or refund.")] = None
+
+
+class ReturnRequested(_OrderEvent):
+    """A customer asked to send goods back."""
+
+    type: Literal["return_requested"]
+    items: Count | None = None
+    promised_refund_at: Annotated[Time | None, Field(description="Until when a refund was promised.")] = None
+
+
+class ReturnApproved(_OrderEvent):
+    """The shop agreed to the return."""
+
+    type: Literal["return_approved"]
+
+
+class ReturnCancelled(_OrderEvent):
+    """The return will not happen."""
+
+    type: Literal["return_cancelled"]
+
+
+class DropoffClaimed(_OrderEvent):
+    """The customer says that the parcel was handed over. A claim is not a scan."""
+
+    type: Literal["dropoff_claimed"]
+    carrier: Id | None = None
+    tracking_number: Id | None = None
+
+
+class RefundApproved(_OrderEvent):
+    type: Literal["refund_approved"]
+
+
+class RefundRefused(_OrderEvent):
+    type: Literal["refund_refused"]
+
+
+class RefundIssued(_OrderEvent):
+    type: Literal["refund_issued"]
+
+
+class RefundSettled(_OrderEvent):
+    type: Literal["refund_settled"]
+
+
+class RefundFailed(_OrderEvent):
+    type: Literal["refund_failed"]
+
+
+class _LabelEvent(InputEvent):
+    carrier: Id
+    tracking_number: Id
+    return_id: Annotated[Id | None, Field(description="The return, where there is just one.")] = None
+    return_ids: Annotated[ReturnIds | None, Field(description="The returns that the parcel carries.")] = None
+
+
+class LabelCreated(_LabelEvent):
+    """A return label exists; nobody has the parcel yet."""
+
+    type: Literal["label_created"]
+    service: Text | None = None
+    origin_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
+    destination_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
+    facility: Annotated[Text | None, Field(description="Id of the warehouse it goes to.")] = None
+    value: Value | None = None
+
+
+class LabelVoided(_LabelEvent):
+    """The label will not be used; without return ids, for none of its returns."""
+
+    type: Literal["label_voided"]
+
+
+class CarrierScan(InputEvent):
+    """What a carrier reports about a parcel. The code decides, with its api and code type."""
+
+    type: Literal["carrier_scan"]
+    carrier: Id
+    tracking_number: Id
+    api: Annotated[
+        Text | None, Field(description="Where the code comes from; default: the carrier's usual.")
+    ] = None
+    code_type: Text | None = None
+    code: Text | None = None
+    text: FreeText | None = None
+    place: Place | None = None
+    direction: Annotated[Direction | None, Field(description="Default: return.")] = None
+
+
+class ScanRetracted(InputEvent):
+    """The carrier takes a scan back."""
+
+    type: Literal["scan_retracted"]
+    carrier: Id
+    tracking_number: Id
+    retracts: Annotated[Id, Field(description="The `id` of the carrier_scan.")]
+
+
+class _DockEvent(InputEvent):
+    carrier: Id | None = None
+    tracking_number: Id | None = None
+    return_id: Id | None = None
+
+    @model_validator(mode="after")
+    def _names_a_parcel_or_a_return(self) -> "_DockEvent":
+        check_dock_event(self)
+        return self
+
+
+class CheckedIn(_DockEvent):
+    """The warehouse has it: by carrier and tracking number, by return id, or both."""
+
+    type: Literal["checked_in"]
+    facility: Text | None = None
+    parcels: Annotated[ParcelRefs | None, Field(description="By return id: the parcels that came.")] = None
+    complete: Annotated[Flag, Field(description="By return id: everything has come.")] = False
+    count: Annotated[Count, Field(description="By return id: how many parcels came.")] = 1
+
+
+class CheckinRetracted(_DockEvent):
+    """The warehouse takes a check-in back; names what the check-in named."""
+
+    type: Literal["checkin_retracted"]
+    retracts: Annotated[Id, Field(description="The `id` of the checked_in.")]
+
+
+class Inspected(InputEvent):
+    """Somebody looked at the goods."""
+
+    type: Literal["inspected"]
+    return_id: Id
+    facility: Text | None = None
+
+
+class Restocked(InputEvent):
+    """The goods are for sale again."""
+
+    type: Literal["restocked"]
+    return_id: Id
+    facility: Text | None = None
+
+
+class _HasAmount(Protocol):
+    @property
+    def amount(self) -> Decimal: ...
+
+
+class _HasSubject(Protocol):
+    @property
+    def carrier(self) -> str | None: ...
+    @property
+    def tracking_number(self) -> str | None: ...
+    @property
+    def return_id(self) -> str | None: ...
+
+
+def check_value(value: _HasAmount) -> None:
+    """Raise ValueError unless the amount is a finite number from 0 to 10^12."""
+    if not value.amount.is_finite() or not 0 <= value.amount <= MAX_AMOUNT:
+        message = "amount must be a finite number from 0 to 10^12"
+        raise ValueError(message)
+
+
+def check_dock_event(event: _HasSubject) -> None:
+    """Raise ValueError unless the event names a parcel (carrier and tracking number) or a return."""
+    if event.return_id is None and (event.carrier is None or event.tracking_number is None):
+        message = "needs carrier and tracking_number, or return_id"
+        raise ValueError(message)
+
+
+OrderEvent = (
+    ReturnRequested
+    | ReturnApproved
+    | ReturnCancelled
+    | DropoffClaimed
+    | RefundApproved
+    | RefundRefused
+    | RefundIssued
+    | RefundSettled
+    | RefundFailed
+)
+LabelEvent = LabelCreated | LabelVoided
+ScanEvent = CarrierScan | ScanRetracted
+WarehouseEvent = CheckedIn | CheckinRetracted | Inspected | Restocked
+
+EVENT_MODELS: dict[InputKind, tuple[type[InputEvent], ...]] = {
+    InputKind.ORDERS: OrderEvent.__args__,
+    InputKind.LABELS: LabelEvent.__args__,
+    InputKind.CARRIER_SCANS: ScanEvent.__args__,
+    InputKind.WAREHOUSE: WarehouseEvent.__args__,
+}
+"""The models that each kind of input topic takes."""
+
+
+def event_type(model: type[InputEvent]) -> str:
+    """Return the `type` that events of a model carry."""
+    (name,) = model.model_fields["type"].annotation.__args__  # type: ignore[union-attr]  # always Literal["..."]
+    return str(name)
+
+
+KIND_OF_TYPE = {event_type(model): kind for kind, models in EVENT_MODELS.items() for model in models}
+"""Event type -> the kind of topic that it belongs on."""

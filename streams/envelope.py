@@ -1,0 +1,137 @@
+"""CloudEvents 1.0 on Kafka: binary mode (`ce_` headers) and structured mode (one JSON object around the data).
+
+A record whose headers say nothing of CloudEvents is plain JSON. What the event's own JSON says goes before what the
+envelope says; only the envelope's id goes before the event's, because source and id together are unique.
+"""
+
+import binascii
+import json
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.vocabulary import DeadLetterReason
+from streams.refusal import RefusalError
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
+_MAX_ATTRIBUTE_CHARS = 1024
+
+
+class Opened(NamedTuple):
+    """What was in the envelope. `source` and `id` are "" for a record without one."""
+
+    value: bytes
+    source: str = ""
+    id: str = ""
+
+
+class _Structured(msgspec.Struct):
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str = ""
+    datacontenttype: str = "application/json"
+    data: msgspec.Raw = msgspec.Raw(b"")
+    data_base64: str = ""
+
+
+_decode_structured = msgspec.json.Decoder(_Structured).decode
+
+
+def open_envelope(value: bytes, headers: Headers) -> Opened:
+    """Return the plain JSON of a record and its CloudEvents identity. Raises RefusalError (BAD_ENVELOPE)."""
+    named = {name.lower(): content for name, content in headers}
+    content_type = _text(named, "content-type")
+    if content_type.lower().startswith("application/cloudevents"):
+        return _open_structured(value, content_type)
+    if not any(name in named for name in _REQUIRED):
+        return Opened(value)
+    return _open_binary(value, named, content_type)
+
+
+def _open_binary(value: bytes, named: dict[str, bytes | None], content_type: str) -> Opened:
+    attributes = {name: _text(named, name) for name in _REQUIRED}
+    missing = [name for name, content in attributes.items() if not content]
+    if missing:
+        raise _bad(f"headers missing or empty: {', '.join(missing)}")
+    _check(attributes["ce_specversion"], content_type or "application/json")
+    named_in_envelope = _default_fields(attributes["ce_type"], _text(named, "ce_time"))
+    return Opened(_with_defaults(value, named_in_envelope), attributes["ce_source"], attributes["ce_id"])
+
+
+def _open_structured(value: bytes, content_type: str) -> Opened:
+    if not content_type.lower().startswith("application/cloudevents+json"):
+        raise _bad("only application/cloudevents+json is read, one event per record")
+    try:
+        event = _decode_structured(value)
+    except msgspec.DecodeError as error:
+        raise _bad(str(error)) from None
+    _check(event.specversion, event.datacontenttype)
+    if (
+        not (event.id and event.source and event.type)
+        or max(len(event.id), len(event.source)) > _MAX_ATTRIBUTE_CHARS
+    ):
+        raise _bad("id, source and type must be there and not be empty")
+    data = bytes(event.data) or _decoded(event.data_base64)
+    return Opened(_with_defaults(data, _default_fields(event.type, event.time)), event.source, event.id)
+
+
+def _check(version: str, content_type: str) -> None:
+    if not version.startswith("1."):
+        raise _bad("specversion is not 1.x")
+    media_type = content_type.split(";", maxsplit=1)[0].strip().lower()
+    if media_type not in {"application/json", "text/json"} and not media_type.endswith("+json"):
+        raise _bad("the data is not JSON by its content type")
+
+
+def _decoded(data_base64: str) -> bytes:
+    try:
+        data = b64decode(data_base64, validate=True)
+    except binascii.Error:
+        raise _bad("data_base64 is not base64") from None
+    if not data:
+        raise _bad("no data")
+    return data
+
+
+def _default_fields(ce_type: str, ce_time: str) -> dict[str, str]:
+    """Return the fields that the envelope can give: the last word of its type, before a version, and its time."""
+    words = ce_type.split(".")
+    if len(words) > 1 and words[-1][:1] == "v" and words[-1][1:].isdigit():
+        words.pop()
+    fields = {"type": words[-1]}
+    if ce_time:
+        fields["occurred_at"] = ce_time
+    return fields
+
+
+def _with_defaults(value: bytes, defaults: dict[str, str]) -> bytes:
+    """Put fields before an object's own fields: of two equal names, JSON readers take the last."""
+    body = value.strip()
+    if not body.startswith(b"{"):
+        return value
+    fields = json.dumps(defaults).encode()[:-1]
+    rest = body[1:].lstrip()
+    return fields + rest if rest.startswith(b"}") else fields + b"," + rest
+
+
+def _text(named: dict[str, bytes | None], name: str) -> str:
+    content = named.get(name)
+    if content is None:
+        return ""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise _bad(f"header {name} is not UTF-8") from None
+    if len(text) > _MAX_ATTRIBUTE_CHARS:
+        raise _bad(f"header {name} is longer than {_MAX_ATTRIBUTE_CHARS} characters")
+    return text
+
+
+def _bad(detail: str) -> RefusalError:
+    return RefusalError(DeadLetterReason.BAD_ENVELOPE, detail)

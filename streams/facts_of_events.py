@@ -1,0 +1,365 @@
+"""From one event of the contract to the facts that it states: what, about which parcel or return, when, seen by whom.
+
+An event states all of its facts or, when it is refused, none. `_MAKERS` at the end is the whole map.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+import msgspec
+
+from schemas.carrier_codes import CarrierCodes
+from schemas.decoding import struct_of
+from schemas.events import (
+    CarrierScan,
+    CheckedIn,
+    CheckinRetracted,
+    DropoffClaimed,
+    InputEvent,
+    Inspected,
+    LabelCreated,
+    LabelVoided,
+    Place,
+    RefundApproved,
+    RefundFailed,
+    RefundIssued,
+    RefundRefused,
+    RefundSettled,
+    Restocked,
+    ReturnApproved,
+    ReturnCancelled,
+    ReturnRequested,
+    ScanRetracted,
+    Value,
+    event_type,
+)
+from schemas.facts import LabelTerms, ParcelFact, ReturnFact, Source, encode_json
+from schemas.money import minor_units
+from schemas.vocabulary import DeadLetterReason, Evidence, Milestone
+from streams.identity import identity_of_content, identity_of_id
+from streams.keys import parcel_key
+from streams.places import place_token
+from streams.refusal import RefusalError
+
+Stage = Literal["parcels", "returns"]
+
+EVENTS: Final = "events"
+UNMAPPED: Final = "unmapped"
+UNKNOWN_CARRIER: Final = "unknown_carrier"
+CLAMPED: Final = "clamped"
+OTHER: Final = "other"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_MAX_PLACES = 20_000
+_LABEL_FACTS = {
+    "label_created": (Milestone.LABEL_CREATED, Evidence.ANNOUNCED),
+    "label_voided": (Milestone.LABEL_VOIDED, Evidence.SYSTEM),
+}
+
+
+@dataclass(slots=True)
+class Chunk:
+    """The records of one input partition, on their way: where they are from and what has come of them."""
+
+    kind: str
+    topic: str
+    partition: int
+    arrived_ms: int
+    facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
+    arrivals: dict[str, int] = field(default_factory=dict)
+    counters: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def count(self, name: str, label: str) -> None:
+        """Add one to a counter."""
+        counted = (name, label)
+        self.counters[counted] = self.counters.get(counted, 0) + 1
+
+
+class _Stamp(msgspec.Struct, frozen=True, gc=False):
+    """What every fact of an event shares."""
+
+    event_id: str
+    namespace: str
+    """In which `event_id`, and the ids that retractions name, are unique."""
+    written_ms: int
+    """The event's time as its producer wrote it: part of the identity."""
+    occurred_ms: int
+    arrived_ms: int
+    source: Source
+    clamped: bool
+
+    def seen(self) -> tuple[int, int, Source]:
+        """Return when it happened, when it arrived and where it was read: the middle of every fact."""
+        return self.occurred_ms, self.arrived_ms, self.source
+
+    def identity(self, name: str, *content: str) -> int:
+        """Return the event's identity: by its id, else by its content and the time as written."""
+        if self.event_id:
+            return identity_of_id(self.namespace, name, self.event_id)
+        return identity_of_content(name, str(self.written_ms), *content)
+
+    def retracted(self, name: str, event_id: str) -> int:
+        """Return the identity of the event of a type that a retraction names."""
+        return identity_of_id(self.namespace, name, event_id)
+
+
+class FactMaker:
+    """Makes the facts of events. Keeps small caches, no state."""
+
+    def __init__(self, codes: CarrierCodes, max_future: timedelta, max_past: timedelta) -> None:
+        """Take the carrier codes and how far an event's time may be from its arrival."""
+        self._codes = codes
+        self._max_future_ms = max_future // _MILLISECOND
+        self._max_past_ms = max_past // _MILLISECOND
+        self._places: dict[tuple[str | None, ...], str] = {}
+        self._makers: dict[type, tuple[str, _Maker]] = {}
+        for model, maker in _MAKERS.items():
+            self._makers[model] = self._makers[struct_of(model)] = (event_type(model), maker)
+
+    def add(self, chunk: Chunk, event: InputEvent, offset: int, ce_source: str, ce_id: str) -> None:
+        """Add the facts of an event to the chunk. Raises RefusalError, and then adds nothing."""
+        name, maker = self._makers[type(event)]
+        written_ms = (event.occurred_at - _EPOCH) // _MILLISECOND
+        arrived_ms = chunk.arrived_ms
+        clamped = written_ms > arrived_ms + self._max_future_ms
+        if written_ms < arrived_ms - self._max_past_ms:
+            raise self._too_old(written_ms, arrived_ms)
+        stamp = _Stamp(
+            ce_id or event.id or "",
+            f"source\x1f{ce_source}" if ce_id else chunk.kind,
+            written_ms,
+            arrived_ms if clamped else written_ms,
+            arrived_ms,
+            Source(chunk.topic, chunk.partition, offset),
+            clamped,
+        )
+        maker(self, chunk, event, stamp)
+        chunk.count(EVENTS, name)
+        if clamped:
+            chunk.count(CLAMPED, name)
+
+    def _too_old(self, written_ms: int, arrived_ms: int) -> RefusalError:
+        days = (arrived_ms - written_ms) // (24 * 60 * 60 * 1000)
+        limit = self._max_past_ms // (24 * 60 * 60 * 1000)
+        detail = f"occurred_at is {days} days before the arrival, the limit is {limit}"
+        return RefusalError(DeadLetterReason.TIME_OUT_OF_RANGE, detail)
+
+    def _scan(self, chunk: Chunk, event: CarrierScan, stamp: _Stamp) -> None:
+        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        api, code_type, code = event.api or "", event.code_type or "", event.code or ""
+        direction = event.direction or ""
+        meaning = self._codes.lookup(carrier, api, code_type, code, event.text or "", direction)
+        place = self._place(event.place) if event.place is not None else ""
+        what = code or f"milestone {meaning.milestone.value}"
+        identity = stamp.identity("carrier_scan", key, api, code_type, what, direction, place)
+        if not meaning.known:
+            chunk.count(UNMAPPED, carrier if carrier in self._codes.carriers else OTHER)
+        voided = meaning.milestone is Milestone.LABEL_VOIDED
+        fact = ParcelFact(
+            identity,
+            meaning.milestone,
+            meaning.evidence,
+            stamp.occurred_ms,
+            stamp.arrived_ms,
+            stamp.source,
+            place=place,
+            code=code,
+            label=LabelTerms((), carrier) if voided else None,
+            clamped=stamp.clamped,
+        )
+        chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
+        chunk.arrivals[carrier] = chunk.arrivals.get(carrier, 0) + 1
+
+    def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
+        _, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        identity = stamp.identity("scan_retracted", key, event.retracts)
+        retracts = stamp.retracted("carrier_scan", event.retracts)
+        fact = ParcelFact(identity, Milestone.UNMAPPED, Evidence.SYSTEM, *stamp.seen(), retracts=retracts)
+        _to_parcel(chunk, key, fact)
+
+    def _label_created(self, chunk: Chunk, event: LabelCreated, stamp: _Stamp) -> None:
+        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        value_minor, currency = _money(event.value)
+        terms = LabelTerms(
+            _returns_of(event),
+            carrier,
+            service=event.service or "",
+            origin=(event.origin_country or "").upper(),
+            destination=(event.destination_country or "").upper(),
+            facility=event.facility or "",
+            value_minor=value_minor,
+            currency=currency,
+        )
+        self._label(chunk, key, stamp, "label_created", terms)
+
+    def _label_voided(self, chunk: Chunk, event: LabelVoided, stamp: _Stamp) -> None:
+        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        self._label(chunk, key, stamp, "label_voided", LabelTerms(_returns_of(event), carrier))
+
+    @staticmethod
+    def _label(chunk: Chunk, key: str, stamp: _Stamp, name: str, terms: LabelTerms) -> None:
+        content = (terms.service, terms.origin, terms.destination, terms.facility, str(terms.value_minor))
+        identity = stamp.identity(name, key, *terms.returns, "", *content)
+        seen, clamped = stamp.seen(), stamp.clamped
+        milestone, evidence = _LABEL_FACTS[name]
+        _to_parcel(chunk, key, ParcelFact(identity, milestone, evidence, *seen, label=terms, clamped=clamped))
+        minor, currency = terms.value_minor, terms.currency
+        fact = ReturnFact(identity, milestone, *seen, parcels=(key,), value_minor=minor, currency=currency)
+        for return_id in terms.returns:
+            _to_return(chunk, return_id, fact)
+
+    def _dropoff_claimed(self, chunk: Chunk, event: DropoffClaimed, stamp: _Stamp) -> None:
+        return_id, key = _return_id(event.return_id), self._parcel_if_named(chunk, event)
+        identity = stamp.identity("dropoff_claimed", return_id, key)
+        milestone, seen, clamped = Milestone.DROPOFF_CLAIMED, stamp.seen(), stamp.clamped
+        if key:
+            _to_parcel(chunk, key, ParcelFact(identity, milestone, Evidence.CLAIMED, *seen, clamped=clamped))
+        _to_return(chunk, return_id, ReturnFact(identity, milestone, *seen, parcels=(key,) if key else ()))
+
+    def _return_requested(self, chunk: Chunk, event: ReturnRequested, stamp: _Stamp) -> None:
+        return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
+        promised = event.promised_refund_at
+        promised_ms = (promised - _EPOCH) // _MILLISECOND if promised is not None else 0
+        content = (return_id, str(value_minor), currency, str(promised_ms))
+        fact = ReturnFact(
+            stamp.identity("return_requested", *content),
+            Milestone.RETURN_REQUESTED,
+            *stamp.seen(),
+            value_minor=value_minor,
+            currency=currency,
+            promised_ms=promised_ms,
+        )
+        _to_return(chunk, return_id, fact)
+
+    def _checked_in(self, chunk: Chunk, event: CheckedIn, stamp: _Stamp) -> None:
+        parcel = self._parcel_if_named(chunk, event)
+        named = [self._parcel(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()]
+        return_id = _return_id(event.return_id) if event.return_id is not None else ""
+        parcels = tuple(sorted({parcel, *named} - {""}))
+        facility, complete, count = event.facility or "", event.complete, max(event.count, len(parcels))
+        content = (return_id, *parcels, "", facility, str(complete), str(count))
+        identity, milestone, seen = stamp.identity("checked_in", *content), Milestone.CHECKED_IN, stamp.seen()
+        if parcel:
+            evidence, clamped = Evidence.WAREHOUSE_SCAN, stamp.clamped
+            dock_scan = ParcelFact(identity, milestone, evidence, *seen, facility=facility, clamped=clamped)
+            _to_parcel(chunk, parcel, dock_scan)
+        if return_id:
+            receipt = ReturnFact(identity, milestone, *seen, parcels, complete, count, facility)
+            _to_return(chunk, return_id, receipt)
+
+    def _checkin_retracted(self, chunk: Chunk, event: CheckinRetracted, stamp: _Stamp) -> None:
+        parcel = self._parcel_if_named(chunk, event)
+        return_id = _return_id(event.return_id) if event.return_id is not None else ""
+        identity = stamp.identity("checkin_retracted", return_id, parcel, event.retracts)
+        retracts, seen = stamp.retracted("checked_in", event.retracts), stamp.seen()
+        if parcel:
+            fact = ParcelFact(identity, Milestone.UNMAPPED, Evidence.SYSTEM, *seen, retracts=retracts)
+            _to_parcel(chunk, parcel, fact)
+        if return_id:
+            _to_return(chunk, return_id, ReturnFact(identity, Milestone.UNMAPPED, *seen, retracts=retracts))
+
+    def _parcel_if_named(self, chunk: Chunk, event: DropoffClaimed | CheckedIn | CheckinRetracted) -> str:
+        if event.carrier is None or event.tracking_number is None:
+            return ""
+        return self._parcel(chunk, event.carrier, event.tracking_number)[1]
+
+    def _parcel(self, chunk: Chunk, carrier_name: str, tracking_number: str) -> tuple[str, str]:
+        """Return the canonical carrier and the parcel's key; count carriers that the tables do not know."""
+        carrier = self._codes.carrier(carrier_name)
+        key = parcel_key(carrier, tracking_number)
+        if not carrier or key.endswith(":"):
+            raise RefusalError(
+                DeadLetterReason.BAD_VALUE, "carrier and tracking_number need a letter or a digit"
+            )
+        if carrier not in self._codes.carriers:
+            chunk.count(UNKNOWN_CARRIER, OTHER)
+        return carrier, key
+
+    def _place(self, place: Place) -> str:
+        asked = (place.country, place.city, place.postal_code, place.site)
+        token = self._places.get(asked)
+        if token is None:
+            token = place_token(*asked)
+            if len(self._places) >= _MAX_PLACES:
+                self._places.clear()
+            self._places[asked] = token
+        return token
+
+
+def _returns_of(event: LabelCreated | LabelVoided) -> tuple[str, ...]:
+    """Return the label's return ids, each once, in the same order whatever order the event has."""
+    named = [*(event.return_ids or ())]
+    if event.return_id is not None:
+        named.append(event.return_id)
+    return tuple(sorted({_return_id(return_id) for return_id in named}))
+
+
+def _return_id(return_id: str) -> str:
+    stripped = return_id.strip()
+    if not stripped:
+        raise RefusalError(DeadLetterReason.BAD_VALUE, "a return id needs more than spaces")
+    return stripped
+
+
+def _money(value: Value | None) -> tuple[int, str]:
+    if value is None:
+        return 0, ""
+    return minor_units(value.amount, value.currency), value.currency.upper()
+
+
+def _to_parcel(chunk: Chunk, key: str, fact: ParcelFact) -> None:
+    chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
+
+
+def _to_return(chunk: Chunk, return_id: str, fact: ReturnFact) -> None:
+    chunk.facts.append(("returns", return_id.encode(), encode_json(fact)))
+
+
+_Maker = Callable[[FactMaker, Chunk, Any, _Stamp], None]
+
+
+def _order_fact(name: str, milestone: Milestone) -> _Maker:
+    """Return a maker for events that say one thing about one return."""
+
+    def make(_: FactMaker, chunk: Chunk, event: ReturnApproved, stamp: _Stamp) -> None:
+        return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
+        identity, seen = stamp.identity(name, return_id, str(value_minor), currency), stamp.seen()
+        fact = ReturnFact(identity, milestone, *seen, value_minor=value_minor, currency=currency)
+        _to_return(chunk, return_id, fact)
+
+    return make
+
+
+def _goods_fact(name: str, milestone: Milestone) -> _Maker:
+    """Return a maker for what a warehouse does with a return's goods."""
+
+    def make(_: FactMaker, chunk: Chunk, event: Inspected, stamp: _Stamp) -> None:
+        return_id, facility = _return_id(event.return_id), event.facility or ""
+        identity = stamp.identity(name, return_id, facility)
+        _to_return(chunk, return_id, ReturnFact(identity, milestone, *stamp.seen(), facility=facility))
+
+    return make
+
+
+_MAKERS: Final[dict[type[InputEvent], _Maker]] = {
+    ReturnRequested: FactMaker._return_requested,
+    ReturnApproved: _order_fact("return_approved", Milestone.RETURN_APPROVED),
+    ReturnCancelled: _order_fact("return_cancelled", Milestone.RETURN_CANCELLED),
+    DropoffClaimed: FactMaker._dropoff_claimed,
+    RefundApproved: _order_fact("refund_approved", Milestone.REFUND_APPROVED),
+    RefundRefused: _order_fact("refund_refused", Milestone.REFUND_REFUSED),
+    RefundIssued: _order_fact("refund_issued", Milestone.REFUND_ISSUED),
+    RefundSettled: _order_fact("refund_settled", Milestone.REFUND_SETTLED),
+    RefundFailed: _order_fact("refund_failed", Milestone.REFUND_FAILED),
+    LabelCreated: FactMaker._label_created,
+    LabelVoided: FactMaker._label_voided,
+    CarrierScan: FactMaker._scan,
+    ScanRetracted: FactMaker._scan_retracted,
+    CheckedIn: FactMaker._checked_in,
+    CheckinRetracted: FactMaker._checkin_retracted,
+    Inspected: _goods_fact("inspected", Milestone.INSPECTED),
+    Restocked: _goods_fact("restocked", Milestone.RESTOCKED),
+}

@@ -1,0 +1,105 @@
+"""Intake: from the records of one input partition to keyed facts, each on its way to `parcels` or `returns`.
+
+Stateless and pure: the same records give the same facts. A record that is not an event of the contract is refused
+with a reason and never affects the ones around it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from schemas.carrier_codes import CarrierCodes
+from schemas.topics import MAX_RECORD_BYTES, InputKind
+from schemas.vocabulary import DeadLetterReason
+from streams.envelope import open_envelope
+from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
+from streams.reading import EventReader
+from streams.refusal import RefusalError
+
+__all__ = [
+    "CLAMPED",
+    "EVENTS",
+    "OTHER",
+    "UNKNOWN_CARRIER",
+    "UNMAPPED",
+    "Acceptance",
+    "Intake",
+    "IntakeMapper",
+    "Refused",
+    "Stage",
+]
+
+
+class InputRecord(Protocol):
+    """A record as the transport hands it over."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """How far an event's time may be from its arrival, and how large a record may be."""
+
+    max_future: timedelta = timedelta(minutes=10)
+    """Further in the future, the time is clamped to the arrival, flagged and counted."""
+    max_past: timedelta = timedelta(days=730)
+    """Further in the past, the record is refused as `time_out_of_range`."""
+    max_bytes: int = MAX_RECORD_BYTES
+
+
+class Refused(NamedTuple):
+    """A record for `dead-letters`."""
+
+    record: InputRecord
+    reason: DeadLetterReason
+    detail: str
+    action: str
+
+
+@dataclass(slots=True)
+class Intake:
+    """What came of a chunk of records."""
+
+    facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
+    """(stage, record key, record value), in the order of the records."""
+    refused: list[Refused] = field(default_factory=list)
+    arrivals: dict[str, int] = field(default_factory=dict)
+    """Carrier -> scans in this chunk, for the marker."""
+    counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type."""
+
+
+class IntakeMapper:
+    """Maps chunks of every kind of input topic."""
+
+    def __init__(self, codes: CarrierCodes, acceptance: Acceptance | None = None) -> None:
+        accept = acceptance or Acceptance()
+        self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
+        self._facts = FactMaker(codes, accept.max_future, accept.max_past)
+
+    def map_chunk(
+        self, records: Sequence[InputRecord], kind: str, arrived_ms: int, *, topic: str, partition: int
+    ) -> Intake:
+        """Map the records of one input partition that arrived at `arrived_ms` (the log's clock).
+
+        `kind` is an InputKind: it says which events the topic carries.
+        """
+        reader = self._readers[InputKind(kind)]
+        chunk = Chunk(kind, topic, partition, arrived_ms)
+        refused = []
+        for record in records:
+            try:
+                value = reader.check(record.value)
+                source, event_id = "", ""
+                if record.headers:
+                    value, source, event_id = open_envelope(value, record.headers)
+                self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
+            except RefusalError as refusal:
+                refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
+        return Intake(chunk.facts, refused, chunk.arrivals, chunk.counters)

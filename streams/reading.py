@@ -1,0 +1,154 @@
+"""From the bytes of one record to one event of the contract, or to the reason why not.
+
+The fast decoder answers for good records; only what it refuses is looked at again, slowly, to name the reason.
+"""
+
+import json
+import re
+from typing import Annotated, Any, Final, Union
+
+import msgspec
+from pydantic import Field, TypeAdapter, ValidationError
+
+from schemas.decoding import event_decoder
+from schemas.events import EVENT_MODELS, KIND_OF_TYPE, InputEvent
+from schemas.topics import InputKind
+from schemas.vocabulary import DeadLetterReason
+from streams.refusal import RefusalError
+
+MAX_DEPTH: Final = 64
+_SHOWN_FINDINGS = 3
+_ESCAPED_CONTROL = re.compile(rb"\\(?:[bfnrt]|u00[01]|u007[fF])|\x7f")
+_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_WRONG_TYPES = frozenset({"literal_error", "model_attributes_type", "timezone_aware"})
+_any_json = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+class _NotFiniteError(ValueError):
+    pass
+
+
+class EventReader:
+    """Reads the records of one kind of input topic."""
+
+    def __init__(self, kind: InputKind, max_bytes: int) -> None:
+        self._kind = kind
+        self._max_bytes = max_bytes
+        self._decode = event_decoder(kind)
+        union: Any = Annotated[Union[EVENT_MODELS[kind]], Field(discriminator="type")]  # noqa: UP007 - made from a tuple
+        self._contract: TypeAdapter[InputEvent] = TypeAdapter(union)
+
+    def check(self, value: bytes | None) -> bytes:
+        """Return the value if it is safe to decode. Raises RefusalError (null, too large, too deep, not UTF-8)."""
+        if value is None:
+            raise RefusalError(DeadLetterReason.NULL_VALUE, "the record has no value")
+        if len(value) > self._max_bytes:
+            detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
+            raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
+        if not value.isascii():
+            _check_utf8(value)
+        if value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+            _check_depth(value)
+        return value
+
+    def read(self, value: bytes) -> InputEvent:
+        """Return the event in a checked value. Raises RefusalError with the reason."""
+        if b"\\" in value and _ESCAPED_CONTROL.search(value):
+            return self._read_slowly(value)
+        try:
+            return self._decode(value)
+        except msgspec.DecodeError:
+            return self._read_slowly(value)
+
+    def _read_slowly(self, value: bytes) -> InputEvent:
+        _check_json(value)
+        try:
+            return self._contract.validate_json(value)
+        except ValidationError as refusal:
+            findings = refusal.errors(include_url=False, include_context=False, include_input=False)
+        first = findings[0]["type"]
+        if first == "union_tag_invalid":
+            raise self._wrong_type_of_event(value)
+        if first == "union_tag_not_found":
+            raise RefusalError(DeadLetterReason.MISSING_FIELD, "type: Field required")
+        detail = "; ".join(_finding(finding) for finding in findings[:_SHOWN_FINDINGS])
+        raise RefusalError(_reason_of(first), detail)
+
+    def _wrong_type_of_event(self, value: bytes) -> RefusalError:
+        name = json.loads(value)["type"]
+        if not isinstance(name, str):
+            return RefusalError(DeadLetterReason.WRONG_TYPE, "type: Input should be a valid string")
+        kind = KIND_OF_TYPE.get(name)
+        if kind is not None:
+            detail = f"type {name} belongs on {kind.value}, this topic is {self._kind.value}"
+            return RefusalError(DeadLetterReason.WRONG_TOPIC, detail)
+        return RefusalError(DeadLetterReason.UNKNOWN_TYPE, f"type: {name[:64]!r} is not in the contract")
+
+
+def _check_utf8(value: bytes) -> None:
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        detail = f"not UTF-8 at byte {error.start}"
+        raise RefusalError(DeadLetterReason.WRONG_ENCODING, detail) from None
+
+
+def _check_depth(value: bytes) -> None:
+    """Measure the nesting outside strings; a bracket in a text nests nothing."""
+    depth, in_text, escaped = 0, False, False
+    for byte in value:
+        if in_text:
+            in_text = escaped or byte != 0x22
+            escaped = byte == 0x5C and not escaped
+        elif byte == 0x22:
+            in_text = True
+        elif byte in b"{[":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise RefusalError(DeadLetterReason.TOO_DEEP, f"nested deeper than {MAX_DEPTH}")
+        elif byte in b"}]":
+            depth -= 1
+
+
+def _check_json(value: bytes) -> None:
+    """Raise RefusalError unless the value is one JSON object."""
+    if value.startswith(_BYTE_ORDER_MARKS) or b"\x00" in value[:4] != value[:1]:
+        raise RefusalError(DeadLetterReason.WRONG_ENCODING, "a byte order mark, or UTF-16 or UTF-32")
+    try:
+        _any_json(value)
+    except msgspec.DecodeError as error:
+        if _has_infinite_numbers(value):
+            raise RefusalError(DeadLetterReason.NOT_FINITE, "NaN or Infinity is no JSON number") from None
+        magic = "; begins like a schema registry's binary format" if value.startswith(b"\x00") else ""
+        raise RefusalError(DeadLetterReason.NOT_JSON, f"{error}{magic}") from None
+    if not value.lstrip().startswith(b"{"):
+        raise RefusalError(DeadLetterReason.NOT_AN_OBJECT, "the value is not a JSON object")
+
+
+def _has_infinite_numbers(value: bytes) -> bool:
+    try:
+        json.loads(value, parse_constant=_refuse_constant)
+    except _NotFiniteError:
+        return True
+    except ValueError:
+        return False
+    return False
+
+
+def _refuse_constant(name: str) -> None:
+    raise _NotFiniteError(name)
+
+
+def _finding(finding: Any) -> str:
+    path = ".".join(str(part) for part in finding["loc"][1:])
+    return f"{path}: {finding['msg']}" if path else str(finding["msg"])
+
+
+def _reason_of(error_type: str) -> DeadLetterReason:
+    if error_type == "missing":
+        return DeadLetterReason.MISSING_FIELD
+    if error_type == "finite_number":
+        return DeadLetterReason.NOT_FINITE
+    if error_type.endswith("_type"):
+        return DeadLetterReason.WRONG_TYPE
+    return DeadLetterReason.BAD_VALUE
