@@ -1,0 +1,142 @@
+"""docker-compose.yml and the image, without an engine: shape, settings, what the parts expect of each other."""
+
+import json
+import os
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from agents.settings_loading import load_settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if service["image"].startswith("returnwatch")]
+DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
+
+
+def locked(path: str) -> dict[str, str]:
+    blocks = re.finditer(
+        r"^([\w.-]+)==[^\n]+(?:\n    --hash[^\n]+)+\n", (ROOT / path).read_text(), re.MULTILINE
+    )
+    return {block[1]: block[0] for block in blocks}
+
+
+@pytest.fixture
+def clock_directory(tmp_path: Path) -> Path:
+    (tmp_path / "returnwatch_simulated_origin_at").write_text("2026-11-22T10:00:00Z\n")
+    return tmp_path
+
+
+@pytest.fixture
+def no_other_settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in [name for name in os.environ if name.startswith("RETURNWATCH_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_the_file_is_valid_by_the_schema_of_compose() -> None:
+    package = find_spec("check_jsonschema")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    vendored = Path(package.submodule_search_locations[0]) / "builtin_schemas/vendor/compose-spec.json"
+    schema = json.loads(vendored.read_text())
+    jsonschema.validators.validator_for(schema)(schema).validate(COMPOSE)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned(name: str) -> None:
+    assert re.search(r":v?\d+\.\d+\.\d+$", SERVICES[name]["image"])
+
+
+@pytest.mark.parametrize("name", ["topics", "worker", "shop"])
+def test_every_variable_is_a_setting(
+    name: str, clock_directory: Path, no_other_settings: pytest.MonkeyPatch
+) -> None:
+    environment = dict(SERVICES[name]["environment"])
+    if "RETURNWATCH_SECRETS_DIR" in environment:
+        environment["RETURNWATCH_SECRETS_DIR"] = str(clock_directory)
+    for variable, value in environment.items():
+        no_other_settings.setenv(variable, value)
+    settings = load_settings({})
+    assert settings.bootstrap_servers == ("kafka:9092",)
+    assert settings.replication_factor == 1
+
+
+def test_worker_and_shop_live_by_the_same_clock(
+    clock_directory: Path, no_other_settings: pytest.MonkeyPatch
+) -> None:
+    clocks = []
+    for name in ("worker", "shop"):
+        environment = {**SERVICES[name]["environment"], "RETURNWATCH_SECRETS_DIR": str(clock_directory)}
+        for variable, value in environment.items():
+            no_other_settings.setenv(variable, value)
+        clocks.append(load_settings({}).simulated)
+    assert clocks[0] == clocks[1]
+    assert clocks[0] is not None
+    assert clocks[0].origin_ms == 1_795_341_600_000, "read from the file that the service `clock` writes"
+
+
+def test_the_clock_service_writes_the_file_that_the_settings_read() -> None:
+    directory, name = SERVICES["clock"]["environment"]["FILE"].rsplit("/", 1)
+    assert name == "returnwatch_simulated_origin_at"
+    assert directory == SERVICES["worker"]["environment"]["RETURNWATCH_SECRETS_DIR"]
+    assert f"clock:{directory}:ro" in SERVICES["worker"]["volumes"]
+
+
+def test_a_single_kafka_node_gives_producer_ids_that_fence() -> None:
+    environment = SERVICES["kafka"]["environment"]
+    assert environment["KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR"] == "1"
+    assert environment["KAFKA_TRANSACTION_STATE_LOG_MIN_ISR"] == "1"
+
+
+def test_topics_are_there_before_anybody_uses_them() -> None:
+    assert SERVICES["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
+    assert SERVICES["clock"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
+    for name in ("worker", "shop"):
+        assert SERVICES[name]["depends_on"]["clock"]["condition"] == "service_completed_successfully"
+
+
+def test_prometheus_reads_our_rules_and_asks_the_worker_where_it_answers() -> None:
+    mounts = dict(volume.split(":")[:2] for volume in SERVICES["prometheus"]["volumes"])
+    assert all((ROOT / source).is_file() for source in mounts)
+    config = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yaml")
+    assert set(config["rule_files"]) <= set(mounts.values())
+    (job,) = config["scrape_configs"]
+    port = SERVICES["worker"]["environment"]["RETURNWATCH_METRICS_PORT"]
+    assert (job["job_name"], job["static_configs"][0]["targets"]) == ("returnwatch", [f"worker:{port}"])
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_run_without_rights_and_on_a_disk_they_cannot_change(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert "user" not in service, "the image names it"
+
+
+def test_the_image_runs_as_a_numbered_user_from_locked_packages() -> None:
+    assert re.search(r"^USER \d+$", DOCKERFILE, re.MULTILINE)
+    assert re.search(r"^ARG PYTHON=python:3\.11\.\d+-slim", DOCKERFILE, re.MULTILINE)
+    installs = re.findall(r"pip install ((?:(?!&&|\n[A-Z]).)*)", DOCKERFILE)
+    assert installs
+    for arguments in installs:
+        assert "--require-hashes" in arguments or "--no-deps /src/dist/" in arguments
+
+
+def test_the_wheel_is_built_by_what_is_locked_for_development() -> None:
+    development, build = locked("requirements-dev.lock"), locked("deploy/build.lock")
+    assert "hatchling" in build
+    assert build == {name: development[name] for name in build}
+
+
+def test_the_image_gets_every_room_that_is_packaged_and_nothing_secret() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert ignored[0] == "*", "nothing enters but what is named"
+    for source in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
+        assert {f"!{path}" for path in source.split()} <= set(ignored)
