@@ -1,0 +1,69 @@
+"""`returnwatch check`: everything that would stop a worker, or make it blind, told before it starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from rich.text import Text
+
+from agents.errors import Finding, SettingsError
+from agents.policy_reading import policy_findings
+from agents.settings import Settings
+from agents.settings_loading import load_settings
+from agents.terminal import out, show_findings
+from schemas.topics import InputKind
+
+SAMPLES = 10
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at: a line for each area, findings below it."""
+
+    failed: bool = False
+    settings: Settings | None = field(default=None)
+
+    def say(
+        self, area: str, text: str, findings: list[Finding], *, doubts: list[Finding] | None = None
+    ) -> None:
+        """Print one area. Doubts are shown and do not fail the check."""
+        mark, style = ("failed", "bold red") if findings else ("ok", "green")
+        out.print(Text.assemble((f"{area:<9}", "bold"), (f"{mark:<7}", style), text))
+        show_findings(findings)
+        show_findings(doubts or [], title="doubtful")
+        self.failed = self.failed or bool(findings)
+
+
+def check(flags: Mapping[str, object], *, connect: bool, wait: timedelta) -> int:
+    """Check everything and print it. Exit code 1 if anything would stop a worker."""
+    report = Report()
+    _check_settings(report, flags)
+    _check_policy(report, flags)
+    if connect and report.settings is not None:
+        from agents.check_cluster import check_cluster  # noqa: PLC0415 - without --connect no Kafka client is needed
+
+        check_cluster(report, report.settings, wait)
+    elif connect:
+        out.print(Text("brokers  not asked: mend the settings first", style="dim"))
+    return 1 if report.failed else 0
+
+
+def _check_settings(report: Report, flags: Mapping[str, object]) -> None:
+    without_policy = {name: value for name, value in flags.items() if name != "policy_file"}
+    try:
+        settings = report.settings = load_settings(without_policy)
+    except SettingsError as error:
+        report.say("settings", "", list(error.findings))
+        return
+    inputs = sum(len(settings.topics.inputs[kind]) for kind in InputKind)
+    servers = ", ".join(settings.bootstrap_servers)
+    report.say("settings", f"{settings.app_id} at {servers}, {inputs} input topics", [])
+
+
+def _check_policy(report: Report, flags: Mapping[str, object]) -> None:
+    given = flags.get("policy_file")
+    path = Path(str(given)) if given else report.settings.policy_file if report.settings else None
+    policy, findings = policy_findings(path)
+    name = str(path) if path else "the default"
+    report.say("policy", f"{name}, hash {policy.hash[:12]}" if policy else name, findings)
