@@ -10,7 +10,9 @@ _NOISE = str.maketrans("", "", " -.\t\u00a0\u2010\u2011\u2013")
 
 def parcel_key(carrier: str, tracking_number: str) -> str:
     """Key of a parcel: `carrier:NUMBER`, lower-case carrier, upper-case number without spaces, dashes, dots."""
-    return f"{carrier.strip().lower()}:{tracking_number.translate(_NOISE).upper()}"
+    if not tracking_number.isalnum():
+        tracking_number = tracking_number.translate(_NOISE)
+    return f"{carrier.strip().lower()}:{tracking_number.upper()}"
 
 
 def split_parcel_key(key: str) -> tuple[str, str]:
