@@ -40,18 +40,20 @@ class LogClock:
 
     def heartbeat(self, append_ms: int, sent_at: float) -> bool:
         """Take note of a heartbeat sent at monotonic time `sent_at`. False: its clock is vetoed, make no marker."""
-        offset_ms = append_ms - self._now() * 1000
+        # The append lies between the sending and the answer, which a pause of either side may hold back for minutes:
+        # so the earliest offset that this heartbeat can mean is compared with the latest that earlier ones could.
+        earliest_ms, latest_ms = append_ms - self._now() * 1000, append_ms - sent_at * 1000
         if self._offset_ms is None:
-            self._offset_ms = offset_ms
+            self._offset_ms = latest_ms
         self.ahead_ms = max(
-            offset_ms - self._offset_ms,
+            earliest_ms - self._offset_ms,
             append_ms - self._wall() * 1000 - (WALL_VETO_MS - VETO_MS),
         )
         self.frozen = self.ahead_ms > VETO_MS
         if self.frozen:
             return False
         # Slow drift between the clocks is followed; a jump ahead is not.
-        self._offset_ms = min(self._offset_ms + 1.0, offset_ms)
+        self._offset_ms = min(self._offset_ms + 1.0, latest_ms)
         self._append_ms, self._sent_at = append_ms, sent_at
         self.known.set()
         return True
