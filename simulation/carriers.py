@@ -136,7 +136,9 @@ class Lane:
         home = [(self.origin, city) for city in _HUBS[self.origin]]
         away = [(self.facility.country, city) for city in _HUBS[self.facility.country]]
         route = home[:3] + away if self.international else home
-        return [{"country": country, "city": city, "site": f"{city[:3].upper()}-HUB"} for country, city in route]
+        return [
+            {"country": country, "city": city, "site": f"{city[:3].upper()}-HUB"} for country, city in route
+        ]
 
 
 LANES: Final = (

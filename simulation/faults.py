@@ -35,9 +35,17 @@ _MALFORMED: Final[tuple[tuple[str, str, bytes], ...]] = (
     ("wrong_encoding", SCANS, '{"type":"carrier_scan","text":"livré"}'.encode("latin-1")),
     ("not_an_object", "orders", b'["return_requested"]'),
     ("missing_field", SCANS, b'{"type":"carrier_scan","carrier":"ups","occurred_at":"2026-03-20T08:00:00Z"}'),
-    ("wrong_type", "orders", b'{"type":"return_requested","return_id":4711,"occurred_at":"2026-03-20T08:00:00Z"}'),
+    (
+        "wrong_type",
+        "orders",
+        b'{"type":"return_requested","return_id":4711,"occurred_at":"2026-03-20T08:00:00Z"}',
+    ),
     ("unknown_type", WAREHOUSE, b'{"type":"pallet_moved","occurred_at":"2026-03-20T08:00:00Z"}'),
-    ("bad_value", "orders", b'{"type":"return_requested","return_id":"R1","occurred_at":"2026-03-20T08:00:00"}'),
+    (
+        "bad_value",
+        "orders",
+        b'{"type":"return_requested","return_id":"R1","occurred_at":"2026-03-20T08:00:00"}',
+    ),
     ("too_deep", "labels", b'{"type":"label_created","x":' + b"[" * 200 + b"]" * 200 + b"}"),
 )
 """(reason of the dead letter, topic kind, value)"""
@@ -52,7 +60,9 @@ def write(drafts: Iterable[Draft], rng: random.Random) -> Iterator[SimEvent]:
         event = write_plain(draft) if plain else _in_some_dialect(draft, rng)
         yield event
         if rng.random() < REPEATED:
-            yield event._replace(appears_at=draft.appears_at + timedelta(seconds=rng.choice((2, 60, 3_600, 20_000))))
+            yield event._replace(
+                appears_at=draft.appears_at + timedelta(seconds=rng.choice((2, 60, 3_600, 20_000)))
+            )
 
 
 def _in_some_dialect(draft: Draft, rng: random.Random) -> SimEvent:
@@ -73,7 +83,10 @@ def strays(count: int, rng: random.Random, since: datetime, until: datetime) -> 
         lane = rng.choice(LANES)[1]
         body: dict[str, Any]
         if rng.random() < 0.7:
-            code, tracking = rng.choice(lane.carrier.hub), lane.carrier.tracking_number(rng, 9_000_000 + number)
+            code, tracking = (
+                rng.choice(lane.carrier.hub),
+                lane.carrier.tracking_number(rng, 9_000_000 + number),
+            )
             body = {
                 "type": "carrier_scan",
                 "carrier": lane.carrier.name,
@@ -90,7 +103,9 @@ def strays(count: int, rng: random.Random, since: datetime, until: datetime) -> 
             yield Draft(WAREHOUSE, body["return_id"], body, at, at, f"stray-{number}")
 
 
-def malformed(count: int, rng: random.Random, since: datetime, until: datetime) -> Iterator[tuple[str, SimEvent]]:
+def malformed(
+    count: int, rng: random.Random, since: datetime, until: datetime
+) -> Iterator[tuple[str, SimEvent]]:
     """(reason, record) of `count` records that must end as dead letters, every kind in turn."""
     for number in range(count):
         reason, kind, value = _MALFORMED[number % len(_MALFORMED)]

@@ -19,7 +19,7 @@ encode_json = msgspec.json.Encoder().encode
 class SimEvent(NamedTuple):
     """One record of an input topic. `occurred_at` and `appears_at` are aware UTC, in simulated time.
 
-    `kind` is "orders", "labels", "carrier-scans" or "warehouse"; `event_id` is the producer's id, "" where it sends none.
+    `kind` is "orders", "labels", "carrier-scans" or "warehouse"; `event_id` is the producer's id, "" for none.
     """
 
     kind: str

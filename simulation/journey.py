@@ -77,10 +77,12 @@ class Journey:
             self.order("return_approved", approved, return_id)
         return approved
 
-    def order(self, kind: str, at: datetime, return_id: str, *, appears_at: datetime | None = None, **more: Any) -> None:
+    def order(
+        self, kind: str, at: datetime, return_id: str, *, appears_at: datetime | None = None, **more: Any
+    ) -> None:
         """An event of the shop's order system."""
         body = {"type": kind, "return_id": return_id, **more}
-        self._draft(ORDERS, return_id, body, at, appears_at or at + self.between(timedelta(0), 20 * timedelta(seconds=1)))
+        self._draft(ORDERS, return_id, body, at, appears_at or at + self.between(timedelta(0), MINUTE / 3))
 
     def label(
         self, at: datetime, *, returns: list[str] | None = None, appears_at: datetime | None = None
@@ -109,21 +111,23 @@ class Journey:
     def void(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> None:
         """The shop takes the label back."""
         body = {"type": "label_voided", **self._parcel_fields(parcel)}
-        self._draft(LABELS, parcel.returns[0], body, at, appears_at or at + self.between(timedelta(0), MINUTE))
+        self._draft(
+            LABELS, parcel.returns[0], body, at, appears_at or at + self.between(timedelta(0), MINUTE)
+        )
 
     # ---- the carrier ----------------------------------------------------------------------------------------
 
     def hold_scans(self, since: datetime, until: datetime) -> None:
-        """The carrier's feed is stuck: scans made in between appear together soon after `until`, in any order."""
+        """The carrier's feed is stuck: scans made in between appear together, within minutes of `until`, in any order."""
         self.held_from, self.held_until = since, until
 
     def scan(
         self, parcel: SimParcel, code: Code, at: datetime, place: dict[str, str] | None, *, soon: bool = False
     ) -> None:
         """A record of the carrier; `soon` keeps it out of the ordinary lateness of a feed."""
-        appears = at + (self.between(10 * MINUTE / 10, 3 * MINUTE) if soon else self._lateness())
+        appears = at + (self.between(MINUTE, 3 * MINUTE) if soon else self._lateness())
         if self.held_from and self.held_until and self.held_from < at < self.held_until:
-            appears = self.held_until + self.between(timedelta(0), 2 * HOUR)
+            appears = self.held_until + self.between(timedelta(0), 10 * MINUTE)
         body: dict[str, Any] = {
             "type": "carrier_scan",
             **self._parcel_fields(parcel),
@@ -142,7 +146,11 @@ class Journey:
 
     def first_scan(self, parcel: SimParcel, at: datetime) -> None:
         """The parcel is handed over in the customer's country."""
-        place = {"country": parcel.lane.origin, "city": parcel.stops[0]["city"], "site": f"SHOP-{self.serial % 97}"}
+        place = {
+            "country": parcel.lane.origin,
+            "city": parcel.stops[0]["city"],
+            "site": f"SHOP-{self.serial % 97}",
+        }
         self.scan(parcel, self.rng.choice(parcel.lane.carrier.first_scan), at, place)
 
     def hub(self, parcel: SimParcel, at: datetime, place: dict[str, str] | None = None) -> dict[str, str]:
@@ -160,14 +168,25 @@ class Journey:
 
     def check_in(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> None:
         """A dock scan of the parcel's label."""
-        body = {"type": "checked_in", "facility": self.lane.facility.facility_id, **self._parcel_fields(parcel)}
+        body = {
+            "type": "checked_in",
+            "facility": self.lane.facility.facility_id,
+            **self._parcel_fields(parcel),
+        }
         self._dock(parcel.number, body, at, appears_at)
         for return_id in parcel.returns:
             self._afterwards(return_id, at)
 
-    def check_in_by_return(self, return_id: str, at: datetime, *, appears_at: datetime | None = None, **more: Any) -> None:
+    def check_in_by_return(
+        self, return_id: str, at: datetime, *, appears_at: datetime | None = None, **more: Any
+    ) -> None:
         """The dock types the return number; `more`: parcels, complete, count."""
-        body = {"type": "checked_in", "facility": self.lane.facility.facility_id, "return_id": return_id, **more}
+        body = {
+            "type": "checked_in",
+            "facility": self.lane.facility.facility_id,
+            "return_id": return_id,
+            **more,
+        }
         self._dock(return_id, body, at, appears_at)
         self._afterwards(return_id, at)
 

@@ -8,7 +8,7 @@ is the ordinary check-in, which has to come within one business day: it is appen
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from simulation.business_days import add_business_days, is_business_day
 from simulation.carriers import UNKNOWN_CODES, Code
@@ -45,12 +45,15 @@ def _labelled(journey: Journey, returns: int = 1) -> SimParcel:
 def _handed_over(journey: Journey, parcel: SimParcel) -> datetime:
     at = parcel.labelled_at + journey.hours(2, 36)
     if journey.rng.random() < 0.15:
-        journey.order("dropoff_claimed", at + journey.hours(0.1, 1), parcel.returns[0], carrier=parcel.lane.carrier.name)
+        said = at + journey.hours(0.1, 1)
+        journey.order("dropoff_claimed", said, parcel.returns[0], carrier=parcel.lane.carrier.name)
     journey.first_scan(parcel, at)
     return at
 
 
-def _through_hubs(journey: Journey, parcel: SimParcel, since: datetime, least: int = 1, most: int = 4) -> datetime:
+def _through_hubs(
+    journey: Journey, parcel: SimParcel, since: datetime, least: int = 1, most: int = 4
+) -> datetime:
     at = since
     for _ in range(journey.rng.randint(least, most)):
         at += journey.hours(8, 26)
@@ -72,7 +75,9 @@ def _delivered(journey: Journey, parcel: SimParcel, since: datetime, *, seen: bo
         at += journey.hours(24, 30)
         journey.hub(parcel, at)
     place = journey.lane.facility.place
-    journey.scan(parcel, parcel.lane.carrier.last_leg, morning, {**place, "site": f"{place['city'][:3].upper()}-DEPOT"})
+    journey.scan(
+        parcel, parcel.lane.carrier.last_leg, morning, {**place, "site": f"{place['city'][:3].upper()}-DEPOT"}
+    )
     delivered = morning + journey.hours(1.5, 6)
     if seen:
         journey.scan(parcel, parcel.lane.carrier.delivered, delivered, place, soon=True)
@@ -84,7 +89,7 @@ def _checked_in(journey: Journey, parcel: SimParcel, delivered: datetime) -> Non
 
 
 def dock_time(journey: Journey, delivered: datetime) -> datetime:
-    """When an ordinary dock checks a delivery in: within hours, a Saturday's or holiday's on the next working morning."""
+    """When an ordinary dock checks a delivery in: within hours, a Saturday's on the next working morning."""
     calendar = journey.lane.facility.calendar
     if is_business_day(delivered, calendar):
         return delivered + journey.hours(0.3, 3.5)
@@ -144,10 +149,7 @@ def scanned_before_label(journey: Journey) -> None:
     """The shop's label message comes hours after the first scan, and in half of the cases is dated so, too."""
     approved = journey.request()
     printed, posted = approved + 0.2 * HOUR, approved + journey.hours(4, 10)
-    if journey.rng.random() < 0.5:
-        parcel = journey.label(printed, appears_at=posted)
-    else:
-        parcel = journey.label(posted)
+    parcel = journey.label(journey.rng.choice((printed, posted)), appears_at=posted)
     scanned = printed + journey.hours(0.5, 3)
     journey.first_scan(parcel, scanned)
     _arrives(journey, parcel, _through_hubs(journey, parcel, max(scanned, posted)))
@@ -206,9 +208,10 @@ def two_parcels_complete(journey: Journey) -> None:
         where = journey.hub(first, end)
         journey.hub(second, end + 0.1 * HOUR, where)
     delivered = _delivered(journey, first, end)
-    journey.scan(second, second.lane.carrier.delivered, delivered + 60 * HOUR / 3600, journey.lane.facility.place, soon=True)
+    dock = journey.lane.facility.place
+    journey.scan(second, second.lane.carrier.delivered, delivered + HOUR / 60, dock, soon=True)
     name = first.lane.carrier.name
-    ways: list[dict[str, object]] = [
+    ways: list[dict[str, Any]] = [
         {"complete": True},
         {"count": 2},
         {"parcels": [{"carrier": name, "tracking_number": parcel.number} for parcel in (first, second)]},
@@ -222,8 +225,8 @@ def two_parcels_last_by_number(journey: Journey) -> None:
     delivered = _until_delivered(journey, first, most_hubs=2)
     _checked_in(journey, first, delivered)
     journey.first_scan(second, second.labelled_at + journey.hours(2, 36))
-    later = _delivered(journey, second, _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR))
-    journey.check_in_by_return(second.returns[0], dock_time(journey, later))
+    moving = _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
+    journey.check_in_by_return(second.returns[0], dock_time(journey, _delivered(journey, second, moving)))
 
 
 def shared_parcel(journey: Journey) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any, Final
 
+from schemas.policy import Policy
 from simulation.business_days import Calendar
 
 
@@ -23,7 +24,9 @@ class Facility:
 
 
 def _facility(facility_id: str, city: str, zone: str, country: str, subdivision: str | None) -> Facility:
-    calendar = Calendar(time_zone=zone, country=country, subdivision=subdivision, opens=time(8), closes=time(17))
+    calendar = Calendar(
+        time_zone=zone, country=country, subdivision=subdivision, opens=time(8), closes=time(17)
+    )
     return Facility(facility_id, country, city, calendar)
 
 
@@ -36,3 +39,8 @@ FACILITIES: Final = (LILLE, LEIPZIG, LOUISVILLE)
 def facilities_for_policy() -> dict[str, dict[str, Any]]:
     """The `facilities` section that a policy for this world needs, facility id -> its calendar."""
     return {facility.facility_id: facility.calendar.for_policy() for facility in FACILITIES}
+
+
+def policy_of_this_world(policy: Policy) -> Policy:
+    """The given policy with the calendars of the facilities above in place of its own."""
+    return Policy.model_validate(policy.model_dump(mode="json") | {"facilities": facilities_for_policy()})

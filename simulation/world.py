@@ -10,7 +10,6 @@ from bisect import bisect
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
@@ -40,28 +39,24 @@ class Told:
 class World:
     """The events of `returns` requests between `start_at` and `start_at + days`, and of all that follows from them."""
 
-    def __init__(self, seed: int, returns: int = 5_000, start_at: datetime = DEFAULT_START, days: float = 30) -> None:
+    def __init__(
+        self, seed: int, returns: int = 5_000, start_at: datetime = DEFAULT_START, days: float = 30
+    ) -> None:
         self.seed = seed
         self.returns = returns
         self.start_at = start_at.astimezone(UTC).replace(microsecond=0)
         self.last_request_at = self.start_at + timedelta(days=days)
         self.until_at = self.last_request_at + TAIL
-        self.dead_letters: Counter[str] = Counter()
-        """Records that must be refused, by reason."""
         self.told: list[Told] = []
-        self._built: list[SimEvent] | None = None
-
-    @property
-    def events(self) -> list[SimEvent]:
+        """What happened to each request."""
+        self.dead_letters: Counter[str] = Counter()
+        """How many records must be refused, by reason."""
+        self.events = self._build()
         """Every record in the order in which it appears."""
-        if self._built is None:
-            self._built = self._build()
-        return self._built
 
-    @cached_property
     def stories(self) -> Counter[str]:
         """How often each story is told."""
-        return Counter(told.story.name for told in self.told) if self.events else Counter()
+        return Counter(told.story.name for told in self.told)
 
     def _build(self) -> list[SimEvent]:
         events: list[SimEvent] = []
@@ -71,13 +66,15 @@ class World:
             journey = self._play(serial, rng)
             events.extend(faults.write(journey.drafts, rng))
         rng = random.Random(f"{self.seed}/strays")
-        for draft in faults.strays(round(self.returns * faults.STRAYS), rng, self.start_at, self.until_at):
-            events.append(write_plain(draft))
+        strays = faults.strays(round(self.returns * faults.STRAYS), rng, self.start_at, self.until_at)
+        events.extend(write_plain(draft) for draft in strays)
         bad = max(8, round(self.returns * faults.MALFORMED))
         for reason, event in faults.malformed(bad, rng, self.start_at, self.until_at):
             self.dead_letters[reason] += 1
             events.append(event)
-        return sorted((e for e in events if e.appears_at <= self.until_at), key=lambda e: (e.appears_at, e.value))
+        return sorted(
+            (e for e in events if e.appears_at <= self.until_at), key=lambda e: (e.appears_at, e.value)
+        )
 
     def _play(self, serial: int, rng: random.Random) -> Journey:
         span = int((self.last_request_at - self.start_at).total_seconds())

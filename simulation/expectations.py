@@ -1,0 +1,131 @@
+"""What the four rules wait for, read from what is known about a parcel: plainly, and apart from `streams/rules`."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.vocabulary import Milestone, Reason, RuleId
+from simulation.ledger import ParcelNews
+from simulation.parcel_story import End, ParcelStory
+from simulation.terms import Terms
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Something that is waited for. `satisfied`: the first thing that ended the waiting, None while nothing has."""
+
+    rule: RuleId
+    anchor: Hashable
+    since_at: datetime
+    due_at: datetime
+    satisfied: End | None
+    holds: bool = True
+    """False while something has not been seen without which this rule says nothing."""
+
+    @property
+    def breached(self) -> bool:
+        """Whether the deadline passes, or has passed, before what was waited for happened."""
+        return self.holds and (self.satisfied is None or self.satisfied[0] > self.due_at)
+
+
+def what_is_expected(
+    story: ParcelStory, terms: Terms, received_at: datetime | None, cancelled_at: datetime | None
+) -> list[Expectation]:
+    """Every expectation of all rules; `received_at`: checked in by the number of the return; none without a label."""
+    if story.label is None:
+        return []
+    closing: list[End] = []
+    if story.checked_in_at is not None:
+        closing.append((story.checked_in_at, Reason.CHECKED_IN))
+    if received_at is not None:
+        closing.append((received_at, Reason.CHECKED_IN_BY_RETURN))
+    if story.voided_at is not None:
+        closing.append((story.voided_at, Reason.LABEL_VOIDED))
+    cancelled: list[End] = [] if cancelled_at is None else [(cancelled_at, Reason.RETURN_CANCELLED)]
+    found = [
+        *_first_scan(story, terms, [*closing, *cancelled]),
+        *_silence(story, terms, closing),
+        *_no_progress(story, terms, closing),
+        *_check_in(story, terms, closing),
+    ]
+    return [expectation for expectation in found if terms.applies(expectation.rule)]
+
+
+def _due(story: ParcelStory, terms: Terms, rule: RuleId, start: ParcelNews) -> datetime:
+    used_up = terms.used_up(rule, start.at, story.route)
+    return max(used_up + terms.allowance(rule, story.route.carrier), start.appended_at + terms.settle)
+
+
+def _first(ends: Iterable[End]) -> End | None:
+    return min(ends, key=lambda end: end[0], default=None)
+
+
+def _first_scan(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
+    """A label waits for the first physical scan."""
+    assert story.label is not None
+    rule, label = RuleId.MISSING_FIRST_SCAN, story.label
+    scans: list[End] = [(scan.at, Reason.FIRST_SCAN) for scan in story.scans[:1]]
+    yield Expectation(
+        rule, story.return_id, label.at, _due(story, terms, rule, label), _first([*scans, *closing])
+    )
+
+
+def _journey_ends(story: ParcelStory, closing: list[End]) -> End | None:
+    ends = list(closing)
+    if story.delivered is not None:
+        ends.append((story.delivered.at, Reason.DELIVERED))
+    if story.given_up is not None:
+        ends.append(story.given_up)
+    return _first(ends)
+
+
+def _silence(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
+    """Each physical scan waits for another one, until the journey ends."""
+    rule, end = RuleId.STALLED_SILENT, _journey_ends(story, closing)
+    for position, scan in enumerate(story.scans):
+        if end is not None and scan.at >= end[0]:
+            return
+        later = [(n.at, _name_of(n)) for n in story.scans[position + 1 :][:1]]
+        satisfied = _first([*later, *([end] if end else [])])
+        yield Expectation(rule, scan.identity, scan.at, _due(story, terms, rule, scan), satisfied)
+
+
+def _name_of(scan: ParcelNews) -> Reason:
+    return Reason.DELIVERED if scan.milestone is Milestone.DELIVERED else Reason.PROGRESS
+
+
+def _no_progress(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
+    """Each new place or stage waits for another one; it says nothing while nobody scans the parcel: that is silence."""
+    rule, end = RuleId.STALLED_NO_PROGRESS, _journey_ends(story, closing)
+    progress = _progress(story.scans)
+    for position, scan in enumerate(progress):
+        if end is not None and scan.at >= end[0]:
+            return
+        later = [(n.at, _name_of(n)) for n in progress[position + 1 :][:1]]
+        satisfied = _first([*later, *([end] if end else [])])
+        due = _due(story, terms, rule, scan)
+        scanned_again = any(
+            scan.at < n.at <= due and (satisfied is None or n.at < satisfied[0]) for n in story.scans
+        )
+        yield Expectation(rule, scan.identity, scan.at, due, satisfied, holds=scanned_again)
+
+
+def _progress(scans: list[ParcelNews]) -> list[ParcelNews]:
+    """The scans that show a place or a stage not seen before."""
+    progress: list[ParcelNews] = []
+    places: set[tuple[str, ...]] = set()
+    stages: set[Milestone] = set()
+    for scan in scans:
+        if (scan.place and scan.place not in places) or scan.milestone not in stages:
+            progress.append(scan)
+        places.add(scan.place)
+        stages.add(scan.milestone)
+    return progress
+
+
+def _check_in(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
+    """A delivery waits for a check-in."""
+    rule, delivered = RuleId.DELIVERED_NOT_CHECKED_IN, story.delivered
+    if delivered is not None:
+        due = _due(story, terms, rule, delivered)
+        yield Expectation(rule, delivered.identity, delivered.at, due, _first(closing))

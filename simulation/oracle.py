@@ -1,0 +1,196 @@
+"""The oracle: an independent, plain, slow reading of the rules, which says what Returnwatch has to find.
+
+It knows every record of the input topics, when it happened and when it was appended. For each return and each of
+its parcels it walks through the appended records one after another. After each of them it looks at what is known and
+asks of every expectation whether, and when, its deadline passes before the next record comes:
+
+- satisfied at or before the deadline, and known by then: nothing;
+- satisfied at or before the deadline, but appended after it: a case opens and is retracted;
+- satisfied after the deadline: a case opens and is resolved;
+- never satisfied: a case opens and stays open.
+
+A deadline is the later of (start + budget + allowance of the carrier's feed) and (start appended + settle).
+
+A worker that was held up knows, at a deadline, also records that were appended shortly after it. So everything is
+judged again as if records had been known up to `tolerance` earlier, and where the outcome differs it is "either".
+
+Scope: one journey per tracking number (numbers are not used again within the time watched).
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
+from simulation.expectations import Expectation, what_is_expected
+from simulation.ledger import Ledger, LedgerEvent, ReturnNews, read_ledger
+from simulation.parcel_story import ParcelStory, meant_by_number, still_true
+from simulation.terms import Terms
+
+Maybe = bool | Literal["either"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedCase:
+    """A case that has to be found. Times are aware UTC, in simulated time.
+
+    `occurrence` counts the cases of the same (rule, return, parcel) by `due_at`, from 0; `opens_at` is the first
+    moment at which the log's knowledge suffices (never before `due_at`); `final_states` are the states in which the
+    case may stand at the end; `ended_at` is the event time of what ended it.
+    """
+
+    rule: RuleId
+    return_id: str
+    parcel: str
+    occurrence: int
+    since_at: datetime
+    due_at: datetime
+    opens_at: datetime
+    opens: Maybe
+    retracted: Maybe
+    final_states: frozenset[CaseState]
+    reasons: frozenset[Reason]
+    ended_at: datetime | None
+
+
+@dataclass(slots=True)
+class _Case:
+    expectation: Expectation
+    """As it was when the case opened."""
+    opens_at: datetime
+    state: CaseState = CaseState.OPEN
+    reason: Reason = Reason.DUE
+    ended_at: datetime | None = None
+
+
+def expected(
+    events: Iterable[LedgerEvent], terms: Terms, until_at: datetime, tolerance: timedelta = timedelta(0)
+) -> list[ExpectedCase]:
+    """Every case that must, or may, be found in these records by the log time `until_at`."""
+    ledger = read_ledger(events)
+    cases: list[ExpectedCase] = []
+    for return_id in sorted(ledger.parcels_of):
+        for parcel in ledger.parcels_of[return_id]:
+            cases.extend(_Watch(ledger, terms, return_id, parcel).cases(until_at, tolerance))
+    return cases
+
+
+class _Watch:
+    """One return and one of its parcels."""
+
+    def __init__(self, ledger: Ledger, terms: Terms, return_id: str, parcel: str) -> None:
+        self.terms = terms
+        self.return_id = return_id
+        self.parcel = parcel
+        self.siblings = {name: ledger.parcels[name] for name in ledger.parcels_of[return_id]}
+        self.of_return = ledger.returns.get(return_id, [])
+        self.appended = sorted(
+            {news.appended_at for news in self.of_return}
+            | {news.appended_at for known in self.siblings.values() for news in known}
+        )
+        self.dues: set[datetime] = set()
+
+    def cases(self, until_at: datetime, tolerance: timedelta) -> list[ExpectedCase]:
+        """What must be found, judged once as the records were appended, and again as if known earlier."""
+        runs = [self._walk(timedelta(0), until_at)]
+        if any(due < at <= due + tolerance for due in self.dues for at in self.appended):
+            runs.extend(self._walk(tolerance * part / 3, until_at) for part in (1, 2, 3))
+        if any(until_at - tolerance < at <= until_at for at in (*self.dues, *self.appended)):
+            runs.append(self._walk(timedelta(0), until_at - tolerance))
+        keys = dict.fromkeys(key for run in runs for key in run)
+        return _numbered([self._merge([run.get(key) for run in runs], until_at, tolerance) for key in keys])
+
+    def _merge(self, told: list[_Case | None], until_at: datetime, tolerance: timedelta) -> ExpectedCase:
+        cases = [case for case in told if case is not None]
+        first = cases[0]
+        states = {case.state for case in cases}
+        level = self.terms.first_level_after
+        if CaseState.OPEN in states and level is not None:
+            states.discard(CaseState.OPEN)
+            if first.expectation.due_at + level <= until_at + tolerance:
+                states.add(CaseState.ESCALATED)
+            if first.expectation.due_at + level >= until_at - tolerance:
+                states.add(CaseState.OPEN)
+        return ExpectedCase(
+            rule=first.expectation.rule,
+            return_id=self.return_id,
+            parcel=self.parcel,
+            occurrence=0,
+            since_at=first.expectation.since_at,
+            due_at=first.expectation.due_at,
+            opens_at=first.opens_at,
+            opens=True if len(cases) == len(told) else "either",
+            retracted=_agreed({case.state is CaseState.RETRACTED for case in cases}),
+            final_states=frozenset(states),
+            reasons=frozenset(case.reason for case in cases),
+            ended_at=first.ended_at,
+        )
+
+    # ---- walking through the records ------------------------------------------------------------------------
+
+    def _walk(self, known_earlier: timedelta, until_at: datetime) -> dict[tuple[RuleId, Hashable], _Case]:
+        cases: dict[tuple[RuleId, Hashable], _Case] = {}
+        moments = [at - known_earlier for at in self.appended if at - known_earlier <= until_at]
+        for moment, following in zip(moments, [*moments[1:], until_at], strict=True):
+            expectations = {(e.rule, e.anchor): e for e in self._expectations(moment + known_earlier)}
+            self.dues.update(e.due_at for e in expectations.values())
+            for key, case in cases.items():
+                _look_again(case, expectations.get(key))
+            for key, expectation in expectations.items():
+                if key not in cases and expectation.breached and expectation.due_at < following:
+                    cases[key] = _Case(expectation, max(expectation.due_at, moment))
+                    _look_again(cases[key], expectation)
+        return cases
+
+    def _expectations(self, now: datetime) -> list[Expectation]:
+        """What is expected of the parcel for this return, by what was appended until `now`."""
+        stories = {
+            name: ParcelStory(still_true(news, now), self.return_id) for name, news in self.siblings.items()
+        }
+        of_return = still_true(self.of_return, now)
+        received_at = _received_by_number(stories, of_return).get(self.parcel)
+        cancelled_at = min(
+            (n.at for n in of_return if n.milestone is Milestone.RETURN_CANCELLED), default=None
+        )
+        return what_is_expected(stories[self.parcel], self.terms, received_at, cancelled_at)
+
+
+def _received_by_number(stories: dict[str, ParcelStory], of_return: list[ReturnNews]) -> dict[str, datetime]:
+    """When each parcel was received by a check-in that named the return only."""
+    waiting = {
+        n: s for n, s in stories.items() if s.label and s.checked_in_at is None and s.voided_at is None
+    }
+    received: dict[str, datetime] = {}
+    for check_in in sorted(of_return, key=lambda news: news.at):
+        if check_in.milestone is Milestone.CHECKED_IN:
+            for name in meant_by_number(check_in, waiting):
+                received[name] = check_in.at
+                del waiting[name]
+    return received
+
+
+def _look_again(case: _Case, expectation: Expectation | None) -> None:
+    """What the case is now, by what is expected now."""
+    if expectation is None or not expectation.breached:
+        case.state, case.reason, case.ended_at = CaseState.RETRACTED, Reason.LATE_EVIDENCE, None
+    elif expectation.satisfied is None:
+        case.state, case.reason, case.ended_at = CaseState.OPEN, Reason.DUE, None
+    else:
+        case.state = CaseState.RESOLVED
+        case.ended_at, case.reason = expectation.satisfied
+
+
+def _agreed(values: set[bool]) -> Maybe:
+    return values.pop() if len(values) == 1 else "either"
+
+
+def _numbered(cases: list[ExpectedCase]) -> list[ExpectedCase]:
+    """The cases by due time, each with its place among those of its rule."""
+    seen: Counter[RuleId] = Counter()
+    numbered: list[ExpectedCase] = []
+    for case in sorted(cases, key=lambda case: (case.due_at, case.rule)):
+        numbered.append(replace(case, occurrence=seen[case.rule]))
+        seen[case.rule] += 1
+    return numbered

@@ -1,0 +1,69 @@
+"""What is known about one parcel at one moment, told for one of its returns."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final, TypeVar
+
+from schemas.vocabulary import Milestone, Reason
+from simulation.ledger import ParcelNews, ReturnNews
+from simulation.terms import Route
+
+News = TypeVar("News", ParcelNews, ReturnNews)
+
+End = tuple[datetime, Reason]
+"""Something that ends waiting: when it happened, and what it is called."""
+
+_GIVEN_UP: Final = {
+    Milestone.RETURNED_TO_SENDER: Reason.TURNED_BACK,
+    Milestone.LOST: Reason.LOST,
+    Milestone.DISPOSED: Reason.LOST,
+}
+
+
+def still_true(news: Sequence[News], now: datetime) -> list[News]:
+    """What was appended until `now` and not taken back by then."""
+    known = [item for item in news if item.appended_at <= now]
+    taken_back = {item.retracts for item in known if item.retracts is not None}
+    return [item for item in known if item.retracts is None and item.identity not in taken_back]
+
+
+class ParcelStory:
+    """The parcel's label for the return, its scans in order of event time, and what ended its journey."""
+
+    def __init__(self, known: Sequence[ParcelNews], return_id: str) -> None:
+        """`known`: news of this parcel that are still true."""
+        self.return_id = return_id
+        told = sorted(known, key=lambda news: (news.at, news.appended_at, str(news.identity)))
+        labels = [n for n in told if n.milestone is Milestone.LABEL_CREATED and return_id in n.returns]
+        self.label = labels[0] if labels else None
+        self.scans = [n for n in told if n.physical]
+        self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
+        self.checked_in_at = next((n.at for n in told if n.milestone is Milestone.CHECKED_IN), None)
+        self.voided_at = next((n.at for n in told if self._voids(n)), None)
+        given_up = [(n.at, _GIVEN_UP[n.milestone]) for n in told if n.milestone in _GIVEN_UP]
+        self.given_up: End | None = given_up[0] if given_up else None
+
+    def _voids(self, news: ParcelNews) -> bool:
+        return news.milestone is Milestone.LABEL_VOIDED and (
+            not news.returns or self.return_id in news.returns
+        )
+
+    @property
+    def route(self) -> Route:
+        """The way that the label says it goes."""
+        assert self.label is not None
+        return Route(self.label.carrier, self.label.origin, self.label.destination, self.label.facility)
+
+
+def meant_by_number(check_in: ReturnNews, waiting: Mapping[str, ParcelStory]) -> list[str]:
+    """Which of the waiting parcels a check-in by the number of the return accounts for.
+
+    `waiting`: the return's parcels that no check-in accounts for yet. Those that the event names; all of them if it
+    says complete; the only one, if there is only one; else as many delivered ones as it counts, oldest delivery first.
+    """
+    if check_in.parcels:
+        return [name for name in check_in.parcels if name in waiting]
+    if check_in.complete or len(waiting) == 1:
+        return list(waiting)
+    delivered = [(story.delivered.at, name) for name, story in waiting.items() if story.delivered is not None]
+    return [name for _, name in sorted(delivered)[: check_in.count]]

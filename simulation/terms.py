@@ -1,0 +1,95 @@
+"""The policy's numbers as the oracle reads them: which budget holds for a parcel, and when it is used up."""
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Final
+
+from schemas.durations import Budget, BusinessDays
+from schemas.policy import DAYS, Facility, Override, Policy
+from schemas.vocabulary import RuleId
+from simulation.business_days import Calendar, add_business_days
+
+_ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
+_WAIT_FOR_A_CARRIER: Final = {RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the label says about the way of a parcel; "" for what it does not say."""
+
+    carrier: str
+    origin: str
+    destination: str
+    facility: str
+
+
+class Terms:
+    """A policy, read rule by rule and parcel by parcel, without any of the code that the worker reads it with."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.settle = policy.settle
+        self.first_level_after = policy.levels[0].after if policy.levels else None
+        """How long after its deadline a case stays at level 1; None: for ever."""
+        self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
+
+    def applies(self, rule: RuleId) -> bool:
+        """Whether the rule is switched on."""
+        return self.policy.rules[rule].enabled
+
+    def allowance(self, rule: RuleId, carrier: str) -> timedelta:
+        """How late the news that the rule waits for usually come."""
+        late = self.policy.allowances.get(carrier, timedelta(0))
+        return late if rule in _WAIT_FOR_A_CARRIER else timedelta(0)
+
+    def used_up(self, rule: RuleId, start: datetime, route: Route) -> datetime:
+        """When the budget that began at `start` is used up; allowance and settle not counted."""
+        budget = self.budget(rule, route)
+        if isinstance(budget, BusinessDays):
+            return add_business_days(start, budget.count, self._calendar_of(route.facility))
+        return start + budget
+
+    def budget(self, rule: RuleId, route: Route) -> Budget:
+        """The budget of the override that fits best, else the rule's own."""
+        numbers = self.policy.rules[rule]
+        fitting = [override for override in numbers.overrides if _fits(override, route)]
+        if fitting:
+            # Among equals the later one in the list: max() keeps the first, so it is asked in reverse.
+            return max(reversed(fitting), key=_weight).budget
+        abroad = route.origin != route.destination and "" not in {route.origin, route.destination}
+        return numbers.international if abroad and numbers.international is not None else numbers.budget
+
+    def _calendar_of(self, facility: str) -> Calendar:
+        if facility in self._calendars:
+            return self._calendars[facility]
+        default = self.policy.default_facility
+        return _ANYWHERE if default is None else self._calendars[default]
+
+
+def _fits(override: Override, route: Route) -> bool:
+    return (
+        override.carrier in {None, route.carrier}
+        and override.lane in {None, f"{route.origin}-{route.destination}"}
+        and override.facility in {None, route.facility}
+    )
+
+
+def _weight(override: Override) -> int:
+    """More conditions before fewer; among as many, facility before lane before carrier."""
+    facility, lane, carrier = (
+        override.facility is not None,
+        override.lane is not None,
+        override.carrier is not None,
+    )
+    return 100 * (facility + lane + carrier) + 4 * facility + 2 * lane + carrier
+
+
+def _calendar(facility: Facility) -> Calendar:
+    return Calendar(
+        time_zone=facility.time_zone,
+        country=facility.country,
+        subdivision=facility.subdivision,
+        opens=facility.opens,
+        closes=facility.closes if facility.cut_off is None else facility.cut_off,
+        working_days=frozenset(DAYS.index(day) for day in facility.working_days),
+    )
