@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from agents.errors import Finding, PolicyRefusedError, SettingsError
-from agents.fencing import send_grouped
+from agents.fencing import NO_HEADERS, send_grouped
 from agents.kafka_connection import open_consumer, open_producer
 from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings, SimulatedTime
@@ -60,7 +60,7 @@ async def write_policy(settings: Settings, producer: AIOKafkaProducer, policy: b
     names = settings.topics
     everywhere = {(names.parcels, number) for number in range(settings.parcels_partitions)}
     everywhere |= {(names.returns, number) for number in range(settings.returns_partitions)}
-    await send_grouped(producer, {where: [(POLICY_KEY, policy, ())] for where in everywhere})
+    await send_grouped(producer, {where: [(POLICY_KEY, policy, NO_HEADERS)] for where in everywhere})
     await producer.send_and_wait(names.heartbeats, policy, key=POLICY_KEY, partition=0)
 
 

@@ -28,12 +28,13 @@ from agents.settings import Settings
 from agents.stage import Stage, StageHost, StageTopics
 from agents.store import SharedMemory
 from agents.transport import Chunk
+from schemas.carrier_codes import load_carrier_codes
 from streams.parcel_stage import parcel_logic
-from streams.partition import PARCELS_SOURCE
 from streams.return_stage import return_logic
 
 log = structlog.get_logger(__name__)
 
+PARCELS_SOURCE = "parcels"
 EXIT_FENCED, EXIT_FAILED, EXIT_STUCK = 76, 70, 75
 
 
@@ -79,6 +80,8 @@ class Engine:
         await start_producer(self.producer)
         self.dead_letters = DeadLetterWriter(self._connection, names.dead_letters, self.metrics)
         await self.dead_letters.start()
+        skew_ms = int(settings.skew.total_seconds() * 1000)
+        said = Said(self.metrics, self.clock, skew_ms, settings.simulated_speed)
         flow = Flow(self._pause, self._resume, self._seek, self.fatal)
         host = StageHost(
             self._connection,
@@ -88,7 +91,7 @@ class Engine:
             self.metrics,
             lambda: self.producer,
             flow,
-            Said(self.metrics, self.clock).batch,
+            said.batch,
             self._checkpoint,
         )
         self.parcels = Stage(self._parcels_topics(), parcel_logic, host)
@@ -99,7 +102,6 @@ class Engine:
             (names.parcels, settings.parcels_partitions),
             (names.returns, settings.returns_partitions),
         )
-        skew_ms = int(settings.skew.total_seconds() * 1000)
         self.markers = Markers(
             self._connection,
             heartbeats=names.heartbeats,
@@ -115,7 +117,7 @@ class Engine:
             metrics=self.metrics,
         )
         await self.markers.start()
-        self.intake = IntakeStage(settings, self, flow, carrier_codes())
+        self.intake = IntakeStage(settings, self, flow, load_carrier_codes())
         self.probe = Probe(self._connection, self, self._liveness, self._readiness)
         await self.probe.start()
         self.background(self.markers.run(), "markers")
@@ -297,13 +299,10 @@ class Engine:
             self.metrics.state_bytes.labels(name).set(stage.size_bytes())
             for number, partition in stage.ready_partitions().items():
                 self.metrics.state_keys.labels(name, str(number)).set(stage.key_count(number))
-                holder = partition.worst_source()
-                if holder is None:
-                    self.metrics.held_by(name, number, None)
-                else:
-                    source, through_ms = holder
-                    behind = (now_ms - through_ms) / 1000 if through_ms else 0.0
-                    self.metrics.held_by(name, number, source, max(0.0, behind))
+                holding = partition.holding()
+                source = holding[0].split(":", 1)[0] if holding else None
+                behind = max(0.0, now_ms - partition.watermark_ms) / 1000 if partition.watermark_ms else 0.0
+                self.metrics.held_by(name, number, source, behind)
                 if partition.policy_hash:
                     self.metrics.policy(partition.policy_hash)
 

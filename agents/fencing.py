@@ -25,7 +25,10 @@ OWNER_KEY = b"\x00owner"
 MAX_BATCH_BYTES = 900_000
 """Below every default `max.message.bytes`; one batch over the limit poisons an idempotent producer's partition."""
 
-Message = tuple[bytes, bytes | None, Sequence[tuple[str, bytes]]]
+Headers = list[tuple[str, bytes]]
+Message = tuple[bytes, bytes | None, Headers]
+NO_HEADERS: Headers = []
+"""aiokafka wants a list; this one is never changed."""
 
 
 class BatchTooLargeError(RuntimeError):

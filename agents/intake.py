@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from faust.types.tuples import TP
 
 from agents.dead_letters import DeadLetterWriter
-from agents.fencing import Message, send_grouped
+from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
 from agents.markers import Markers, Progress
@@ -109,7 +109,7 @@ class IntakeStage:
             group = messages.get(where)
             if group is None:
                 group = messages[where] = []
-            group.append((key, value, ()))
+            group.append((key, value, NO_HEADERS))
         for refused in taken.refused:
             await host.dead_letters.write(tp, refused)
         await send_grouped(host.producer, messages)

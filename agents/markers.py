@@ -19,7 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
-from agents.fencing import Message, send_grouped
+from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from schemas.facts import MARKER_KEY, Mark, Marker, encode_json
@@ -173,7 +173,7 @@ class Markers:
         if not marks:
             return
         marker = encode_json(Marker(tuple(marks), self._roster()))
-        message: list[Message] = [(MARKER_KEY, marker, ())]
+        message: list[Message] = [(MARKER_KEY, marker, NO_HEADERS)]
         await send_grouped(
             self._producer,
             {(topic, number): message for topic, count in self._targets for number in range(count)},

@@ -17,7 +17,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from faust.types.tuples import TP
 
-from agents.fencing import FencedProducer, Message
+from agents.fencing import NO_HEADERS, FencedProducer, Message
 from agents.lanes import Done, Flow, Lane
 from agents.metrics import Metrics
 from agents.store import PartitionStore, SharedMemory
@@ -308,7 +308,7 @@ class Stage:
         if marker is None or self.topics.markers_to is None:
             return
         topic, partitions = self.topics.markers_to
-        await owned.producer.say({(topic, p): [(MARKER_KEY, marker, ())] for p in range(partitions)})
+        await owned.producer.say({(topic, p): [(MARKER_KEY, marker, NO_HEADERS)] for p in range(partitions)})
 
 
 class ForeignWriteError(RuntimeError):

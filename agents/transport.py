@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import structlog
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher as aiokafka_fetcher
-from aiokafka.errors import CommitFailedError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
@@ -100,8 +101,8 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
         consumer = self._ensure_consumer()
         owned = {tp: offset for tp, offset in offsets.items() if tp in self.assignment()}
         try:
-            await consumer.commit({tp: (offset, "") for tp, offset in owned.items()})
-        except CommitFailedError as error:
+            await consumer.commit({TopicPartition(*tp): offset for tp, offset in owned.items()})
+        except (CommitFailedError, IllegalStateError) as error:
             # The group moved on. Commits only say where an intake starts; the next owner reads again, by identity.
             log.info("commit_refused", error=str(error))
             return False

@@ -27,7 +27,7 @@ from agents.recovery import BulkTableManager, StateTable
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from agents.transport import ChunkTransport
-from schemas.policy import default_policy, load_policy, policy_record
+from agents.policy_files import default_policy, policy_of_file
 
 log = structlog.get_logger(__name__)
 
@@ -151,15 +151,20 @@ async def prepare(settings: Settings) -> None:
         await prepare_topics(admin, settings)
     given = None
     if settings.policy_file is not None:
-        text = settings.policy_file.read_text(encoding="utf-8")
-        given = policy_record(load_policy(text, str(settings.policy_file)), go_live_ms=settings.go_live_ms)
-    default = policy_record(default_policy(), go_live_ms=settings.go_live_ms)
-    await agree(settings, await read_control(settings), given, default)
+        given = policy_of_file(settings.policy_file)
+    default = default_policy()
+    if settings.go_live_at is not None:
+        default = default.model_copy(update={"go_live_at": settings.go_live_at})
+        given = given and given.model_copy(update={"go_live_at": settings.go_live_at})
+    await agree(
+        settings, await read_control(settings), given.to_log() if given else None, default.to_log()
+    )
 
 
 async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Run a worker until SIGTERM, SIGINT or a crash. Returns the exit code."""
     await prepare(settings)
+    (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     transport.install()
     clock = LogClock(settings.simulated, int(settings.skew.total_seconds() * 1000))
     metrics = Metrics(
@@ -171,7 +176,7 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
     health = HealthServer(
         health_app(metrics.registry, liveness, readiness), settings.metrics_host, settings.metrics_port
     )
-    log.info("listening", address=await health.start())
+    log.info("listening", url=await health.start())
     engine = Engine(settings, metrics, clock, liveness, readiness, checkpoint=checkpoint)
     app = build_app(settings, engine, asyncio.get_running_loop())
     stop = asyncio.Event()
