@@ -1,0 +1,147 @@
+"""What travels on the internal topics `parcels` and `returns`: one keyed JSON record per fact, report or marker.
+
+Times are integers, milliseconds since the epoch (UTC), and end in `_ms`: these records are read and written
+hundreds of thousands of times a second. 0 stands for "not known".
+
+Record keys: a parcel key (`carrier:NUMBER`), a return id, or one of the control keys below, which begin with a
+zero byte, so that no parcel or return can ever have one.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+MARKER_KEY = b"\x00marker"
+POLICY_KEY = b"\x00policy"
+
+
+class Source(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where the event was read: topic, partition and offset of the input record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class LabelTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What a label says about the parcel's journey. Countries are ISO 3166-1 alpha-2, upper case."""
+
+    returns: tuple[str, ...]
+    carrier: str
+    service: str = ""
+    origin: str = ""
+    destination: str = ""
+    facility: str = ""
+    """Facility id of the warehouse it goes to (policy `facilities`)."""
+    value_minor: int = 0
+    """Declared value in the currency's minor unit."""
+    currency: str = ""
+
+
+class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A fact about one parcel. Record key: the parcel key. Any order, any number of times."""
+
+    identity: int
+    """48-bit hash of the producer's event id, else of the content without free text (streams/identity.py)."""
+    milestone: int
+    evidence: int
+    occurred_ms: int
+    arrived_ms: int
+    source: Source
+    quality: int = 0
+    place: str = ""
+    """Normalised place token (country, city or site); equal tokens are the same place. No street, no person."""
+    code: str = ""
+    label: LabelTerms | None = None
+    """Only with LABEL_CREATED and LABEL_VOIDED."""
+    facility: str = ""
+    """Only with CHECKED_IN: where the dock scan was made."""
+    retracts: int = 0
+    """Identity of the fact that this one takes back; the rest of the record then has no meaning of its own."""
+    clamped: bool = False
+
+
+class ReturnFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="kind", tag="fact"):
+    """A fact about one return. Record key: the return id."""
+
+    identity: int
+    milestone: int
+    occurred_ms: int
+    arrived_ms: int
+    source: Source
+    parcels: tuple[str, ...] = ()
+    """Parcel keys that the event names (label, check-in)."""
+    complete: bool = False
+    """CHECKED_IN by return: the event says that everything has come."""
+    count: int = 1
+    """CHECKED_IN by return: how many parcels were received."""
+    facility: str = ""
+    value_minor: int = 0
+    currency: str = ""
+    promised_ms: int = 0
+    retracts: int = 0
+
+
+class ReportedBreach(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """A breach as the parcel stage sees it. `ended_ms` is an event time: when what was missing happened."""
+
+    rule: str
+    anchor: str
+    since_ms: int
+    due_ms: int
+    raised_ms: int
+    """Watermark at which it was raised (= the due time it was evaluated at): a case waits for W of its return to reach it."""
+    state: str
+    """"open", "ended" (it happened, late) or "retracted" (it never was a breach)."""
+    reason: str = ""
+    ended_ms: int = 0
+    evidence: tuple[Source, ...] = ()
+
+
+class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="kind", tag="report"):
+    """A parcel's whole current report to one return that it carries. Merges by the highest revision."""
+
+    parcel: str
+    revision: int
+    carrier: str
+    origin: str = ""
+    destination: str = ""
+    facility: str = ""
+    linked: bool = True
+    unlinked_reason: str = ""
+    value_minor: int = 0
+    currency: str = ""
+    label_ms: int = 0
+    first_scan_ms: int = 0
+    last_scan_ms: int = 0
+    delivered_ms: int = 0
+    delivered_arrived_ms: int = 0
+    checked_in_ms: int = 0
+    truncated: bool = False
+    breaches: tuple[ReportedBreach, ...] = ()
+
+
+class Mark(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Everything of one source partition that was appended before `through_ms` lies before this record."""
+
+    topic: str
+    partition: int
+    through_ms: int
+    arrivals: dict[str, int] = {}
+    """Scans per carrier between this mark and the one before (the 50 busiest; the rest as "other")."""
+
+
+class Marker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Record under MARKER_KEY on every partition of `parcels` and `returns` (docs/adr/0003)."""
+
+    marks: tuple[Mark, ...]
+    roster: dict[str, int]
+    """Every source topic known to the writer -> its partition count. The watermark waits for all of them."""
+
+
+ReturnRecord = Annotated[ReturnFact | ParcelReport, "value of a keyed record on `returns`"]
+
+encode_json = msgspec.json.Encoder().encode
+decode_parcel_fact = msgspec.json.Decoder(ParcelFact).decode
+decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport).decode
+decode_marker = msgspec.json.Decoder(Marker).decode

@@ -1,0 +1,128 @@
+"""The words of Returnwatch: milestones, evidence, rules and reasons (docs/glossary.md).
+
+Enum members carry small integers where they are packed into state; the integer of a member is never
+changed or used again, because it lives in changelogs.
+"""
+
+from enum import IntEnum, StrEnum
+
+
+class Milestone(IntEnum):
+    """The canonical stage that a fact proves."""
+
+    UNMAPPED = 0
+    RETURN_REQUESTED = 1
+    RETURN_APPROVED = 2
+    RETURN_CANCELLED = 3
+    LABEL_CREATED = 4
+    LABEL_VOIDED = 5
+    CARRIER_PREADVISED = 6
+    DROPOFF_CLAIMED = 7
+    PICKUP_SCHEDULED = 8
+    PICKUP_FAILED = 9
+    DROPPED_OFF = 10
+    ACCEPTED = 11
+    IN_TRANSIT = 12
+    CUSTOMS_HOLD = 13
+    OUT_FOR_DELIVERY = 14
+    AVAILABLE_FOR_PICKUP = 15
+    DELIVERY_ATTEMPTED = 16
+    DELIVERY_EXCEPTION = 17
+    MISROUTED = 18
+    DELAYED = 19
+    DELIVERED = 20
+    DELIVERED_ELSEWHERE = 21
+    RETURNED_TO_SENDER = 22
+    LOST = 23
+    DAMAGED = 24
+    DISPOSED = 25
+    CHECKED_IN = 26
+    INSPECTED = 27
+    RESTOCKED = 28
+    REFUND_APPROVED = 29
+    REFUND_REFUSED = 30
+    REFUND_ISSUED = 31
+    REFUND_SETTLED = 32
+    REFUND_FAILED = 33
+
+
+class Evidence(IntEnum):
+    """Who saw it. Only AGENT_SCAN and CARRIER_SCAN satisfy a first scan; ANNOUNCED never stops a clock."""
+
+    ANNOUNCED = 0
+    CLAIMED = 1
+    AGENT_SCAN = 2
+    CARRIER_SCAN = 3
+    CARRIER_INFERRED = 4
+    WAREHOUSE_SCAN = 5
+    SYSTEM = 6
+
+
+class TimeQuality(IntEnum):
+    """How much an event's time can be trusted."""
+
+    OFFSET = 0
+    DERIVED_FROM_PLACE = 1
+    ASSUMED = 2
+    DATE_ONLY = 3
+
+
+class RuleId(StrEnum):
+    """Stable for ever: part of case ids, metrics labels and policies."""
+
+    MISSING_FIRST_SCAN = "missing_first_scan"
+    STALLED_SILENT = "stalled_silent"
+    STALLED_NO_PROGRESS = "stalled_no_progress"
+    DELIVERED_NOT_CHECKED_IN = "delivered_not_checked_in"
+
+
+class CaseState(StrEnum):
+    """The life of a case. RETRACTED counts against our own precision; RESOLVED does not."""
+
+    OPEN = "open"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    RETRACTED = "retracted"
+
+
+class Reason(StrEnum):
+    """Why a case changed."""
+
+    DUE = "due"
+    LEVEL = "level"
+    FIRST_SCAN = "first_scan"
+    PROGRESS = "progress"
+    DELIVERED = "delivered"
+    CHECKED_IN = "checked_in"
+    CHECKED_IN_BY_RETURN = "checked_in_by_return"
+    RETURN_CANCELLED = "return_cancelled"
+    LABEL_VOIDED = "label_voided"
+    UNLINKED = "unlinked"
+    LATE_EVIDENCE = "late_evidence"
+    POLICY_CHANGED = "policy_changed"
+    EXPIRED = "expired"
+    TURNED_BACK = "turned_back"
+    LOST = "lost"
+    """The carrier says lost, damaged or disposed of: waiting any longer proves nothing."""
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record was refused. Bounded: a metrics label."""
+
+    NULL_VALUE = "null_value"
+    TOO_LARGE = "too_large"
+    WRONG_ENCODING = "wrong_encoding"
+    NOT_JSON = "not_json"
+    TOO_DEEP = "too_deep"
+    NOT_AN_OBJECT = "not_an_object"
+    NOT_FINITE = "not_finite"
+    BAD_ENVELOPE = "bad_envelope"
+    UNKNOWN_TYPE = "unknown_type"
+    WRONG_TOPIC = "wrong_topic"
+    MISSING_FIELD = "missing_field"
+    WRONG_TYPE = "wrong_type"
+    BAD_VALUE = "bad_value"
+    TIME_OUT_OF_RANGE = "time_out_of_range"
+
+
+PHYSICAL_CARRIER_EVIDENCE = frozenset({Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN})
