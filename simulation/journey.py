@@ -118,7 +118,7 @@ class Journey:
     # ---- the carrier ----------------------------------------------------------------------------------------
 
     def hold_scans(self, since: datetime, until: datetime) -> None:
-        """The carrier's feed is stuck: scans made in between appear together, within minutes of `until`, in any order."""
+        """The carrier's feed is stuck: scans made in between appear together soon after `until`, in any order."""
         self.held_from, self.held_until = since, until
 
     def scan(

@@ -15,6 +15,16 @@ from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Milestone
 from simulation.happenings import Headers
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What the label says about the way of a parcel; "" for what it does not say."""
+
+    carrier: str
+    origin: str
+    destination: str
+    facility: str
+
+
 class LedgerEvent(NamedTuple):
     """A record as it lies in an input topic. `appended_at`: the log's time, aware, in simulated time."""
 
@@ -35,10 +45,7 @@ class ParcelNews:
     appended_at: datetime
     place: tuple[str, ...] = ()
     returns: tuple[str, ...] = ()
-    origin: str = ""
-    destination: str = ""
-    facility: str = ""
-    carrier: str = ""
+    route: Route = Route("", "", "", "")
     retracts: Hashable = None
 
 
@@ -172,10 +179,12 @@ def _label(
         at,
         event.appended_at,
         returns=tuple(dict.fromkeys(returns)),
-        origin=(body.get("origin_country") or "").upper(),
-        destination=(body.get("destination_country") or "").upper(),
-        facility=body.get("facility") or "",
-        carrier=codes.carrier(body["carrier"]),
+        route=Route(
+            codes.carrier(body["carrier"]),
+            (body.get("origin_country") or "").upper(),
+            (body.get("destination_country") or "").upper(),
+            body.get("facility") or "",
+        ),
     )
 
 

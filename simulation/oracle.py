@@ -90,14 +90,14 @@ class _Watch:
             {news.appended_at for news in self.of_return}
             | {news.appended_at for known in self.siblings.values() for news in known}
         )
-        self.dues: set[datetime] = set()
 
     def cases(self, until_at: datetime, tolerance: timedelta) -> list[ExpectedCase]:
         """What must be found, judged once as the records were appended, and again as if known earlier."""
         runs = [self._walk(timedelta(0), until_at)]
-        if any(due < at <= due + tolerance for due in self.dues for at in self.appended):
+        decided = [case.expectation.due_at for case in runs[0].values()]
+        if any(due < at <= due + tolerance for due in decided for at in self.appended):
             runs.extend(self._walk(tolerance * part / 3, until_at) for part in (1, 2, 3))
-        if any(until_at - tolerance < at <= until_at for at in (*self.dues, *self.appended)):
+        if runs[0] and any(until_at - tolerance < at <= until_at for at in (*decided, *self.appended)):
             runs.append(self._walk(timedelta(0), until_at - tolerance))
         keys = dict.fromkeys(key for run in runs for key in run)
         return _numbered([self._merge([run.get(key) for run in runs], until_at, tolerance) for key in keys])
@@ -135,7 +135,6 @@ class _Watch:
         moments = [at - known_earlier for at in self.appended if at - known_earlier <= until_at]
         for moment, following in zip(moments, [*moments[1:], until_at], strict=True):
             expectations = {(e.rule, e.anchor): e for e in self._expectations(moment + known_earlier)}
-            self.dues.update(e.due_at for e in expectations.values())
             for key, case in cases.items():
                 _look_again(case, expectations.get(key))
             for key, expectation in expectations.items():

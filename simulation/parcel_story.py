@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 
 from schemas.vocabulary import Milestone, Reason
-from simulation.ledger import ParcelNews, ReturnNews
-from simulation.terms import Route
+from simulation.ledger import ParcelNews, ReturnNews, Route
 
 News = TypeVar("News", ParcelNews, ReturnNews)
 
@@ -36,6 +35,7 @@ class ParcelStory:
         told = sorted(known, key=lambda news: (news.at, news.appended_at, str(news.identity)))
         labels = [n for n in told if n.milestone is Milestone.LABEL_CREATED and return_id in n.returns]
         self.label = labels[0] if labels else None
+        self.route = labels[0].route if labels else Route("", "", "", "")
         self.scans = [n for n in told if n.physical]
         self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
         self.checked_in_at = next((n.at for n in told if n.milestone is Milestone.CHECKED_IN), None)
@@ -47,12 +47,6 @@ class ParcelStory:
         return news.milestone is Milestone.LABEL_VOIDED and (
             not news.returns or self.return_id in news.returns
         )
-
-    @property
-    def route(self) -> Route:
-        """The way that the label says it goes."""
-        assert self.label is not None
-        return Route(self.label.carrier, self.label.origin, self.label.destination, self.label.facility)
 
 
 def meant_by_number(check_in: ReturnNews, waiting: Mapping[str, ParcelStory]) -> list[str]:

@@ -1,6 +1,5 @@
 """The policy's numbers as the oracle reads them: which budget holds for a parcel, and when it is used up."""
 
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
@@ -8,19 +7,10 @@ from schemas.durations import Budget, BusinessDays
 from schemas.policy import DAYS, Facility, Override, Policy
 from schemas.vocabulary import RuleId
 from simulation.business_days import Calendar, add_business_days
+from simulation.ledger import Route
 
 _ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
 _WAIT_FOR_A_CARRIER: Final = {RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS}
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What the label says about the way of a parcel; "" for what it does not say."""
-
-    carrier: str
-    origin: str
-    destination: str
-    facility: str
 
 
 class Terms:
