@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from agents.durations import parse_duration
 from agents.errors import Finding, SettingsError
+from schemas.carrier_codes import load_carrier_codes
 from schemas.outputs import Case
 from schemas.vocabulary import CaseState, RuleId
 
@@ -55,7 +56,7 @@ def case_filter(
             findings.append(Finding(flag, f"{text!r} {what}", todo=todo))
     if findings:
         raise SettingsError(findings)
-    states, name = STATES[state], (carrier or "").strip().lower()
+    states, name = STATES[state], load_carrier_codes().carrier(carrier) if carrier else ""
     return CaseFilter(rule or "", name, states, ages["--older-than"], ages["--newer-than"])
 
 

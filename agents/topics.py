@@ -5,6 +5,7 @@ policy loses facts. Input topics belong to somebody else: what we find there is 
 refused.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from agents.errors import Finding, TopicsError
 from agents.settings import Settings
 from schemas.topics import Requirement, TopicRole, TopicSpec
 
+VISIBLE_ATTEMPTS = 300
+VISIBLE_PAUSE_S = 0.1
 CONFIG_NAME, CONFIG_VALUE = 0, 1
 RESOURCE_ERROR, RESOURCE_MESSAGE, RESOURCE_NAME, RESOURCE_CONFIG = 0, 1, 3, 4
 
@@ -98,7 +101,31 @@ async def create_missing(
             Finding(f"topic {', '.join(names)}", f"the broker refused to create it: {message}", todo=todo)
             for (message, todo), names in refused.items()
         )
+    await await_topics(admin, [spec.name for spec in wanted])
     return wanted
+
+
+async def await_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> None:
+    """Return when new topics are known to the brokers and every partition has a leader.
+
+    The controller answers a creation before the brokers know of it; who asks at once is told the topic is missing.
+
+    Raises:
+        TopicsError: some are not there after 30 s.
+    """
+    waiting = set(names)
+    for _ in range(VISIBLE_ATTEMPTS):
+        # More than one broker may answer: each topic must have been seen complete once.
+        for topic in await admin.describe_topics():
+            if topic["topic"] in waiting and all(part["leader"] >= 0 for part in topic["partitions"]):
+                waiting.discard(topic["topic"])
+        if not waiting:
+            return
+        await asyncio.sleep(VISIBLE_PAUSE_S)
+    what = "was created, but has no leader after 30 s"
+    raise TopicsError(
+        [Finding(f"topic {', '.join(sorted(waiting))}", what, todo="look at the brokers' logs")]
+    )
 
 
 async def prepare_topics(
@@ -190,7 +217,9 @@ def _refusal(code: int, message: str | None, settings: Settings) -> tuple[str, s
         factor = settings.replication_factor
         todo = f"the cluster has fewer than {factor} brokers; on a test cluster use --replication-factor 1"
     elif error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
-        todo = "allow this user to Create the topics, or let somebody create them who may (`topics plan --json`)"
+        todo = (
+            "allow this user to Create the topics, or let somebody create them who may (`topics plan --json`)"
+        )
     return message or str(error.description), todo
 
 

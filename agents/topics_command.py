@@ -13,6 +13,8 @@ from agents.terminal import out, say, show_findings, write_line
 from agents.topics import TopicCheck, TopicState, create_missing, inspect_topics
 from schemas.topics import TopicRole
 
+WIDE = 100
+"""Columns of a terminal that has room for what each topic is for."""
 STYLES = {
     TopicState.OK: "green",
     TopicState.MISSING: "yellow",
@@ -43,16 +45,19 @@ def create(settings: Settings, *, wait: timedelta, inputs: bool) -> int:
 def show_topics(checks: list[TopicCheck]) -> None:
     """The table on standard output, what is not right below it."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("topic", no_wrap=True)
-    table.add_column("role")
-    table.add_column("partitions", justify="right")
-    table.add_column("state")
-    table.add_column("what it is for", style="dim", no_wrap=True, overflow="ellipsis")
+    wide = out.width >= WIDE
+    table.add_column("topic", overflow="fold")
+    table.add_column("role", no_wrap=True)
+    table.add_column("partitions", justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    if wide:
+        table.add_column("what it is for", style="dim", no_wrap=True, overflow="ellipsis", max_width=30)
     for check in checks:
         spec = check.spec
         count = _partitions(check)
         state = Text(check.state.value, style=STYLES[check.state])
-        table.add_row(spec.name, spec.role.value, count, state, spec.purpose.removeprefix("input: "))
+        purpose = [spec.purpose.removeprefix("input: ")] if wide else []
+        table.add_row(spec.name, spec.role.value, count, state, *purpose)
     out.print(table)
     _show_missing(checks)
     for check in checks:

@@ -1,0 +1,122 @@
+"""What a person sees who typed something wrong, or whose Kafka is not there: sentences, never a traceback."""
+
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.command_line import returnwatch
+
+HEAVY = ("pydantic", "aiokafka", "faust", "rocksdict", "holidays", "prometheus_client")
+
+
+@pytest.fixture
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def web_server_port() -> Iterator[int]:
+    """Something that listens and answers, but is no Kafka."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        threading.Thread(target=_answer_once, args=(listener,), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _answer_once(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import sys, agents.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("topics", "plan"),
+        ("topics", "create"),
+        ("cases", "list"),
+        ("cases", "show", "RMA-1"),
+        ("cases", "tail"),
+        ("policy", "show"),
+        ("check", "--connect"),
+    ],
+)
+def test_a_broker_that_is_not_there_is_named_with_what_to_do(
+    arguments: tuple[str, ...], closed_port: int
+) -> None:
+    address = f"127.0.0.1:{closed_port}"
+    answer = returnwatch(*arguments, "--bootstrap-servers", address)
+    assert answer.code == 1
+    assert f"{address}: cannot connect: connection refused" in answer.err
+    assert "--bootstrap-servers" in answer.err
+
+
+def test_every_address_that_failed_is_named(closed_port: int) -> None:
+    addresses = f"127.0.0.1:{closed_port},no-such-host.invalid:9092"
+    answer = returnwatch("topics", "plan", "-b", addresses)
+    assert answer.code == 1
+    assert f"127.0.0.1:{closed_port}" in answer.err
+    assert "no-such-host.invalid:9092" in answer.err
+
+
+def test_a_command_that_may_wait_says_what_it_waits_for(closed_port: int) -> None:
+    answer = returnwatch("topics", "create", "-b", f"127.0.0.1:{closed_port}", "--wait", "1500ms")
+    assert answer.code == 1
+    assert f"waiting up to 1500ms for Kafka: 127.0.0.1:{closed_port}" in answer.err
+
+
+def test_something_that_is_no_kafka_is_recognised(web_server_port: int) -> None:
+    answer = returnwatch("topics", "plan", "-b", f"127.0.0.1:{web_server_port}")
+    assert answer.code == 1
+    assert "not in the Kafka protocol" in answer.err
+
+
+def test_wrong_settings_end_a_command_with_all_findings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETURNWATCH_SKEW", "a while")
+    answer = returnwatch("worker", "--session-timeout", "1s", "--security-protocol", "ssl")
+    assert answer.code == 1
+    assert "RETURNWATCH_SKEW: 'a while' is not a duration" in answer.err
+    assert "--session-timeout" in answer.err
+    assert "did you mean SSL?" in answer.err
+
+
+def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETURNWATCH_SASL_PASSWORD", "open-sesame")
+    monkeypatch.setenv("RETURNWATCH_SASL_USERNAME", "rw")
+    shown = returnwatch("settings", "--security-protocol", "SASL_SSL")
+    as_json = returnwatch("settings", "--security-protocol", "SASL_SSL", "--json")
+    refused = returnwatch("settings", "--skew", "never")
+    assert shown.code == as_json.code == 0
+    assert "********" in shown.out
+    assert "open-sesame" not in "".join((*map(str, shown), *map(str, as_json), *map(str, refused)))
+
+
+def test_a_rule_or_state_that_does_not_exist_is_told_with_what_was_meant() -> None:
+    answer = returnwatch(
+        "cases", "list", "--rule", "missing_frist_scan", "--state", "opne", "--older-than", "long"
+    )
+    assert answer.code == 1
+    assert "did you mean missing_first_scan?" in answer.err
+    assert "did you mean open?" in answer.err
+    assert "'long' is not a duration" in answer.err
+
+
+def test_speed_and_minutes_of_the_demo_exclude_each_other() -> None:
+    answer = returnwatch("demo", "--speed", "100", "--minutes", "2")
+    assert answer.code == 1
+    assert "comes together with --minutes" in answer.err
