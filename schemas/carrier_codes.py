@@ -36,6 +36,10 @@ _Key = tuple[str, str, str, str]
 """(carrier, api, code type, code), casefolded."""
 
 
+_Question = tuple[str, str | None, str | None, str | None, str | None]
+"""(canonical carrier, api, code type, code, direction) as an event says them."""
+
+
 class CodeRow(NamedTuple):
     """One row of a table. Empty `text_pattern` or `direction`: any."""
 
@@ -86,7 +90,7 @@ class CarrierCodes:
         self.carriers = frozenset(self._aliases.values())
         """The carriers that the tables know, by their canonical names."""
         self._names: dict[str, str] = {}
-        self._cache: dict[tuple[str, str, str, str, str], Meaning | None] = {}
+        self._cache: dict[_Question, Meaning | None] = {}
 
     def _add(self, row: CodeRow) -> None:
         pattern = re.compile(row.text_pattern, re.IGNORECASE) if row.text_pattern else None
@@ -107,8 +111,16 @@ class CarrierCodes:
             self._names[name] = known
         return known
 
-    def lookup(self, carrier: str, api: str, code_type: str, code: str, text: str, direction: str) -> Meaning:
-        """Return what a code proves. "" for what the event did not say; `carrier` by its canonical name.
+    def lookup(
+        self,
+        carrier: str,
+        api: str | None,
+        code_type: str | None,
+        code: str | None,
+        text: str | None,
+        direction: str | None,
+    ) -> Meaning:
+        """Return what a code proves. None or "" for what the event did not say; a canonical `carrier`.
 
         Without an api or a code type the carrier's defaults are used; without a direction, `return`.
         """
@@ -116,9 +128,9 @@ class CarrierCodes:
         meaning = self._cache.get(question, _NOT_ASKED)
         if meaning is _NOT_ASKED:
             meaning = self._remember(question)
-        return meaning if meaning is not None else self._by_text(self._candidates(question), text)
+        return meaning if meaning is not None else self._by_text(self._candidates(question), text or "")
 
-    def _remember(self, question: tuple[str, str, str, str, str]) -> Meaning | None:
+    def _remember(self, question: _Question) -> Meaning | None:
         candidates = self._candidates(question)
         decided_by_text = any(reading.pattern is not None for reading in candidates)
         meaning = None if decided_by_text else self._by_text(candidates, "")
@@ -127,10 +139,10 @@ class CarrierCodes:
         self._cache[question] = meaning
         return meaning
 
-    def _candidates(self, question: tuple[str, str, str, str, str]) -> list[_Reading]:
-        carrier, api, code_type, code, direction = question
-        api = api.strip().casefold() or self._apis.get(carrier, "")
-        code_type, code = code_type.strip().casefold(), code.strip().casefold()
+    def _candidates(self, question: _Question) -> list[_Reading]:
+        carrier, *said = question
+        api, code_type, code, direction = ((word or "").strip().casefold() for word in said)
+        api = api or self._apis.get(carrier, "")
         found: list[_Reading] = []
         for owner in (carrier, ANY_CARRIER):
             kind = code_type or self._code_types.get((owner, api), "")

@@ -45,12 +45,17 @@ def _iso_text(value: Any) -> Any:
 
 Id = Annotated[
     str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=_NO_CONTROL),
+    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS),
     msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),
+]
+KeyPart = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=_NO_CONTROL),
+    msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),  # intake looks at the characters of keys itself
 ]
 Text = Annotated[
     str,
-    StringConstraints(strict=True, max_length=MAX_TEXT_CHARS, pattern=_NO_CONTROL),
+    StringConstraints(strict=True, max_length=MAX_TEXT_CHARS),
     msgspec.Meta(max_length=MAX_TEXT_CHARS),
 ]
 FreeText = Annotated[str, StringConstraints(strict=True)]
@@ -63,7 +68,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=10_000), msgspec.Meta(ge=1, l
 Flag = Annotated[bool, Field(strict=True)]
 Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), Field(strict=True), msgspec.Meta(tz=True)]
 ReturnIds = Annotated[
-    list[Id], Field(max_length=MAX_RETURNS_OF_A_LABEL), msgspec.Meta(max_length=MAX_RETURNS_OF_A_LABEL)
+    list[KeyPart], Field(max_length=MAX_RETURNS_OF_A_LABEL), msgspec.Meta(max_length=MAX_RETURNS_OF_A_LABEL)
 ]
 Version = Annotated[Literal[1], Field(description="Version of this contract.")]
 Direction = Literal["return", "outbound"]
@@ -102,8 +107,8 @@ class Place(_Contract):
 class ParcelRef(_Contract):
     """A parcel, by its carrier and tracking number. Spaces, dashes, dots and case do not matter."""
 
-    carrier: Id
-    tracking_number: Id
+    carrier: KeyPart
+    tracking_number: KeyPart
 
 
 ParcelRefs = Annotated[
@@ -124,7 +129,7 @@ class InputEvent(_Contract):
 
 
 class _OrderEvent(InputEvent):
-    return_id: Annotated[Id, Field(description="The return (RMA).")]
+    return_id: Annotated[KeyPart, Field(description="The return (RMA).")]
     order_id: Id | None = None
     value: Annotated[Value | None, Field(description="What the event is about: goods or refund.")] = None
 
@@ -153,8 +158,8 @@ class DropoffClaimed(_OrderEvent):
     """The customer says that the parcel was handed over. A claim is not a scan."""
 
     type: Literal["dropoff_claimed"]
-    carrier: Id | None = None
-    tracking_number: Id | None = None
+    carrier: KeyPart | None = None
+    tracking_number: KeyPart | None = None
 
 
 class RefundApproved(_OrderEvent):
@@ -178,9 +183,9 @@ class RefundFailed(_OrderEvent):
 
 
 class _LabelEvent(InputEvent):
-    carrier: Id
-    tracking_number: Id
-    return_id: Annotated[Id | None, Field(description="The return, where there is just one.")] = None
+    carrier: KeyPart
+    tracking_number: KeyPart
+    return_id: Annotated[KeyPart | None, Field(description="The return, where there is just one.")] = None
     return_ids: Annotated[ReturnIds | None, Field(description="The returns that the parcel carries.")] = None
 
 
@@ -205,8 +210,8 @@ class CarrierScan(InputEvent):
     """What a carrier reports about a parcel. The code decides, with its api and code type."""
 
     type: Literal["carrier_scan"]
-    carrier: Id
-    tracking_number: Id
+    carrier: KeyPart
+    tracking_number: KeyPart
     api: Annotated[
         Text | None, Field(description="Where the code comes from; default: the carrier's usual.")
     ] = None
@@ -221,15 +226,15 @@ class ScanRetracted(InputEvent):
     """The carrier takes a scan back."""
 
     type: Literal["scan_retracted"]
-    carrier: Id
-    tracking_number: Id
+    carrier: KeyPart
+    tracking_number: KeyPart
     retracts: Annotated[Id, Field(description="The `id` of the carrier_scan.")]
 
 
 class _DockEvent(InputEvent):
-    carrier: Id | None = None
-    tracking_number: Id | None = None
-    return_id: Id | None = None
+    carrier: KeyPart | None = None
+    tracking_number: KeyPart | None = None
+    return_id: KeyPart | None = None
 
     @model_validator(mode="after")
     def _names_a_parcel_or_a_return(self) -> "_DockEvent":
@@ -258,7 +263,7 @@ class Inspected(InputEvent):
     """Somebody looked at the goods."""
 
     type: Literal["inspected"]
-    return_id: Id
+    return_id: KeyPart
     facility: Text | None = None
 
 
@@ -266,7 +271,7 @@ class Restocked(InputEvent):
     """The goods are for sale again."""
 
     type: Literal["restocked"]
-    return_id: Id
+    return_id: KeyPart
     facility: Text | None = None
 
 

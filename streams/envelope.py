@@ -128,8 +128,10 @@ def _text(named: dict[str, bytes | None], name: str) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         raise _bad(f"header {name} is not UTF-8") from None
-    if len(text) > _MAX_ATTRIBUTE_CHARS:
-        raise _bad(f"header {name} is longer than {_MAX_ATTRIBUTE_CHARS} characters")
+    if len(text) > _MAX_ATTRIBUTE_CHARS or not text.isprintable():
+        raise _bad(
+            f"header {name} is longer than {_MAX_ATTRIBUTE_CHARS} characters or has control characters"
+        )
     return text
 
 

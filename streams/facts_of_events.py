@@ -51,8 +51,11 @@ UNKNOWN_CARRIER: Final = "unknown_carrier"
 CLAMPED: Final = "clamped"
 OTHER: Final = "other"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_DAY_MS = 24 * 60 * 60 * 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
+_VOIDED = Milestone.LABEL_VOIDED
 _MAX_PLACES = 20_000
 _LABEL_FACTS = {
     "label_created": (Milestone.LABEL_CREATED, Evidence.ANNOUNCED),
@@ -70,6 +73,8 @@ class Chunk:
     arrived_ms: int
     facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
     arrivals: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
+    """Event type -> how many."""
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def count(self, name: str, label: str) -> None:
@@ -106,6 +111,12 @@ class _Stamp(msgspec.Struct, frozen=True, gc=False):
         return identity_of_id(self.namespace, name, event_id)
 
 
+def epoch_ms(at: datetime) -> int:
+    """Return an aware time as epoch milliseconds, by whole numbers; earlier than 1970 is negative."""
+    passed = at - _EPOCH
+    return passed.days * _DAY_MS + passed.seconds * 1000 + passed.microseconds // 1000
+
+
 class FactMaker:
     """Makes the facts of events. Keeps small caches, no state."""
 
@@ -122,14 +133,14 @@ class FactMaker:
     def add(self, chunk: Chunk, event: InputEvent, offset: int, ce_source: str, ce_id: str) -> None:
         """Add the facts of an event to the chunk. Raises RefusalError, and then adds nothing."""
         name, maker = self._makers[type(event)]
-        written_ms = (event.occurred_at - _EPOCH) // _MILLISECOND
+        written_ms = epoch_ms(event.occurred_at)
         arrived_ms = chunk.arrived_ms
         clamped = written_ms > arrived_ms + self._max_future_ms
         if written_ms < arrived_ms - self._max_past_ms:
             raise self._too_old(written_ms, arrived_ms)
         stamp = _Stamp(
             ce_id or event.id or "",
-            f"source\x1f{ce_source}" if ce_id else chunk.kind,
+            f"source {ce_source}" if ce_id else chunk.kind,
             written_ms,
             arrived_ms if clamped else written_ms,
             arrived_ms,
@@ -137,27 +148,30 @@ class FactMaker:
             clamped,
         )
         maker(self, chunk, event, stamp)
-        chunk.count(EVENTS, name)
+        chunk.events[name] = chunk.events.get(name, 0) + 1
         if clamped:
             chunk.count(CLAMPED, name)
 
     def _too_old(self, written_ms: int, arrived_ms: int) -> RefusalError:
-        days = (arrived_ms - written_ms) // (24 * 60 * 60 * 1000)
-        limit = self._max_past_ms // (24 * 60 * 60 * 1000)
+        days = (arrived_ms - written_ms) // _DAY_MS
+        limit = self._max_past_ms // _DAY_MS
         detail = f"occurred_at is {days} days before the arrival, the limit is {limit}"
         return RefusalError(DeadLetterReason.TIME_OUT_OF_RANGE, detail)
 
     def _scan(self, chunk: Chunk, event: CarrierScan, stamp: _Stamp) -> None:
         carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
-        api, code_type, code = event.api or "", event.code_type or "", event.code or ""
-        direction = event.direction or ""
-        meaning = self._codes.lookup(carrier, api, code_type, code, event.text or "", direction)
+        code = event.code or ""
+        meaning = self._codes.lookup(
+            carrier, event.api, event.code_type, event.code, event.text, event.direction
+        )
         place = self._place(event.place) if event.place is not None else ""
-        what = code or f"milestone {meaning.milestone.value}"
-        identity = stamp.identity("carrier_scan", key, api, code_type, what, direction, place)
+        if stamp.event_id:
+            identity = identity_of_id(stamp.namespace, "carrier_scan", stamp.event_id)
+        else:
+            what = (event.api or "", event.code_type or "", code or f"milestone {meaning.milestone.value}")
+            identity = stamp.identity("carrier_scan", key, *what, event.direction or "", place)
         if not meaning.known:
             chunk.count(UNMAPPED, carrier if carrier in self._codes.carriers else OTHER)
-        voided = meaning.milestone is Milestone.LABEL_VOIDED
         fact = ParcelFact(
             identity,
             meaning.milestone,
@@ -165,10 +179,13 @@ class FactMaker:
             stamp.occurred_ms,
             stamp.arrived_ms,
             stamp.source,
-            place=place,
-            code=code,
-            label=LabelTerms((), carrier) if voided else None,
-            clamped=stamp.clamped,
+            0,
+            place,
+            code,
+            LabelTerms((), carrier) if meaning.milestone is _VOIDED else None,
+            "",
+            0,
+            stamp.clamped,
         )
         chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
         chunk.arrivals[carrier] = chunk.arrivals.get(carrier, 0) + 1
@@ -222,7 +239,7 @@ class FactMaker:
     def _return_requested(self, chunk: Chunk, event: ReturnRequested, stamp: _Stamp) -> None:
         return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
         promised = event.promised_refund_at
-        promised_ms = (promised - _EPOCH) // _MILLISECOND if promised is not None else 0
+        promised_ms = epoch_ms(promised) if promised is not None else 0
         content = (return_id, str(value_minor), currency, str(promised_ms))
         fact = ReturnFact(
             stamp.identity("return_requested", *content),
@@ -270,10 +287,8 @@ class FactMaker:
         """Return the canonical carrier and the parcel's key; count carriers that the tables do not know."""
         carrier = self._codes.carrier(carrier_name)
         key = parcel_key(carrier, tracking_number)
-        if not carrier or key.endswith(":"):
-            raise RefusalError(
-                DeadLetterReason.BAD_VALUE, "carrier and tracking_number need a letter or a digit"
-            )
+        if not carrier or key[-1] == ":" or not key.isprintable():
+            raise RefusalError(DeadLetterReason.BAD_VALUE, _UNUSABLE_NUMBER)
         if carrier not in self._codes.carriers:
             chunk.count(UNKNOWN_CARRIER, OTHER)
         return carrier, key
@@ -299,8 +314,9 @@ def _returns_of(event: LabelCreated | LabelVoided) -> tuple[str, ...]:
 
 def _return_id(return_id: str) -> str:
     stripped = return_id.strip()
-    if not stripped:
-        raise RefusalError(DeadLetterReason.BAD_VALUE, "a return id needs more than spaces")
+    if not stripped or not stripped.isprintable():
+        detail = "a return id needs more than spaces, and no control characters"
+        raise RefusalError(DeadLetterReason.BAD_VALUE, detail)
     return stripped
 
 

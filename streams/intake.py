@@ -102,4 +102,5 @@ class IntakeMapper:
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
-        return Intake(chunk.facts, refused, chunk.arrivals, chunk.counters)
+        counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
+        return Intake(chunk.facts, refused, chunk.arrivals, counters)
