@@ -55,13 +55,9 @@ class ChangelogRecord(Protocol):
 class SharedMemory:
     """Block cache and write buffers shared by every partition of the process (stock Faust: 2 GiB cache each)."""
 
-    def __init__(
-        self, cache_bytes: int = BLOCK_CACHE_BYTES, buffer_bytes: int = WRITE_BUFFERS_BYTES
-    ) -> None:
+    def __init__(self, cache_bytes: int = BLOCK_CACHE_BYTES, buffer_bytes: int = WRITE_BUFFERS_BYTES) -> None:
         self.cache = Cache(cache_bytes)
-        self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(
-            buffer_bytes, False, self.cache
-        )
+        self.buffers = WriteBufferManager.new_write_buffer_manager_with_cache(buffer_bytes, False, self.cache)
 
     def options(self) -> Options:
         """Options of one database or column family."""
@@ -102,7 +98,9 @@ class PartitionStore:
             self._wipe_files("flagged by an earlier run")
         try:
             self._open()
+            self._refuse_remains()
         except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exception for every failure to open
+            self.close()
             self._wipe_files(str(error))
             self._open()
 
@@ -114,7 +112,7 @@ class PartitionStore:
         self._meta = self._db.get_column_family("meta")
         self._timers_handle = self._db.get_column_family_handle("timers")
         self._meta_handle = self._db.get_column_family_handle("meta")
-        stored = self._meta.get([OFFSET, POSITION, POLICY, REBUILDING])
+        stored: Any = self._meta.get([OFFSET, POSITION, POLICY, REBUILDING])
         self.changelog_offset = int(stored[0]) if stored[0] else -1
         self.position: bytes | None = stored[1]
         self.policy: bytes | None = stored[2]
@@ -122,6 +120,11 @@ class PartitionStore:
         if self.rebuilding:
             # An earlier rebuild was cut off: which timers exist is not known.
             self.wipe()
+
+    def _refuse_remains(self) -> None:
+        """A damaged MANIFEST can open as an older store in which some families are back at their start."""
+        if self.changelog_offset < 0 and (self.keys_after(b"", 1) or self.due((0, b""), 1 << 62, 1)):
+            raise StoreCorruptError("states or timers without the offset that was written with them")
 
     def _wipe_files(self, reason: str) -> None:
         log.warning("local_store_wiped", partition=self.path.name, reason=reason[:200])
@@ -135,14 +138,12 @@ class PartitionStore:
         self._open()
 
     def close(self) -> None:
-        """Close column families before the database: the lock is kept while one is alive."""
-        with contextlib.suppress(Exception):
-            self._timers.close()
-        with contextlib.suppress(Exception):
-            self._meta.close()
-        del self._timers, self._meta, self._timers_handle, self._meta_handle
-        self._db.close()
-        del self._db
+        """Close column families before the database: the lock is kept while one is alive. Does nothing twice."""
+        for name in ("_timers", "_meta", "_timers_handle", "_meta_handle", "_db"):
+            opened = self.__dict__.pop(name, None)
+            if hasattr(opened, "close"):
+                with contextlib.suppress(Exception):
+                    opened.close()
 
     def flag_corrupt(self, error: Exception) -> StoreCorruptError:
         """Remember on disk that this store must be wiped at the next start."""
@@ -154,12 +155,10 @@ class PartitionStore:
     def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         """(armed_ms, state) of each key, None where there is none; same order as `keys`."""
         try:
-            values = self._db.get(list(keys))
+            values: Any = self._db.get(list(keys))
         except Exception as error:
             raise self.flag_corrupt(error) from error
-        return [
-            None if value is None else (int.from_bytes(value[:8], "big"), value[8:]) for value in values
-        ]
+        return [None if value is None else (int.from_bytes(value[:8], "big"), value[8:]) for value in values]
 
     def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """Timers strictly after `after` and due at or before `until_ms`, in order, at most `limit`.
@@ -202,9 +201,7 @@ class PartitionStore:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def apply(
-        self, writes: Iterable[Write], *, position: bytes, policy: bytes | None, offset: int
-    ) -> None:
+    def apply(self, writes: Iterable[Write], *, position: bytes, policy: bytes | None, offset: int) -> None:
         """Write one batch of the partition: states, timers, position and the changelog offset, atomically."""
         batch = WriteBatch(raw_mode=True)
         timers = self._timers_handle
