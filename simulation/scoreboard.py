@@ -1,0 +1,230 @@
+"""Compares what was escalated with what the oracle expects: found, missed, false, early, late, retracted."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from schemas.outputs import Escalation
+from schemas.vocabulary import CaseState, Reason, RuleId
+from simulation.oracle import ExpectedCase
+
+Subject = tuple[RuleId, str, str]
+"""(rule, return id, parcel key)"""
+
+
+class Observed(NamedTuple):
+    """One escalation as it was read. `observed_at`: log time at which it was appended, in simulated time."""
+
+    case_id: str
+    revision: int
+    rule: RuleId
+    return_id: str
+    parcel: str
+    state: CaseState
+    reason: Reason
+    due_at: datetime
+    effective_at: datetime
+    observed_at: datetime
+
+    @classmethod
+    def of(cls, escalation: Escalation, observed_at: datetime) -> "Observed":
+        """From a record of `escalations` and the time at which it was appended."""
+        told = escalation
+        return cls(
+            told.case_id,
+            told.revision,
+            told.rule,
+            told.return_id,
+            told.parcel,
+            told.state,
+            told.reason,
+            told.due_at,
+            told.effective_at,
+            observed_at,
+        )
+
+
+@dataclass(slots=True)
+class FoundCase:
+    """A case as its escalations tell it."""
+
+    opened: Observed
+    last: Observed
+    revisions: int
+
+
+@dataclass(slots=True)
+class RuleScore:
+    """Counts of cases of one rule. Everything from `missed` on should be 0, but `retracted`, which is as expected."""
+
+    rule: RuleId
+    expected: int = 0
+    """Cases that must be found. Those that may be found or not are counted in `either` only."""
+    either: int = 0
+    found: int = 0
+    retracted: int = 0
+    """Found, and rightly taken back when late evidence came."""
+    missed: int = 0
+    false: int = 0
+    early: int = 0
+    late: int = 0
+    wrongly_retracted: int = 0
+    not_retracted: int = 0
+    wrong_state: int = 0
+    """Found, but at the end in another state, or resolved for another reason."""
+
+    @property
+    def wrong(self) -> int:
+        """How many findings there are against this rule."""
+        in_time = self.missed + self.false + self.early + self.late
+        return in_time + self.wrongly_retracted + self.not_retracted + self.wrong_state
+
+    def row(self) -> tuple[str, ...]:
+        """The counts as cells, in the order of COLUMNS."""
+        return (self.rule.value, *(str(getattr(self, name)) for name in COLUMNS[1:]))
+
+
+COLUMNS: Final = (
+    "rule",
+    "expected",
+    "found",
+    "missed",
+    "false",
+    "early",
+    "late",
+    "retracted",
+    "wrongly_retracted",
+    "not_retracted",
+    "wrong_state",
+)
+
+
+@dataclass(slots=True)
+class Score:
+    """The whole comparison. `problems`: one sentence for each finding."""
+
+    rules: dict[RuleId, RuleScore]
+    repeats: int = 0
+    """Changes that were said again with the same id: allowed, at least once is promised."""
+    contradictions: int = 0
+    """Changes said again with the same id and another content: never allowed."""
+    gaps: int = 0
+    """Changes that were never said though a later change of the same case was."""
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Nothing missed, false, early or late, no wrong retraction or state, no change lost or told in two ways."""
+        return not (self.contradictions or self.gaps or any(score.wrong for score in self.rules.values()))
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row per rule, cells in the order of COLUMNS."""
+        return [score.row() for score in self.rules.values()]
+
+
+def score(
+    expected: Iterable[ExpectedCase],
+    observed: Iterable[Observed],
+    bound: timedelta,
+    *,
+    same_due: timedelta | None = None,
+) -> Score:
+    """Compare. A case is late when it opened more than `bound` of simulated time after it could.
+
+    `same_due`: how far the due times of an expected and a found case of the same subject may lie apart (arrival is
+    measured by each side for itself); default: `bound`. Observed repeats and any order are fine.
+    """
+    result = Score({rule: RuleScore(rule) for rule in RuleId})
+    found = _cases(observed, result)
+    wanted: dict[Subject, list[ExpectedCase]] = defaultdict(list)
+    for case in expected:
+        wanted[case.rule, case.return_id, case.parcel].append(case)
+    for subject in sorted({*wanted, *found}):
+        _compare(wanted.get(subject, []), found.get(subject, []), result, bound, same_due or bound)
+    return result
+
+
+def _cases(observed: Iterable[Observed], result: Score) -> dict[Subject, list[FoundCase]]:
+    changes: dict[str, dict[int, Observed]] = defaultdict(dict)
+    for change in sorted(observed, key=lambda change: change.observed_at):
+        first = changes[change.case_id].setdefault(change.revision, change)
+        if first is not change:
+            result.repeats += 1
+            if first._replace(observed_at=change.observed_at) != change:
+                result.contradictions += 1
+                result.problems.append(f"{change.case_id}:{change.revision} was told in two ways")
+    cases: dict[Subject, list[FoundCase]] = defaultdict(list)
+    for case_id, by_revision in changes.items():
+        newest = max(by_revision)
+        missing = newest - len(by_revision)
+        if missing:
+            result.gaps += missing
+            result.problems.append(f"{case_id}: {missing} of its {newest} changes were never told")
+        opened = by_revision[min(by_revision)]
+        case = FoundCase(opened, by_revision[newest], len(by_revision))
+        cases[opened.rule, opened.return_id, opened.parcel].append(case)
+    return cases
+
+
+def _compare(
+    wanted: Sequence[ExpectedCase],
+    found: Sequence[FoundCase],
+    result: Score,
+    bound: timedelta,
+    same_due: timedelta,
+) -> None:
+    left = list(found)
+    for case in sorted(wanted, key=lambda case: (case.opens == "either", case.due_at)):
+        counts = result.rules[case.rule]
+        if case.opens == "either":
+            counts.either += 1
+        else:
+            counts.expected += 1
+        near = [f for f in left if abs(f.opened.due_at - case.due_at) <= same_due]
+        if near:
+            match = min(near, key=lambda f: abs(f.opened.due_at - case.due_at))
+            left.remove(match)
+            counts.found += 1
+            _judge(case, match, counts, result, bound)
+        elif case.opens is True:
+            counts.missed += 1
+            result.problems.append(f"missed: {_name(case)}, due {case.due_at:%m-%d %H:%M}")
+    for extra in left:
+        result.rules[extra.opened.rule].found += 1
+        result.rules[extra.opened.rule].false += 1
+        told = f"due {extra.opened.due_at:%m-%d %H:%M}, {extra.last.state}, {extra.last.reason}"
+        result.problems.append(
+            f"false: {extra.opened.rule} of {extra.opened.return_id}, {extra.opened.parcel}, {told}"
+        )
+
+
+def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Score, bound: timedelta) -> None:
+    opened, last = found.opened.observed_at, found.last
+    findings: list[str] = []
+    if opened < case.due_at:
+        counts.early += 1
+        findings.append(f"early by {case.due_at - opened}")
+    if opened > case.opens_at + bound:
+        counts.late += 1
+        findings.append(f"late by {opened - case.opens_at}")
+    if last.state is CaseState.RETRACTED:
+        counts.retracted += 1
+        if case.retracted is False:
+            counts.wrongly_retracted += 1
+            findings.append("retracted, which it must not be")
+    elif case.retracted is True:
+        counts.not_retracted += 1
+        findings.append(f"not retracted but {last.state}")
+    elif last.state not in case.final_states:
+        counts.wrong_state += 1
+        findings.append(f"{last.state}, not {' or '.join(sorted(case.final_states))}")
+    elif last.state is CaseState.RESOLVED and last.reason not in case.reasons:
+        counts.wrong_state += 1
+        findings.append(f"resolved by {last.reason}, not {' or '.join(sorted(case.reasons))}")
+    result.problems.extend(f"{_name(case)}: {finding}" for finding in findings)
+
+
+def _name(case: ExpectedCase) -> str:
+    return f"{case.rule} of {case.return_id}, {case.parcel}"
