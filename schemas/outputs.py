@@ -7,6 +7,7 @@ v1 fields are only added, never renamed, removed or given another meaning (docs/
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -23,6 +24,9 @@ _CE_TYPES = {
     CaseState.RESOLVED: "com.returnwatch.case.resolved.v1",
     CaseState.RETRACTED: "com.returnwatch.case.retracted.v1",
 }
+
+
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Severity(StrEnum):
@@ -79,11 +83,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     facility: str = ""
     """Facility id of the warehouse that waits for it."""
     value: Money | None = None
-    since_at: datetime
+    since_at: Time
     """When the waiting began: the event that started the expectation."""
-    due_at: datetime
+    due_at: Time
     """When it should have happened."""
-    effective_at: datetime
+    effective_at: Time
     """When this change took effect, by the log's clock: the same in every run."""
     historical: bool = False
     """Due before the go-live time: known, but nobody is paged."""
