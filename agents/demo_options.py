@@ -17,5 +17,9 @@ class DemoOptions:
     """Real minutes that the month takes. None, and no speed: the demo's own choice."""
     bootstrap_servers: tuple[str, ...] = field(default=())
     """A broker that runs already; empty: start one."""
+    days: float = 30.0
+    """Days within which the requests come; the world goes on for 20 more."""
+    play_only: bool = False
+    """Play the shop's events into running topics, by the clock of the settings; start nothing else."""
     keep: bool = False
     """Leave the data of broker and worker behind."""

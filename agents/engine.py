@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -78,7 +79,9 @@ class Engine:
         settings, names = self.settings, self._names
         self.producer: AIOKafkaProducer = new_producer(self._connection, "returnwatch-intake")
         await start_producer(self.producer)
-        self.dead_letters = DeadLetterWriter(self._connection, names.dead_letters, self.metrics)
+        self.dead_letters = DeadLetterWriter(
+            self._connection, names.dead_letters, settings.max_record_bytes, self.metrics
+        )
         await self.dead_letters.start()
         skew_ms = int(settings.skew.total_seconds() * 1000)
         said = Said(self.metrics, self.clock, skew_ms, settings.simulated_speed)
@@ -94,7 +97,9 @@ class Engine:
             said.batch,
             self._checkpoint,
         )
-        self.parcels = Stage(self._parcels_topics(), parcel_logic, host)
+        self.parcels = Stage(
+            self._parcels_topics(), partial(parcel_logic, settings.parcels_partitions), host
+        )
         self.returns = Stage(self._returns_topics(), return_logic, host)
         self.stages = {names.parcels: self.parcels, names.returns: self.returns}
         self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}

@@ -27,7 +27,8 @@ from agents.recovery import BulkTableManager, StateTable
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from agents.transport import ChunkTransport
-from agents.policy_files import default_policy, policy_of_file
+from schemas.policy_loading import default_policy
+from agents.policy_reading import read_policy
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +152,7 @@ async def prepare(settings: Settings) -> None:
         await prepare_topics(admin, settings)
     given = None
     if settings.policy_file is not None:
-        given = policy_of_file(settings.policy_file)
+        given = read_policy(settings.policy_file)
     default = default_policy()
     if settings.go_live_at is not None:
         default = default.model_copy(update={"go_live_at": settings.go_live_at})
@@ -201,5 +202,6 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
 
 def run(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Run a worker in this process. Returns its exit code; raises UserError for what the user can mend."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(settings, checkpoint))
+    # The policy, and not a loop factory: Faust's consumer thread makes a loop of its own.
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    return asyncio.run(serve(settings, checkpoint))

@@ -1,0 +1,95 @@
+"""Writes refused records to `dead-letters`: original bytes, coordinates, a typed reason, what to do."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    RequestTimedOutError,
+)
+from faust.types.tuples import TP
+
+from agents.fencing import start_producer
+from agents.metrics import Metrics
+from schemas.dead_letters import dead_letter_record
+from schemas.topics import DEAD_LETTER_ROOM
+from streams.intake import Refused
+
+SURELY_TAKEN_BYTES = 256 * 1024
+
+log = structlog.get_logger(__name__)
+
+
+class DeadLetterWriter:
+    """Has its own producer, not idempotent: a record that the broker refuses must not poison anything else."""
+
+    def __init__(
+        self, connection: Mapping[str, Any], topic: str, max_record_bytes: int, metrics: Metrics
+    ) -> None:
+        self._topic = topic
+        self._max_message_bytes = max_record_bytes + DEAD_LETTER_ROOM
+        self._metrics = metrics
+        self._producer = AIOKafkaProducer(
+            **connection,
+            client_id="returnwatch-dead-letters",
+            acks="all",
+            max_request_size=128 * 1024 * 1024,
+            request_timeout_ms=15_000,
+        )
+
+    async def start(self) -> None:
+        """Connect; waits for the broker."""
+        await start_producer(self._producer)
+
+    async def write(self, tp: TP, refused: Refused) -> None:
+        """Write one refused record and wait for all replicas."""
+        try:
+            await self._send(tp, refused, self._max_message_bytes)
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            # The topic takes less than it should: keep what fits, and say so.
+            log.warning("dead_letter_cut", topic=self._topic, error=repr(error)[:200])
+            await self._send(tp, refused, SURELY_TAKEN_BYTES)
+        self._metrics.dead_letters.labels(refused.reason).inc()
+        log.info(
+            "dead_letter",
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=refused.record.offset,
+            reason=refused.reason,
+        )
+
+    async def _send(self, tp: TP, refused: Refused, max_message_bytes: int) -> None:
+        record: Any = refused.record
+        letter = dead_letter_record(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            original_headers=record.headers,
+            reason=refused.reason,
+            detail=refused.detail,
+            action=refused.action,
+            max_message_bytes=max_message_bytes,
+        )
+        # A Kafka client refuses a record without key and value; its headers say that the original had none.
+        value = b"" if letter.key is None and letter.value is None else letter.value
+        while True:
+            try:
+                await self._producer.send_and_wait(
+                    self._topic, value, key=letter.key, headers=letter.headers
+                )
+            except (KafkaTimeoutError, KafkaConnectionError, RequestTimedOutError):
+                await asyncio.sleep(0.5)
+            else:
+                return
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._producer.stop()

@@ -1,0 +1,195 @@
+"""`returnwatch demo`: a real broker, a worker, and a seeded month of a shop's returns in simulated time.
+
+What was found is compared with what the simulated world knows to be true (simulation/oracle.py).
+"""
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from time import time
+
+import aiohttp
+from rich.console import Console
+from rich.live import Live
+
+from agents.demo_options import DemoOptions
+from agents.demo_player import Player, moment_of
+from agents.demo_view import DemoView, show_score
+from agents.demo_worker import WorkerProcess
+from agents.embedded_kafka import EmbeddedKafka
+from agents.errors import BrokerUnreachableError, Finding
+from agents.escalation_reader import EscalationReader
+from agents.kafka_connection import open_admin
+from agents.settings import Settings
+from agents.topics import prepare_topics
+from schemas.policy_loading import default_policy
+from simulation.oracle import expected
+from simulation.scoreboard import Score, score
+from simulation.terms import Terms
+from simulation.warehouse import policy_of_this_world
+from simulation.world import World
+
+DEFAULT_MINUTES = 6.0
+START_SECONDS = 12.0
+"""The simulated clock starts this long after the demo does, when the worker is up."""
+TOLERANCE_SECONDS = 8.0
+"""A worker that is held up this long still finds the same."""
+LATE_SECONDS = 10.0
+DRAIN_SECONDS = 120.0
+
+
+def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
+    """Run the demo. Returns 0 only if nothing was missed, false, early or late.
+
+    Ctrl-C ends it in order: no process and no port stays behind.
+    """
+    with contextlib.ExitStack() as stack:
+        console = Console()
+        world = World(options.seed, options.returns, days=options.days)
+        if options.play_only:
+            if settings is None or settings.simulated is None:
+                raise BrokerUnreachableError(
+                    [Finding("--play-only", "needs the simulated clock of the worker", todo="set simulated_*")]
+                )
+            asyncio.run(Player(settings, world.events, settings.simulated).run())
+            return 0
+        directory = stack.enter_context(_directory(options))
+        if options.bootstrap_servers:
+            servers = options.bootstrap_servers
+        else:
+            # Append time on every topic: the oracle wants to know when the broker took each record.
+            appended = {"log.message.timestamp.type": "LogAppendTime"}
+            kafka = stack.enter_context(EmbeddedKafka(directory / "kafka", extra_properties=appended))
+            servers = (kafka.bootstrap_servers,)
+        run_settings = _settings(options, world, servers, directory)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return asyncio.run(_Demo(options, world, run_settings, directory, console).run())
+        except KeyboardInterrupt:
+            console.print("stopped")
+            return 130
+
+
+@contextlib.contextmanager
+def _directory(options: DemoOptions) -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="returnwatch-demo-"))
+    try:
+        yield directory
+    finally:
+        if not options.keep:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], directory: Path) -> Settings:
+    span_seconds = (world.until_at - world.start_at).total_seconds()
+    speed = options.speed or span_seconds / ((options.minutes or DEFAULT_MINUTES) * 60)
+    policy = policy_of_this_world(default_policy())
+    policy_file = directory / "policy.json"
+    policy_file.write_text(policy.model_dump_json(indent=1), encoding="utf-8")
+    return Settings(
+        bootstrap_servers=servers,
+        app_id="returnwatch-demo",
+        topic_prefix="returnwatch-demo-",
+        instance_id="demo-worker",
+        session_timeout=timedelta(seconds=6),
+        parcels_partitions=4,
+        returns_partitions=4,
+        replication_factor=1,
+        marker_period=timedelta(milliseconds=100),
+        skew=timedelta(milliseconds=100),
+        simulated_time=True,
+        simulated_origin_at=moment_of(int((time() + START_SECONDS) * 1000)),
+        simulated_starts_at=world.start_at,
+        simulated_speed=speed,
+        policy_file=policy_file,
+        data_dir=directory / "worker",
+        metrics_port=_free_port(),
+        log_format="json",
+    )
+
+
+class _Demo:
+    def __init__(
+        self, options: DemoOptions, world: World, settings: Settings, directory: Path, console: Console
+    ) -> None:
+        assert settings.simulated is not None
+        self._options = options
+        self._world = world
+        self._settings = settings
+        self._clock = settings.simulated
+        self._console = console
+        self._worker = WorkerProcess(settings, directory / "worker.log")
+        self._player = Player(settings, world.events, self._clock)
+        self._reader = EscalationReader(settings, self._clock)
+
+    async def run(self) -> int:
+        async with open_admin(self._settings) as admin:
+            await prepare_topics(admin, self._settings, inputs=True)
+        supervisor = asyncio.create_task(self._worker.supervise())
+        try:
+            return await self._play()
+        finally:
+            supervisor.cancel()
+            await asyncio.wait([supervisor])
+            await asyncio.to_thread(self._worker.stop)
+
+    async def _play(self) -> int:
+        self._console.print(
+            f"{self._world.returns} returns, seed {self._world.seed}, {self._clock.speed:,.0f} x real time; "
+            f"metrics: {self._worker.metrics_url}; worker pid in the table; Ctrl-C stops everything"
+        )
+        view = DemoView(self._world, self._player, self._reader, self._worker)
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
+            playing = asyncio.gather(self._player.run(), self._until_watermark(session, view))
+            reading = asyncio.create_task(self._reader.run())
+            with Live(view, console=self._console, refresh_per_second=2, transient=True):
+                await asyncio.wait([playing, reading], return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+            await playing
+            await self._reader.to_end()
+            reading.cancel()
+            await asyncio.wait([reading])
+        result = self._score()
+        show_score(self._console, result, self._worker.starts)
+        if self._options.once:
+            return 0 if result.ok else 1
+        self._console.print("the worker goes on; Ctrl-C stops it")
+        await asyncio.Event().wait()
+        return 0
+
+    async def _until_watermark(self, session: aiohttp.ClientSession, view: DemoView) -> None:
+        """Return when every watermark has passed the end of the world."""
+        give_up_at = self._world.until_at + timedelta(seconds=DRAIN_SECONDS * self._clock.speed)
+        while True:
+            mark = await self._worker.watermark(session)
+            view.watermark = mark or view.watermark
+            if mark is not None and mark >= self._world.until_at:
+                return
+            if self._player.simulated_now() > give_up_at:
+                raise BrokerUnreachableError(
+                    [Finding("demo", "the worker's watermark does not move", todo=self._worker.last_lines())]
+                )
+            await asyncio.sleep(0.5)
+
+    def _score(self) -> Score:
+        policy = policy_of_this_world(default_policy())
+        tolerance = timedelta(seconds=TOLERANCE_SECONDS * self._clock.speed)
+        cases = expected(self._player.ledger, Terms(policy), self._world.until_at, tolerance)
+        return score(
+            cases,
+            self._reader.observed,
+            bound=timedelta(seconds=LATE_SECONDS * self._clock.speed),
+        )

@@ -1,0 +1,96 @@
+"""What the demo shows: the simulated clock, counters by rule, the newest escalations, and at the end the scoreboard."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from schemas.vocabulary import CaseState, RuleId
+from simulation.scoreboard import COLUMNS, Observed, Score
+from simulation.world import World
+
+if TYPE_CHECKING:
+    from agents.demo_player import Player
+    from agents.demo_worker import WorkerProcess
+    from agents.escalation_reader import EscalationReader
+
+NEWEST = 8
+MOST_PROBLEMS = 20
+STATE_STYLES = {
+    CaseState.OPEN: "yellow",
+    CaseState.ESCALATED: "red",
+    CaseState.RESOLVED: "green",
+    CaseState.RETRACTED: "cyan",
+}
+
+
+class DemoView:
+    """A rich renderable that is drawn anew twice a second."""
+
+    def __init__(
+        self, world: World, player: "Player", reader: "EscalationReader", worker: "WorkerProcess"
+    ) -> None:
+        self._world = world
+        self._player = player
+        self._reader = reader
+        self._worker = worker
+        self.watermark: datetime | None = None
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield Group(self._clock(), self._counters(), self._newest())
+
+    def _clock(self) -> Text:
+        now = self._player.simulated_now()
+        mark = f"{self.watermark:%d %b %H:%M}" if self.watermark else "not known yet"
+        sent, total = self._player.position, len(self._world.events)
+        return Text(
+            f"{now:%a %d %b %Y %H:%M}  watermark {mark}  events {sent:,}/{total:,}  worker pid {self._worker.pid}"
+            f" (starts: {self._worker.starts})",
+            style="bold",
+        )
+
+    def _counters(self) -> Table:
+        table = Table("rule", *(state.value for state in CaseState), title="changes of cases", title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for rule in RuleId:
+            table.add_row(rule, *(str(self._reader.by_rule[rule, state]) for state in CaseState))
+        return table
+
+    def _newest(self) -> Table:
+        table = Table("log time", "rule", "change", "return", "parcel", "why", title="newest", title_justify="left")
+        for change in self._reader.observed[-NEWEST:]:
+            table.add_row(*_line(change))
+        return table
+
+
+def _line(change: Observed) -> tuple[str | Text, ...]:
+    return (
+        f"{change.effective_at:%d %b %H:%M}",
+        change.rule,
+        Text(change.state, style=STATE_STYLES[change.state]),
+        change.return_id,
+        change.parcel,
+        change.reason,
+    )
+
+
+def show_score(console: Console, score: Score, starts: int) -> None:
+    """Print the final comparison."""
+    table = Table(
+        *(column.replace("_", " ") for column in COLUMNS),
+        title="found, compared with what the simulated world knows to be true",
+        title_justify="left",
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in score.rows():
+        table.add_row(*row)
+    console.print(table)
+    for problem in score.problems[:MOST_PROBLEMS]:
+        console.print(f"  {problem}", markup=False)
+    verdict = "nothing missed, false, early or late" if score.ok else "NOT as it should be"
+    restarts = "" if starts <= 1 else f"; the worker was started {starts} times"
+    console.print(f"{verdict}; {score.repeats} repeats, each with an id said before{restarts}")
