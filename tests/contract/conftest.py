@@ -6,7 +6,9 @@ from collections.abc import Generator
 
 import pytest
 
-SEAM_MARK = "seam(name, adr): a library's internal that this seam of ours stands on; `adr` is a file in docs/adr"
+SEAM_MARK = (
+    "seam(name, adr): a library's internal that this seam of ours stands on; `adr` is a file in docs/adr"
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

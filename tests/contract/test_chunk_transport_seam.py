@@ -162,7 +162,9 @@ async def test_the_consumer_still_has_what_our_drain_loop_calls() -> None:
     assert parameters(FaustConsumer._getmany) == ["self", "active_partitions", "timeout"]
     assert parameters(FaustConsumer._should_commit) == ["self", "tp", "offset"]
     assert parameters(FaustConsumer._is_changelog_tp) == ["self", "tp"]
-    assert {"_get_active_partitions", "can_resume_flow", "flow_active", "wait", "callback"} <= set(dir(consumer))
+    assert {"_get_active_partitions", "can_resume_flow", "flow_active", "wait", "callback"} <= set(
+        dir(consumer)
+    )
     assert hasattr(consumer._acked, "values")
     assert hasattr(consumer._acked_index, "values")
     consumer._read_offset[TP("inputs", 0)] = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import faust
@@ -32,21 +33,24 @@ class FakeHost:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.restored_to: int | None = None
+        self.taken: set[TP] = set()
 
     def assignment_changed(self) -> None:
         self.calls.append("assignment_changed")
 
     async def take_over(self, changelogs: set[TP]) -> None:
         self.calls.append("take_over")
+        self.taken = changelogs
 
     def restored_offset(self, changelog: TP) -> int | None:
-        return self.restored_to
+        return self.restored_to if changelog == CHANGELOG else None
 
     def restore(self, changelog: TP, chunk: Chunk) -> None:
+        assert changelog == CHANGELOG
         self.restored_to = chunk.next - 1
 
     def is_restored(self, changelog: TP) -> bool:
-        return self.restored_to is not None and self.restored_to >= 4
+        return (self.restored_offset(changelog) or 0) >= 4
 
 
 class FakeConsumer:
@@ -104,6 +108,7 @@ async def test_partitions_are_taken_over_before_the_ends_of_their_changelogs_are
 ) -> None:
     await recovery._build_highwaters(FakeConsumer(host), {CHANGELOG}, recovery.active_highwaters, "active")
     assert host.calls == ["take_over", "highwaters"]
+    assert host.taken == {CHANGELOG}
 
 
 async def test_recovery_ends_when_the_take_over_record_has_come_back_and_not_before(
@@ -169,7 +174,7 @@ async def test_recovery_still_has_what_we_touch(recovery: BulkRecovery) -> None:
 
 def test_a_recovery_asks_ends_then_offsets_then_seeks_and_then_whether_there_is_a_need() -> None:
     steps = ("self._build_highwaters", "self._build_offsets", "self._seek_offsets", "self.need_recovery()")
-    for first, second in zip(steps, steps[1:], strict=False):
+    for first, second in pairwise(steps):
         assert comes_before(Recovery._restart_recovery.fun, first, second), f"{first} before {second}"
 
 
