@@ -1,0 +1,254 @@
+"""The policy: what is worth a case, when, how loud, and by which calendar. Read from YAML by schemas/policy_loading.py.
+
+A policy decides only from its place in the log on (`to_log`), so every worker and every replay decides by the same one.
+"""
+
+import json
+import zoneinfo
+from datetime import time, timedelta
+from enum import StrEnum
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Annotated, Literal, Self
+
+import holidays
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from schemas.durations import Budget, budget_text, duration_text, parse_budget, parse_duration
+from schemas.outputs import Severity
+from schemas.vocabulary import RuleId
+
+RULE_VERSION = 1
+"""Part of the hash: goes up when a rule decides differently with the same numbers."""
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
+RuleBudget = Annotated[Budget, BeforeValidator(parse_budget), PlainSerializer(budget_text)]
+Carrier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
+Lane = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}-[A-Z]{2}$")]
+
+
+def _clock_time(text: object) -> object:
+    if isinstance(text, str) and text.strip() in {"24:00", "24:00:00"}:
+        return time.max
+    if isinstance(text, int):
+        raise ValueError('write a time of day in quotes, as "08:30"')
+    return text
+
+
+TimeOfDay = Annotated[time, BeforeValidator(_clock_time)]
+
+
+class LateBreach(StrEnum):
+    """What happens with a breach that had ended before it could be told."""
+
+    PUBLISH = "publish"
+    COUNT = "count"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Override(_Model):
+    """Another budget for one carrier, lane or facility, or a combination. The most specific one that fits wins:
+    more conditions before fewer, then facility before lane before carrier, then the later one in the list.
+    """
+
+    carrier: Carrier | None = None
+    lane: Lane | None = None
+    """Origin and destination country: FR-DE."""
+    facility: str | None = None
+    budget: RuleBudget
+
+    @model_validator(mode="after")
+    def _applies_to_something(self) -> Self:
+        if not (self.carrier or self.lane or self.facility):
+            raise ValueError("an override needs a carrier, a lane or a facility to apply to")
+        return self
+
+    @property
+    def conditions(self) -> tuple[bool, bool, bool]:
+        """Whether it asks for a facility, a lane, a carrier."""
+        return bool(self.facility), bool(self.lane), bool(self.carrier)
+
+
+class RulePolicy(_Model):
+    """Numbers of one rule."""
+
+    enabled: bool = True
+    budget: RuleBudget
+    international: RuleBudget | None = None
+    """Instead of `budget` where origin and destination are known and differ."""
+    severity: Severity = Severity.WARNING
+    action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    overrides: tuple[Override, ...] = ()
+
+
+class Level(_Model):
+    """A case that is still open `after` its deadline goes up to `level`."""
+
+    after: Duration
+    level: Annotated[int, Field(ge=2, le=9)]
+    severity: Severity | None = None
+    """None: as before."""
+    route: Annotated[str, StringConstraints(max_length=100)] = ""
+    """Free text for whoever routes the escalation; it takes the place of the rule's action when given."""
+
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Facility(_Model):
+    """Calendar of a warehouse, in its own time zone."""
+
+    time_zone: str
+    country: str = ""
+    """ISO 3166-1 alpha-2, for public holidays; "" knows none."""
+    subdivision: str | None = None
+    working_days: tuple[Day, ...] = DAYS[:5]
+    opens: TimeOfDay = time(0)
+    closes: TimeOfDay = time.max
+    cut_off: TimeOfDay | None = None
+    """What comes after it counts from the next opening; None: at closing time."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(
+                f"{name!r} is no time zone of the IANA database; write it as Europe/Paris"
+            ) from error
+        return name
+
+    @field_validator("working_days")
+    @classmethod
+    def _works_at_all(cls, days: tuple[Day, ...]) -> tuple[Day, ...]:
+        if not days:
+            raise ValueError("a facility that never works would never be late; name at least one day")
+        return tuple(day for day in DAYS if day in days)
+
+    @field_validator("subdivision")
+    @classmethod
+    def _known_subdivision(cls, subdivision: str | None, info: ValidationInfo) -> str | None:
+        country = info.data.get("country", "")
+        if subdivision is not None and country:
+            known = holidays.list_supported_countries().get(country, [])
+            if subdivision not in known:
+                raise ValueError(
+                    f"{subdivision!r} is no subdivision of {country}; known: {', '.join(known) or 'none'}"
+                )
+        return subdivision
+
+    @field_validator("country")
+    @classmethod
+    def _known_country(cls, country: str) -> str:
+        if country and country not in holidays.list_supported_countries():
+            raise ValueError(
+                f"{country!r} has no public holidays here; write its ISO 3166-1 code as FR, or leave it out"
+            )
+        return country
+
+    @model_validator(mode="after")
+    def _opens_before_it_closes(self) -> Self:
+        if self.opens >= self.closes:
+            raise ValueError(f"opens {self.opens:%H:%M} is not before closes {self.closes:%H:%M}")
+        if self.cut_off is not None and not self.opens <= self.cut_off <= self.closes:
+            raise ValueError(f"cut_off {self.cut_off:%H:%M} lies outside the opening hours")
+        return self
+
+
+def _ascending(levels: tuple[Level, ...]) -> tuple[Level, ...]:
+    for earlier, later in zip(levels, levels[1:], strict=False):
+        if later.after <= earlier.after or later.level <= earlier.level:
+            raise ValueError(
+                f"level {later.level} must come after level {earlier.level}, in time and in number"
+            )
+    return levels
+
+
+class Policy(_Model):
+    """All of it. Immutable; equal policies have equal hashes."""
+
+    version: Literal[1] = 1
+    rules: dict[RuleId, RulePolicy]
+    levels: Annotated[tuple[Level, ...], AfterValidator(_ascending)] = ()
+    allowances: dict[Carrier, Duration] = {}
+    """How late a carrier's feed usually is; added to the deadlines that wait for that carrier."""
+    settle: Duration = timedelta(minutes=30)
+    """No deadline falls earlier than this after the event that started it arrived here."""
+    facilities: dict[str, Facility] = {}
+    default_facility: str | None = None
+    """Calendar for a parcel whose label names no known facility; None: Monday to Friday in UTC, no holidays."""
+    accept_age: Duration = timedelta(days=120)
+    """Older events are refused, and what is closed for as long is forgotten."""
+    orphan_ttl: Duration = timedelta(days=30)
+    """How long a parcel without a label is remembered."""
+    go_live_at: AwareDatetime | None = None
+    """What was due before opens historical cases, which page nobody."""
+    late_breach: LateBreach = LateBreach.PUBLISH
+
+    @field_validator("rules")
+    @classmethod
+    def _all_rules(cls, rules: dict[RuleId, RulePolicy]) -> dict[RuleId, RulePolicy]:
+        missing = [rule.value for rule in RuleId if rule not in rules]
+        if missing:
+            raise ValueError(
+                f"no numbers for {', '.join(missing)}; to switch a rule off write `enabled: false` in it"
+            )
+        return {rule: rules[rule] for rule in RuleId}
+
+    @field_validator("accept_age", "orphan_ttl")
+    @classmethod
+    def _remembers(cls, duration: timedelta) -> timedelta:
+        if duration < timedelta(days=1):
+            raise ValueError("less than 1d would forget parcels that are on their way")
+        return duration
+
+    @model_validator(mode="after")
+    def _facilities_exist(self) -> Self:
+        if self.default_facility is not None and self.default_facility not in self.facilities:
+            raise ValueError(f"default_facility {self.default_facility!r} is not in facilities")
+        return self
+
+    def canonical(self) -> str:
+        """JSON in one form: the same numbers give the same text, however they were written."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> str:
+        """sha256 (hex) over the numbers, the version of the rules and the version of the holiday calendars."""
+        decides = f"{self.canonical()}|rules {RULE_VERSION}|holidays {version('holidays')}"
+        return sha256(decides.encode()).hexdigest()
+
+    def to_log(self) -> bytes:
+        """Value of the POLICY_KEY record that puts this policy in force."""
+        return b'{"hash":"%s","policy":%s}' % (self.hash.encode(), self.canonical().encode())
+
+
+class _LogEntry(BaseModel):
+    hash: str
+    policy: Policy
+
+
+def policy_from_log(value: bytes) -> tuple[Policy, str]:
+    """The policy of a POLICY_KEY record, and the hash that its writer gave it. Raises pydantic.ValidationError.
+
+    The hash is taken as written: it names the decision to apply this policy, also for a worker with newer calendars.
+    """
+    entry = _LogEntry.model_validate_json(value)
+    return entry.policy, entry.hash

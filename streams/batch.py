@@ -1,0 +1,193 @@
+"""One batch under construction: which states changed, which timers moved, what is to be said, and how large it is.
+
+A batch becomes one Kafka record batch, which the broker takes whole or not at all, and refuses when it is too large. So
+every change is first asked for its size and then either taken in as a whole or left for the next batch.
+"""
+
+from collections.abc import Sequence
+from heapq import heappush
+from typing import NamedTuple, Protocol
+
+from streams.watermark import Outgoing
+
+RECORD_OVERHEAD_BYTES = 24
+"""Framing of one changelog record, as the size limit counts it."""
+
+
+class LogRecord(Protocol):
+    """A record of the partition's own topic."""
+
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Write(NamedTuple):
+    """One state to write, or to delete."""
+
+    key: bytes
+    raw: bytes | None
+    """None: delete."""
+    armed_ms: int
+    """Its timer; 0 is no timer."""
+    disarm_ms: int
+    """Timer entry to delete; 0 is none."""
+    durable: bool
+    """False: only the timer moved; not a changelog record."""
+
+
+class StateReader(Protocol):
+    """The local store of one partition, with everything that earlier batches wrote."""
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[tuple[int, bytes] | None]:
+        """(armed_ms, raw) per key, None where there is no state."""
+        ...
+
+    def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        """Timers strictly after `after` and due at or before `until_ms`, in order of (time, key)."""
+        ...
+
+    def keys_after(self, key: bytes, limit: int) -> list[bytes]:
+        """Keys of states strictly after `key`, in order."""
+        ...
+
+
+class Change(NamedTuple):
+    """What a fact or a look did to one key."""
+
+    raw: bytes | None
+    """The state now; None: no state."""
+    armed_ms: int
+    """When to look again; 0: never."""
+    outgoing: Sequence[Outgoing] = ()
+
+
+class Batch(NamedTuple):
+    """What one step decided: to be written whole, and only then said."""
+
+    position: bytes
+    """Value of the changelog record POSITION_KEY."""
+    writes: list[Write]
+    outgoing: list[Outgoing]
+    consumed: int
+    """How many records of the chunk were worked through."""
+    next_offset: int
+    watermark_ms: int
+    advanced: bool
+    """The watermark moved."""
+    policy: bytes | None
+    """Value of the changelog record POLICY_STATE_KEY, when it changed."""
+    counters: dict[tuple[str, str], int]
+    """(name, label) -> how often; the names are in streams/partition.py."""
+    delays: list[tuple[str, int]]
+    """(rule, due_ms) of each case that opened."""
+
+
+class Held:
+    """A key that this batch has read: its state and timer, in the store and now."""
+
+    __slots__ = ("armed_ms", "cost", "raw", "stored_armed_ms", "stored_raw")
+
+    def __init__(self, stored: tuple[int, bytes] | None) -> None:
+        self.stored_armed_ms: int = stored[0] if stored is not None else 0
+        self.stored_raw: bytes | None = stored[1] if stored is not None else None
+        self.armed_ms: int = self.stored_armed_ms
+        self.raw: bytes | None = self.stored_raw
+        self.cost = 0
+        """Bytes of the batch that this key takes."""
+
+
+class Work:
+    """Collects a batch. `take` refuses what does not fit; the first change always fits."""
+
+    def __init__(
+        self, reader: StateReader, limits: tuple[int, int], base_bytes: int, *, says_again: bool
+    ) -> None:
+        self.reader = reader
+        self.max_facts, self.max_bytes = limits
+        self.used_bytes = base_bytes
+        self.units = 0
+        self.held: dict[bytes, Held] = {}
+        self.heap: list[tuple[int, bytes]] = []
+        """Timers armed in this batch, among them stale ones: the key's `armed_ms` is the truth."""
+        self.outgoing: list[Outgoing] = []
+        self.said_keys: dict[bytes, None] = {}
+        self.changed = False
+        self._says_again = says_again
+
+    @property
+    def full(self) -> bool:
+        """No room for another fact or look."""
+        return self.units >= self.max_facts or (self.changed and self.used_bytes >= self.max_bytes)
+
+    def load(self, keys: Sequence[bytes]) -> None:
+        """Read the states of keys that the batch has not read yet."""
+        held = self.held
+        unread = [key for key in dict.fromkeys(keys) if key not in held]
+        if unread:
+            for key, stored in zip(unread, self.reader.get_many(unread), strict=True):
+                held[key] = Held(stored)
+
+    def get(self, key: bytes) -> Held:
+        """The key, read now if it was not."""
+        held = self.held.get(key)
+        if held is None:
+            self.load((key,))
+            held = self.held[key]
+        return held
+
+    def take(self, key: bytes, held: Held, change: Change) -> bool:
+        """Take a change in; False when it must wait for the next batch (then nothing has changed here)."""
+        raw, armed_ms, outgoing = change
+        if raw is None and key in self.said_keys:
+            return False  # what was said must be sayable again: its state goes with the next batch
+        if raw is held.raw or raw == held.raw:
+            cost = held.cost
+        elif raw is None:
+            cost = len(key) + RECORD_OVERHEAD_BYTES
+        else:
+            cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
+        used = self.used_bytes + cost - held.cost
+        if outgoing:
+            used += self._outbox_cost(key, outgoing)
+        if used > self.max_bytes and self.changed:
+            return False
+        self.used_bytes = used
+        self.units += 1
+        self.changed = True
+        held.cost, held.raw = cost, raw
+        if armed_ms != held.armed_ms:
+            held.armed_ms = armed_ms
+            if armed_ms:
+                heappush(self.heap, (armed_ms, key))
+        if outgoing:
+            self.outgoing.extend(outgoing)
+            if self._says_again:
+                self.said_keys[key] = None
+        return True
+
+    def _outbox_cost(self, key: bytes, outgoing: Sequence[Outgoing]) -> int:
+        if self._says_again:
+            return 0 if key in self.said_keys else len(key) + 6
+        return sum(
+            len(m.topic)
+            + len(m.key)
+            + len(m.value or b"")
+            + sum(len(n) + len(v) + 8 for n, v in m.headers)
+            + 32
+            for m in outgoing
+        )
+
+    def writes(self) -> list[Write]:
+        """What differs from the store, in the order in which the keys were first read."""
+        return [
+            Write(
+                key,
+                held.raw,
+                held.armed_ms if held.raw is not None else 0,
+                held.stored_armed_ms if held.armed_ms != held.stored_armed_ms or held.raw is None else 0,
+                held.raw != held.stored_raw or held.cost > 0,
+            )
+            for key, held in self.held.items()
+            if held.cost or held.armed_ms != held.stored_armed_ms
+        ]

@@ -1,0 +1,210 @@
+"""The life of a case, as a table, and the messages that tell it.
+
+A verdict says what the evidence says now: nothing was ever wrong (`NONE`), something is (`OPEN`), or it was and has ended
+(`ENDED`). The case follows; each change is one escalation and one new truth in `cases`, with the next revision.
+
+    case is        verdict NONE    OPEN              ENDED
+    not there      -               opens             opens and resolves (or is counted only, by policy)
+    open           retracted       - (levels)        resolved
+    escalated      retracted       - (levels)        resolved
+    resolved       retracted       opens again       -
+    retracted      -               opens again       opens and resolves
+    counted only   -               opens             -
+
+Ids: uuid5 of rule, return, parcel and anchor. The same case has the same id in every run and replay.
+"""
+
+from enum import Enum
+from typing import NamedTuple
+from uuid import UUID, uuid5
+
+from schemas.facts import Source
+from schemas.outputs import (
+    Escalation,
+    EvidenceSource,
+    Money,
+    cloud_event_headers,
+    encode_case,
+    encode_escalation,
+    utc,
+)
+from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
+from streams.keys import split_parcel_key
+from streams.returns import Carried, CaseRecord, ReturnState
+from streams.terms import CompiledPolicy
+from streams.watermark import Outgoing
+
+NAMESPACE = UUID("6f1d5c0e-2b7a-5e43-9c1b-0d6f3a9e7b52")
+COUNTED = "counted"
+"""State of a case record that was never said."""
+
+
+class Verdict(Enum):
+    """What the evidence says about a breach."""
+
+    NONE = "none"
+    OPEN = "open"
+    ENDED = "ended"
+
+
+class Step(Enum):
+    """What a verdict does to a case."""
+
+    STAY = "stay"
+    OPEN = "open"
+    OPEN_AND_RESOLVE = "open and resolve"
+    RESOLVE = "resolve"
+    RETRACT = "retract"
+
+
+STEPS: dict[tuple[str, Verdict], Step] = {
+    ("", Verdict.NONE): Step.STAY,
+    ("", Verdict.OPEN): Step.OPEN,
+    ("", Verdict.ENDED): Step.OPEN_AND_RESOLVE,
+    (CaseState.OPEN, Verdict.NONE): Step.RETRACT,
+    (CaseState.OPEN, Verdict.OPEN): Step.STAY,
+    (CaseState.OPEN, Verdict.ENDED): Step.RESOLVE,
+    (CaseState.ESCALATED, Verdict.NONE): Step.RETRACT,
+    (CaseState.ESCALATED, Verdict.OPEN): Step.STAY,
+    (CaseState.ESCALATED, Verdict.ENDED): Step.RESOLVE,
+    (CaseState.RESOLVED, Verdict.NONE): Step.RETRACT,
+    (CaseState.RESOLVED, Verdict.OPEN): Step.OPEN,
+    (CaseState.RESOLVED, Verdict.ENDED): Step.STAY,
+    (CaseState.RETRACTED, Verdict.NONE): Step.STAY,
+    (CaseState.RETRACTED, Verdict.OPEN): Step.OPEN,
+    (CaseState.RETRACTED, Verdict.ENDED): Step.OPEN_AND_RESOLVE,
+    (COUNTED, Verdict.NONE): Step.STAY,
+    (COUNTED, Verdict.OPEN): Step.OPEN,
+    (COUNTED, Verdict.ENDED): Step.STAY,
+}
+
+STANDING = frozenset({CaseState.OPEN, CaseState.ESCALATED})
+"""States in which somebody still has to do something."""
+
+
+class Finding(NamedTuple):
+    """A verdict with what it rests on."""
+
+    rule: str
+    parcel: str
+    anchor: str
+    verdict: Verdict
+    reason: Reason
+    since_ms: int
+    due_ms: int
+    ended_ms: int
+    evidence: tuple[Source, ...]
+
+
+def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:
+    """The case's name for ever."""
+    return str(uuid5(NAMESPACE, f"{rule}|{return_id}|{parcel}|{anchor}"))
+
+
+class Telling(NamedTuple):
+    """What all messages of one look at a return have in common."""
+
+    return_id: str
+    state: ReturnState
+    policy: CompiledPolicy
+    partition: int
+
+
+def messages(
+    telling: Telling, case: CaseRecord, previous: CaseRecord | None, evidence: tuple[Source, ...]
+) -> list[Outgoing]:
+    """One change of a case: the escalation, and the case as it stands then."""
+    escalation = _escalation(telling, case, previous, evidence)
+    headers = cloud_event_headers(escalation)
+    key = telling.return_id.encode()
+    return [
+        Outgoing("escalations", key, encode_escalation(escalation), headers, telling.partition),
+        Outgoing("cases", escalation.case_id.encode(), encode_case(escalation), headers, telling.partition),
+    ]
+
+
+def tombstone(telling: Telling, case: CaseRecord) -> Outgoing:
+    """Forgets a closed case in the compacted topic."""
+    identity = case_id(case.rule, telling.return_id, case.parcel, case.anchor)
+    return Outgoing("cases", identity.encode(), None, [], telling.partition)
+
+
+def _escalation(
+    telling: Telling, case: CaseRecord, previous: CaseRecord | None, evidence: tuple[Source, ...]
+) -> Escalation:
+    carried = next((one for one in telling.state.carried if one.parcel == case.parcel), None)
+    carrier, number = split_parcel_key(case.parcel)
+    rule = RuleId(case.rule)
+    return Escalation(
+        case_id=case_id(case.rule, telling.return_id, case.parcel, case.anchor),
+        revision=case.revision,
+        rule=rule,
+        state=CaseState(case.state),
+        previous_state=CaseState(previous.state) if previous is not None and previous.revision else None,
+        reason=Reason(case.reason),
+        level=case.level,
+        severity=telling.policy.severity(rule, case.level),
+        action=telling.policy.action(rule, case.level),
+        return_id=telling.return_id,
+        parcel=case.parcel,
+        carrier=carrier,
+        tracking_number=number,
+        origin=carried.origin if carried else "",
+        destination=carried.destination if carried else "",
+        facility=carried.facility if carried else "",
+        value=_value(telling.state, carried),
+        since_at=utc(case.since_ms),
+        due_at=utc(case.due_ms),
+        effective_at=utc(case.effective_ms),
+        historical=case.historical,
+        policy_hash=telling.policy.hash,
+        evidence=tuple(EvidenceSource(one.topic, one.partition, one.offset) for one in evidence),
+        explanation=explain(case),
+    )
+
+
+def _value(state: ReturnState, carried: Carried | None) -> Money | None:
+    for fact in state.true_facts():
+        if fact.milestone == Milestone.RETURN_REQUESTED and fact.currency:
+            return Money(fact.value_minor, fact.currency)
+    if carried is not None and carried.currency:
+        return Money(carried.value_minor, carried.currency)
+    return None
+
+
+_WAITING = {
+    RuleId.MISSING_FIRST_SCAN: "A label was made on {since}, and nobody had scanned the parcel by {due}",
+    RuleId.STALLED_SILENT: "The last scan was on {since}, and no other had come by {due}",
+    RuleId.STALLED_NO_PROGRESS: "The parcel last got further on {since}, and had not moved on by {due}, though it was scanned",
+    RuleId.DELIVERED_NOT_CHECKED_IN: "The carrier delivered the parcel on {since}, and the dock had not checked it in by {due}",
+}
+_ENDED = {
+    Reason.FIRST_SCAN: "it was first scanned on {end}",
+    Reason.PROGRESS: "it moved again on {end}",
+    Reason.DELIVERED: "it was delivered on {end}",
+    Reason.CHECKED_IN: "it was checked in on {end}",
+    Reason.CHECKED_IN_BY_RETURN: "it was checked in by the number of the return on {end}",
+    Reason.RETURN_CANCELLED: "the return was cancelled on {end}",
+    Reason.LABEL_VOIDED: "the label was voided on {end}",
+    Reason.UNLINKED: "its label no longer names this return",
+    Reason.EXPIRED: "nothing more was heard, and it is no longer watched",
+    Reason.TURNED_BACK: "the carrier turned it back on {end}",
+    Reason.LOST: "the carrier gave it up on {end}",
+    Reason.POLICY_CHANGED: "by the policy that is in force now it was not too late",
+    Reason.LATE_EVIDENCE: "what came in since shows that it was not too late",
+    Reason.LEVEL: "it is still so",
+    Reason.DUE: "it is still so",
+}
+
+
+def explain(case: CaseRecord) -> str:
+    """One sentence for a person. Times are UTC."""
+    waiting = _WAITING[RuleId(case.rule)].format(since=_day(case.since_ms), due=_day(case.due_ms))
+    if case.state == CaseState.OPEN:
+        return f"{waiting}."
+    ended = _ENDED[Reason(case.reason)].format(end=_day(case.effective_ms))
+    return f"{waiting}; {ended}."
+
+
+def _day(at_ms: int) -> str:
+    return f"{utc(at_ms):%Y-%m-%d %H:%M}"

@@ -1,0 +1,287 @@
+"""What is known about one parcel, and how a fact is folded in: in any order, any number of times, with the same result.
+
+The folded part of a state is a set of facts by identity. It is kept in one canonical form, so that any permutation and
+any repetition of the same facts gives the same bytes:
+
+- facts are 32 bytes each, sorted by event time; of the same identity told twice the earlier arrival, the smaller source
+  and the smaller content are kept, each by itself;
+- a retraction only marks an identity. The fact keeps its place and is skipped by every look, whether it came before
+  the mark or comes after it;
+- of more than 64 facts the earliest 16 and the latest 48 are kept, of more than 16 marks the 16 smallest. The state then
+  says `truncated`, and order independence is no longer claimed for it;
+- codes that nobody has mapped prove nothing and are not kept.
+
+The other part is the ledger: what has been said about the parcel so far, and when to look at it again.
+
+Layout of a packed fact, big-endian:
+  8 bytes  event time in ms << 16 | milestone << 8 | evidence << 4 | time quality << 1 | clamped
+  8 bytes  identity << 16 | source partition
+  8 bytes  arrival in ms << 16 | index in `topics` << 8 | source offset >> 32
+  4 bytes  source offset, low half
+  4 bytes  crc32 of the place; 0 is no place
+"""
+
+from collections.abc import Iterator
+from struct import Struct
+from zlib import crc32
+
+import msgspec
+
+from schemas.facts import LabelTerms, ParcelFact, ReportedBreach, Source
+
+MOST_FACTS, EARLIEST, LATEST, MOST_MARKS = 64, 16, 48, 16
+FACT_BYTES, MARK_BYTES = 32, 6
+IDENTITY_BITS = 48
+_IDENTITY_AT = 8
+
+_packed = Struct(">QQQII")
+_pack = _packed.pack
+_unpack = _packed.unpack_from
+
+
+class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Terms of one label fact, or the returns that a void names."""
+
+    identity: int
+    returns: tuple[str, ...]
+    origin: str
+    destination: str
+    facility: str
+    value_minor: int
+    currency: str
+    service: str
+
+
+class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A breach as it was last said; the fields of schemas.facts.ReportedBreach."""
+
+    rule: str
+    anchor: str
+    since_ms: int
+    due_ms: int
+    state: str
+    reason: str
+    ended_ms: int
+    evidence: tuple[Source, ...]
+    journey: str
+    """Name of the journey (epoch) that it belongs to: only returns on that journey's labels are told."""
+
+    def reported(self) -> ReportedBreach:
+        """As it goes into a report."""
+        return ReportedBreach(
+            rule=self.rule,
+            anchor=self.anchor,
+            since_ms=self.since_ms,
+            due_ms=self.due_ms,
+            raised_ms=self.due_ms,
+            state=self.state,
+            reason=self.reason,
+            ended_ms=self.ended_ms,
+            evidence=self.evidence,
+        )
+
+
+class ParcelState(msgspec.Struct, array_like=True, gc=False):
+    """Value of a parcel's changelog record."""
+
+    # -- folded
+    facts: bytes = b""
+    labels: tuple[Label, ...] = ()
+    """Sorted by identity."""
+    topics: tuple[str, ...] = ()
+    """Source topics of all facts, sorted."""
+    marks: bytes = b""
+    """Retracted identities, sorted."""
+    marked_ms: int = 0
+    """Event time of the newest retraction."""
+    truncated: bool = False
+    # -- ledger
+    look_ms: int = 0
+    """When the last full look asked for the next one; it may have been fulfilled since."""
+    quiet_ms: int = 0
+    """Not 0: on its way and nothing to tell. A later scan changes no report, and is due no sooner than this after itself."""
+    revision: int = 0
+    digest: bytes = b""
+    """Of what the last report said."""
+    told: tuple[str, ...] = ()
+    """Returns that have had a report, sorted; those no longer linked have been told so."""
+    breaches: tuple[Breach, ...] = ()
+    """Said, and not the same as never having been said: open, ended or retracted."""
+    expired: bool = False
+
+    @property
+    def newest_ms(self) -> int:
+        """Event time of the newest fact or retraction."""
+        last = int.from_bytes(self.facts[-FACT_BYTES : -FACT_BYTES + 6], "big") if self.facts else 0
+        return max(last, self.marked_ms)
+
+
+encode_parcel = msgspec.msgpack.Encoder().encode
+decode_parcel = msgspec.msgpack.Decoder(ParcelState).decode
+
+
+class Seen(msgspec.Struct, frozen=True, gc=False):
+    """A packed fact, opened."""
+
+    at_ms: int
+    milestone: int
+    evidence: int
+    place: int
+    identity: int
+    arrived_ms: int
+    partition: int
+    topic: int
+    offset: int
+
+
+Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, bool]
+
+
+def fold_of(state: ParcelState) -> Fold:
+    """The order-free part of a state: the same facts and retractions give the same, whatever their order."""
+    return state.facts, state.labels, state.topics, state.marks, state.marked_ms, state.truncated
+
+
+def open_facts(state: ParcelState) -> Iterator[Seen]:
+    """The facts that hold (not retracted), by event time."""
+    marks = state.marks
+    retracted = {marks[at : at + MARK_BYTES] for at in range(0, len(marks), MARK_BYTES)} if marks else ()
+    for a, b, c, d, place in _packed.iter_unpack(state.facts):
+        identity = b >> 16
+        if retracted and identity.to_bytes(MARK_BYTES, "big") in retracted:
+            continue
+        yield Seen(
+            a >> 16,
+            (a >> 8) & 255,
+            (a >> 4) & 15,
+            place,
+            identity,
+            c >> 16,
+            b & 0xFFFF,
+            (c >> 8) & 255,
+            ((c & 255) << 32) | d,
+        )
+
+
+def pack_fact(fact: ParcelFact, topic: int) -> bytes:
+    """The 32 bytes of a fact; `topic` is the index of its source topic in the state."""
+    source = fact.source
+    content = fact.milestone << 8 | fact.evidence << 4 | fact.quality << 1 | fact.clamped
+    place = fact.place or fact.facility
+    return _pack(
+        max(fact.occurred_ms, 0) << 16 | content,
+        fact.identity << 16 | source.partition,
+        max(fact.arrived_ms, 0) << 16 | topic << 8 | source.offset >> 32,
+        source.offset & 0xFFFFFFFF,
+        crc32(place.encode()) if place else 0,
+    )
+
+
+def append_scan(state: ParcelState, fact: ParcelFact) -> bool:
+    """Fold in a fact that is newer than all others, the cheap way; False when it cannot be done so."""
+    facts = state.facts
+    if len(facts) >= (MOST_FACTS - 1) * FACT_BYTES or state.marks or find_fact(facts, fact.identity) >= 0:
+        return False
+    try:
+        topic = state.topics.index(fact.source.topic)
+    except ValueError:
+        return False
+    state.facts = facts + pack_fact(fact, topic)
+    return True
+
+
+def find_fact(facts: bytes, identity: int) -> int:
+    """Where the fact with this identity begins; -1: not there."""
+    needle = identity.to_bytes(MARK_BYTES, "big")
+    at = facts.find(needle)
+    while at >= 0:
+        if at % FACT_BYTES == _IDENTITY_AT:
+            return at - _IDENTITY_AT
+        at = facts.find(needle, at + 1)
+    return -1
+
+
+def merge(state: ParcelState, fact: ParcelFact) -> None:
+    """Fold a fact or a retraction in. Commutative, associative, idempotent; see the head of this file."""
+    if fact.retracts:
+        _mark(state, fact)
+        return
+    topic = _topic_index(state, fact.source.topic)
+    packed = pack_fact(fact, topic)
+    at = find_fact(state.facts, fact.identity)
+    if at >= 0:
+        before = state.facts[at : at + FACT_BYTES]
+        packed = _smaller(before, packed)
+        if packed != before:
+            _insert(state, state.facts[:at] + state.facts[at + FACT_BYTES :], packed)
+    else:
+        _insert(state, state.facts, packed)
+    if fact.label is not None and find_fact(state.facts, fact.identity) >= 0:
+        _add_label(state, fact.identity, fact.label)
+
+
+def _smaller(one: bytes, other: bytes) -> bytes:
+    """Of one identity told twice: smallest content, earliest arrival, smallest source, each by itself."""
+    a1, b1, c1, d1, place1 = _unpack(one)
+    a2, b2, c2, d2, place2 = _unpack(other)
+    a, place = min((a1, place1), (a2, place2))
+    arrived = min(c1 >> 16, c2 >> 16)
+    topic, partition, high, low = min(
+        ((c1 >> 8) & 255, b1 & 0xFFFF, c1 & 255, d1), ((c2 >> 8) & 255, b2 & 0xFFFF, c2 & 255, d2)
+    )
+    identity = b1 >> 16
+    return _pack(a, identity << 16 | partition, arrived << 16 | topic << 8 | high, low, place)
+
+
+def _insert(state: ParcelState, facts: bytes, packed: bytes) -> None:
+    at = len(facts)
+    while at and facts[at - FACT_BYTES : at] > packed:
+        at -= FACT_BYTES
+    facts = facts[:at] + packed + facts[at:]
+    if len(facts) > MOST_FACTS * FACT_BYTES:
+        facts = facts[: EARLIEST * FACT_BYTES] + facts[-LATEST * FACT_BYTES :]
+        state.truncated = True
+        state.labels = tuple(label for label in state.labels if find_fact(facts, label.identity) >= 0)
+    state.facts = facts
+
+
+def _topic_index(state: ParcelState, topic: str) -> int:
+    """Index of a source topic; a new one takes its place in the order, and the facts follow."""
+    topics = state.topics
+    if topic in topics:
+        return topics.index(topic)
+    state.topics = ordered = tuple(sorted((*topics, topic)))
+    index = ordered.index(topic)
+    if index < len(topics):
+        state.facts = b"".join(
+            _pack(a, b, c + (1 << 8) if (c >> 8) & 255 >= index else c, d, place)
+            for a, b, c, d, place in _packed.iter_unpack(state.facts)
+        )
+    return index
+
+
+def _mark(state: ParcelState, fact: ParcelFact) -> None:
+    state.marked_ms = max(state.marked_ms, fact.occurred_ms)
+    marks = state.marks
+    known = {marks[at : at + MARK_BYTES] for at in range(0, len(marks), MARK_BYTES)}
+    known.add(fact.retracts.to_bytes(MARK_BYTES, "big"))
+    if len(known) > MOST_MARKS:
+        state.truncated = True
+    state.marks = b"".join(sorted(known)[:MOST_MARKS])
+
+
+def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
+    label = Label(
+        identity,
+        terms.returns,
+        terms.origin,
+        terms.destination,
+        terms.facility,
+        terms.value_minor,
+        terms.currency,
+        terms.service,
+    )
+    others = [known for known in state.labels if known.identity != identity]
+    same = [known for known in state.labels if known.identity == identity]
+    smallest = min([label, *same], key=msgspec.structs.astuple)
+    state.labels = tuple(sorted([*others, smallest], key=lambda known: known.identity))

@@ -1,0 +1,139 @@
+"""The parcel stage: facts of a parcel in, reports to the returns that it carries out.
+
+Most facts are scans of a parcel that is on its way and has nothing to tell. They are folded in and packed again, without
+a look: no report changes, and the timer that is armed comes early, finds nothing, and is armed again.
+"""
+
+from schemas.facts import ParcelFact, ParcelReport, decode_parcel_fact, encode_json
+from schemas.vocabulary import Evidence, Milestone
+from streams.batch import Change
+from streams.parcel import ParcelState, append_scan, decode_parcel, encode_parcel, fold_of, merge
+from streams.parcel_look import look, report_again
+from streams.terms import CompiledPolicy
+from streams.watermark import PARCELS_SOURCE, Outgoing
+
+_ON_THE_WAY = frozenset(
+    {
+        Milestone.DROPPED_OFF,
+        Milestone.ACCEPTED,
+        Milestone.IN_TRANSIT,
+        Milestone.CUSTOMS_HOLD,
+        Milestone.OUT_FOR_DELIVERY,
+        Milestone.AVAILABLE_FOR_PICKUP,
+        Milestone.DELIVERY_ATTEMPTED,
+        Milestone.DELIVERY_EXCEPTION,
+        Milestone.MISROUTED,
+        Milestone.DELAYED,
+    }
+)
+_PHYSICAL = (Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN)
+
+
+class ParcelLogic:
+    """Implements streams.partition.Logic for parcels."""
+
+    stage = "parcels"
+    says_again = True
+
+    def __init__(self, partitions: int) -> None:
+        """`partitions`: of the topic `parcels`, told to the next stage so that it waits for all of them."""
+        self.marks: tuple[str, int] | None = (PARCELS_SOURCE, partitions)
+        self.notes: list[tuple[str, str]] = []
+        self.delays: list[tuple[str, int]] = []
+        self._policy: CompiledPolicy | None = None
+
+    def adopt(self, policy: bytes) -> str:
+        """Decide by this policy from now on."""
+        self._policy = CompiledPolicy(policy)
+        return self._policy.hash
+
+    def bind(self, number: int) -> None:
+        """Reports go by the return's key; the partition's own number does not matter here."""
+
+    def apply(
+        self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
+    ) -> Change | None:
+        """Fold a fact in; look, unless it is a scan that changes nothing."""
+        fact = decode_parcel_fact(value)
+        policy = self._policy
+        if policy is not None and fact.occurred_ms < watermark_ms - policy.accept_age_ms:
+            self.notes.append(("too_old", self.stage))
+            return None
+        if fact.milestone == Milestone.UNMAPPED and not fact.retracts:
+            self.notes.append(("unmapped", self.stage))
+            return None
+        state = decode_parcel(raw) if raw is not None else ParcelState()
+        if state.quiet_ms and _changes_nothing(state, fact, watermark_ms) and append_scan(state, fact):
+            return Change(encode_parcel(state), armed_ms)
+        before = fold_of(state)
+        merge(state, fact)
+        if raw is not None and fold_of(state) == before:
+            return None
+        if state.truncated and not before[-1]:
+            self.notes.append(("truncated", self.stage))
+        if policy is None:
+            return Change(encode_parcel(state), 0)
+        return self._looked(key, state, watermark_ms, armed_ms, policy)
+
+    def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
+        """Evaluate the parcel at `now_ms`."""
+        if self._policy is None:
+            return Change(raw, 0)
+        state = decode_parcel(raw)
+        before_ms, before_quiet_ms = state.look_ms, state.quiet_ms
+        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        if policy_changed or change.outgoing or change.raw is None:
+            return change
+        # Only the time of the next look moved: that is worked out again after a restart, and not worth a record.
+        state.look_ms, state.quiet_ms = before_ms, before_quiet_ms
+        return change._replace(raw=raw) if encode_parcel(state) == raw else change
+
+    def armed_ms(self, key: bytes, raw: bytes) -> int:
+        """The next look that the last durable one asked for, or an earlier one."""
+        del key
+        return decode_parcel(raw).look_ms
+
+    def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
+        """The parcel's reports as the state has them."""
+        return _outgoing(report_again(key.decode(), decode_parcel(raw)))
+
+    def _looked(
+        self,
+        key: bytes,
+        state: ParcelState,
+        now_ms: int,
+        armed_ms: int,
+        policy: CompiledPolicy,
+        *,
+        policy_changed: bool = False,
+    ) -> Change:
+        found = look(key.decode(), state, now_ms, policy, policy_changed=policy_changed)
+        if not found.keep:
+            self.notes.append(("orphan_expired", "") if found.orphan else ("purged", self.stage))
+            return Change(None, 0)
+        # A timer that is armed earlier stays: it will find nothing and be armed again, at no cost now.
+        armed_ms = armed_ms if now_ms < armed_ms <= state.look_ms else state.look_ms
+        return Change(encode_parcel(state), armed_ms, _outgoing(found.reports))
+
+
+def _changes_nothing(state: ParcelState, fact: ParcelFact, watermark_ms: int) -> bool:
+    """A scan on the way, newer than all others, in time for whatever was waited for, and no deadline moves nearer."""
+    return (
+        fact.evidence in _PHYSICAL
+        and fact.milestone in _ON_THE_WAY
+        and not fact.retracts
+        and watermark_ms < state.look_ms <= fact.occurred_ms + state.quiet_ms
+        and state.newest_ms < fact.occurred_ms <= state.look_ms
+    )
+
+
+def _outgoing(reports: list[tuple[str, ParcelReport]]) -> list[Outgoing]:
+    return [
+        Outgoing("returns", return_id.encode(), encode_json(report), [], None)
+        for return_id, report in reports
+    ]
+
+
+def parcel_logic(partitions: int) -> ParcelLogic:
+    """Logic of one partition of the parcel stage. `partitions`: how many `parcels` has."""
+    return ParcelLogic(partitions)

@@ -1,0 +1,399 @@
+"""One partition of a stateful stage: records of its log in, batches out. Both stages run it; agents/stage.py does its I/O.
+
+`step` works through a chunk of records and returns one batch: states and position to make durable, messages to say then.
+Everything is a function of the records before and of the states: cutting the log into other chunks or smaller batches
+gives the same messages in the same order.
+
+- A fact is merged into its key's state and looked at with now = W.
+- A marker may move W. Timers due at or before the new W fire in order of (time, key), each evaluated at its own time,
+  those armed on the way included. When the batch fills up in the middle, the marker is not consumed: the position keeps the
+  cursor, and the next step goes on behind it.
+- A policy that differs from the one in force starts a sweep: every key is looked at again, in key order. It continues
+  over batches like a marker, and the facts behind it wait.
+- Before the first policy, facts are merged without a look and W stands at 0.
+
+Counters of a batch: `too_old`, `unreadable`, `unmapped`, `truncated`, `orphan_expired`, `purged`, `timers_fired`,
+`swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`, `retracts_unlinked`;
+labels are rules, stages or "".
+"""
+
+from collections.abc import Sequence
+from heapq import heappop
+from typing import Protocol
+
+import msgspec
+
+from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
+from streams.batch import Batch, Change, LogRecord, StateReader, Work, Write
+from streams.watermark import (
+    PARCELS_SOURCE,
+    POLICY_STATE_KEY,
+    POSITION_KEY,
+    Outgoing,
+    Position,
+    decode_position,
+    encode_position,
+)
+
+__all__ = [
+    "PARCELS_SOURCE",
+    "POLICY_STATE_KEY",
+    "POSITION_KEY",
+    "Batch",
+    "Change",
+    "LogRecord",
+    "Logic",
+    "Outgoing",
+    "Partition",
+    "StateReader",
+    "Write",
+]
+
+TIMER_PAGE = 1_000
+POSITION_SLACK_BYTES = 256
+
+
+class Logic(Protocol):
+    """What a stage does with one key. Pure: the same arguments give the same result."""
+
+    stage: str
+    """"parcels" or "returns"."""
+    says_again: bool
+    """True: what was said is a function of the state (`report`). False: the messages themselves are kept."""
+    marks: tuple[str, int] | None
+    """Topic and partition count under which this stage passes its watermark on."""
+    notes: list[tuple[str, str]]
+    """Counters since they were last taken away."""
+    delays: list[tuple[str, int]]
+
+    def adopt(self, policy: bytes) -> str:
+        """Decide by this policy (a POLICY_KEY record) from now on; returns its hash."""
+        ...
+
+    def bind(self, number: int) -> None:
+        """Say which partition this is."""
+        ...
+
+    def apply(
+        self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
+    ) -> Change | None:
+        """Merge a record into the key's state, and look at it; None: nothing changed. Raises msgspec.MsgspecError."""
+        ...
+
+    def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
+        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0."""
+        ...
+
+    def armed_ms(self, key: bytes, raw: bytes) -> int:
+        """For the timer index of a restored store: a time at or before the next one that matters."""
+        ...
+
+    def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
+        """What the state says to the outside now (only with `says_again`)."""
+        ...
+
+
+class Partition:
+    """See the head of this file. One per owned partition and assignment; not safe for concurrent use."""
+
+    def __init__(
+        self,
+        logic: Logic,
+        number: int,
+        *,
+        position: bytes | None,
+        policy: bytes | None,
+        sources: Sequence[str],
+        max_facts: int = 8_000,
+        max_bytes: int = 900_000,
+    ) -> None:
+        self._logic = logic
+        self._number = number
+        self._position = decode_position(position) if position else Position()
+        self._sources = tuple(sources)
+        self._limits = (max_facts, max_bytes)
+        self._has_policy = policy is not None
+        self._new_policy: bytes | None = None
+        self._delays: list[tuple[str, int]] = []
+        self._rearmed: tuple[int, bytes] | None = (0, b"")
+        """How far the timers behind the cursor, which a restored index may hold, have been armed anew; None: all."""
+        logic.bind(number)
+        if policy is not None:
+            logic.adopt(policy)
+
+    @property
+    def next_offset(self) -> int:
+        """Offset of the first record that has not been worked through."""
+        return self._position.next_offset
+
+    @property
+    def watermark_ms(self) -> int:
+        """Everything that was appended to any source before this time is in, and every timer up to it has fired."""
+        return self._position.watermark_ms
+
+    @property
+    def policy_hash(self) -> str:
+        """Hash of the policy in force; "" before the first."""
+        return self._position.policy_hash
+
+    def step(self, records: Sequence[LogRecord], start: int, reader: StateReader, next_offset: int) -> Batch:
+        """Work through records[start:], as far as one batch reaches. `next_offset` counts when the last is consumed."""
+        position = self._position
+        before_ms = position.watermark_ms
+        position.outbox_keys, position.outbox = [], []
+        self._new_policy, self._delays = None, []
+        base = len(encode_position(position)) + POSITION_SLACK_BYTES
+        work = Work(reader, self._limits, base, says_again=self._logic.says_again)
+        counters: dict[tuple[str, str], int] = {}
+        consumed = 0
+        if self._rearm(work):
+            consumed = self._consume(records, start, work, counters)
+        done = start + consumed >= len(records)
+        position.next_offset = max(
+            position.next_offset, next_offset if done else records[start + consumed].offset
+        )
+        if self._logic.says_again:
+            position.outbox_keys = list(work.said_keys)
+        else:
+            position.outbox = work.outgoing
+        return Batch(
+            position=encode_position(position),
+            writes=work.writes(),
+            outgoing=work.outgoing,
+            consumed=consumed,
+            next_offset=position.next_offset,
+            watermark_ms=position.watermark_ms,
+            advanced=position.watermark_ms > before_ms,
+            policy=self._new_policy,
+            counters=counters,
+            delays=self._delays,
+        )
+
+    def repeat(self, reader: StateReader) -> list[Outgoing]:
+        """Say the last batch's messages again: after a crash nobody knows whether they were said."""
+        position = self._position
+        said = list(position.outbox)
+        for key, stored in zip(position.outbox_keys, reader.get_many(position.outbox_keys), strict=True):
+            if stored is not None:
+                said += self._logic.report(key, stored[1])
+        return said
+
+    def marks_to_forward(self) -> bytes | None:
+        """Value of the MARKER_KEY record that tells the next stage this partition's watermark; None: nothing to tell yet."""
+        if self._logic.marks is None or not self._position.watermark_ms:
+            return None
+        topic, count = self._logic.marks
+        mark = Mark(topic=topic, partition=self._number, through_ms=self._position.watermark_ms)
+        return encode_json(Marker(marks=(mark,), roster={topic: count}))
+
+    def holding(self) -> list[str]:
+        """What holds the watermark, in words for a person."""
+        if not self._has_policy:
+            return ["no policy in this partition's log yet"]
+        return self._position.holding(self._sources)
+
+    # -- records ---------------------------------------------------------------------------------------------
+
+    def _consume(
+        self, records: Sequence[LogRecord], start: int, work: Work, counters: dict[tuple[str, str], int]
+    ) -> int:
+        from_offset = self._position.next_offset
+        window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
+        work.load(
+            [record.key for record in window if record.key and record.offset >= from_offset and record.key[0]]
+        )
+        apply, held_keys, take = self._logic.apply, work.held, work.take
+        notes = self._logic.notes
+        for index, record in enumerate(window):
+            if record.offset < from_offset:
+                continue
+            if work.full:
+                return index
+            key, value = record.key, record.value
+            if not key or not key[0] or value is None:
+                if self._control(key, value, work, counters):
+                    continue
+                return index
+            held = held_keys[key]
+            try:
+                change = apply(key, value, held.raw, held.armed_ms, self._position.watermark_ms)
+            except msgspec.MsgspecError:
+                _count(counters, "unreadable", self._logic.stage)
+                continue
+            if change is None:
+                work.units += 1
+            elif not take(key, held, change):
+                self._forget()
+                return index
+            if notes:
+                self._collect(counters)
+        return len(window)
+
+    def _control(
+        self, key: bytes | None, value: bytes | None, work: Work, counters: dict[tuple[str, str], int]
+    ) -> bool:
+        """A record that is not about one key; False when it could not be finished in this batch."""
+        try:
+            if key == MARKER_KEY and value is not None:
+                return self._marker(decode_marker(value), work, counters)
+            if key == POLICY_KEY and value is not None:
+                return self._policy(value, work, counters)
+        except msgspec.MsgspecError:
+            pass  # counted below like any record that is not ours
+        _count(counters, "unreadable", self._logic.stage)
+        return True
+
+    def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        position = self._position
+        work.units += 1
+        position.fold_marker(marker)
+        if not self._has_policy:
+            return True
+        proved_ms = position.proved_ms(self._sources)
+        if proved_ms <= position.watermark_ms:
+            return True
+        if not self._fire(proved_ms, work, counters):
+            return False
+        position.watermark_ms, position.cursor_ms, position.cursor_key = proved_ms, proved_ms + 1, b""
+        return True
+
+    # -- timers ----------------------------------------------------------------------------------------------
+
+    def _fire(self, until_ms: int, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        """Fire what is due after the cursor, up to `until_ms`; False when the batch is full before the end."""
+        position = self._position
+        stored: list[tuple[int, bytes]] = []
+        page_after: tuple[int, bytes] | None = (position.cursor_ms, position.cursor_key)
+        at = 0
+        while True:
+            if at == len(stored) and page_after is not None:
+                stored = work.reader.due(page_after, until_ms, TIMER_PAGE)
+                at = 0
+                page_after = stored[-1] if len(stored) == TIMER_PAGE else None
+                work.load([key for _, key in stored])
+            entry = self._earlier(stored[at] if at < len(stored) else None, work, until_ms)
+            if entry is None:
+                return True
+            if at < len(stored) and entry == stored[at]:
+                at += 1
+            if not self._fire_one(entry, work, counters):
+                return False
+
+    def _earlier(
+        self, stored: tuple[int, bytes] | None, work: Work, until_ms: int
+    ) -> tuple[int, bytes] | None:
+        """The next timer: from the store or from this batch, whichever comes first."""
+        heap = work.heap
+        cursor = (self._position.cursor_ms, self._position.cursor_key)
+        while heap and (heap[0] <= cursor or work.held[heap[0][1]].armed_ms != heap[0][0]):
+            heappop(heap)
+        armed = heap[0] if heap and heap[0][0] <= until_ms else None
+        if armed is None or (stored is not None and stored <= armed):
+            return stored
+        return armed
+
+    def _fire_one(self, entry: tuple[int, bytes], work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        now_ms, key = entry
+        position = self._position
+        held = work.get(key)
+        if held.armed_ms == now_ms and held.raw is not None:
+            if work.full:
+                return False
+            if not work.take(key, held, self._logic.look(key, held.raw, now_ms)):
+                self._forget()
+                return False
+            _count(counters, "timers_fired", self._logic.stage)
+            if self._logic.notes:
+                self._collect(counters)
+        position.cursor_ms, position.cursor_key = entry
+        return True
+
+    def _rearm(self, work: Work) -> bool:
+        """Once after a start: arm anew what a restored index holds at or behind the cursor, where no timer would fire.
+
+        Such a key has been looked at already, so the looks here find nothing to say; they only tell the next time.
+        """
+        position = self._position
+        if self._rearmed is None or not self._has_policy:
+            return True
+        cursor = (position.cursor_ms, position.cursor_key)
+        while True:
+            page = [e for e in work.reader.due(self._rearmed, position.cursor_ms, TIMER_PAGE) if e <= cursor]
+            work.load([key for _, key in page])
+            for entry in page:
+                if work.full:
+                    return False
+                if not self._rearm_one(entry, cursor, work):
+                    return False
+                self._rearmed = entry
+            if len(page) < TIMER_PAGE:
+                self._rearmed = None
+                return True
+
+    def _rearm_one(self, entry: tuple[int, bytes], cursor: tuple[int, bytes], work: Work) -> bool:
+        key = entry[1]
+        held = work.get(key)
+        if held.raw is None or held.armed_ms != entry[0]:
+            return True
+        change = self._logic.look(key, held.raw, max(0, cursor[0] - 1))
+        if change.armed_ms and change.raw is not None and (change.armed_ms, key) <= cursor:
+            change = self._logic.look(key, change.raw, cursor[0])
+        self._forget()
+        return work.take(key, held, change)
+
+    # -- policy ----------------------------------------------------------------------------------------------
+
+    def _policy(self, record: bytes, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        position = self._position
+        if position.sweep is None:
+            if work.changed:
+                return False  # the sweep walks over the store: everything before must be in it
+            policy_hash = self._logic.adopt(record)
+            self._has_policy = True
+            if policy_hash == position.policy_hash:
+                return True
+            position.policy_hash, position.sweep = policy_hash, b""
+            position.cursor_ms = max(position.cursor_ms, position.watermark_ms + 1)
+            self._new_policy = record
+            work.used_bytes += len(record) + 32
+        return self._sweep(work, counters)
+
+    def _sweep(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        position = self._position
+        while position.sweep is not None:
+            page = work.reader.keys_after(position.sweep, TIMER_PAGE)
+            work.load(page)
+            for key in page:
+                held = work.get(key)
+                if work.full:
+                    return False
+                if held.raw is not None:
+                    change = self._logic.look(key, held.raw, position.watermark_ms, policy_changed=True)
+                    if not work.take(key, held, change):
+                        self._forget()
+                        return False
+                    _count(counters, "swept", self._logic.stage)
+                    if self._logic.notes:
+                        self._collect(counters)
+                position.sweep = key
+            if len(page) < TIMER_PAGE:
+                position.sweep = None
+        return True
+
+    # -- counting --------------------------------------------------------------------------------------------
+
+    def _collect(self, counters: dict[tuple[str, str], int]) -> None:
+        for name, label in self._logic.notes:
+            _count(counters, name, label)
+        self._delays += self._logic.delays
+        self._logic.notes.clear()
+        self._logic.delays.clear()
+
+    def _forget(self) -> None:
+        """The change was not taken: it will be worked out, and counted, again."""
+        self._logic.notes.clear()
+        self._logic.delays.clear()
+
+
+def _count(counters: dict[tuple[str, str], int], name: str, label: str) -> None:
+    counters[(name, label)] = counters.get((name, label), 0) + 1

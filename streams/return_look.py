@@ -1,0 +1,247 @@
+"""One look at a return: what its parcels report, weighed with what orders and the warehouse know.
+
+A breach that a parcel reports waits here until the return's own watermark has reached its deadline: what explains it may have
+been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at or
+before the deadline means that there was none; what happened later ends it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
+from streams.cases import COUNTED, STANDING, STEPS, Finding, Step, Telling, Verdict, messages, tombstone
+from streams.clocks import DAY_MS
+from streams.parcel_look import ENDED, RETRACTED
+from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told, received_by_number
+from streams.terms import CompiledPolicy
+from streams.watermark import Outgoing
+
+FORGET_AFTER_MS = 2 * DAY_MS
+"""A return outlives its parcels' last reports by this."""
+_NEVER = 1 << 62
+
+Note = tuple[str, str]
+_CaseKey = tuple[str, str, str]
+
+
+class ReturnLook(NamedTuple):
+    """What a look found. The state given to it has been brought up to date."""
+
+    keep: bool
+    outgoing: list[Outgoing]
+    notes: list[Note]
+    delays: list[tuple[str, int]]
+
+
+def look(
+    return_id: str,
+    state: ReturnState,
+    now_ms: int,
+    policy: CompiledPolicy,
+    partition: int,
+    *,
+    policy_changed: bool,
+) -> ReturnLook:
+    """Evaluate at `now_ms`; see the head of this file."""
+    telling = Telling(return_id, state, policy, partition)
+    teller = _Teller(telling, now_ms)
+    waiting_ms = _NEVER
+    found: set[_CaseKey] = set()
+    for finding in findings(state, policy_changed=policy_changed):
+        found.add((finding.rule, finding.parcel, finding.anchor))
+        if finding.due_ms > now_ms:
+            waiting_ms = min(waiting_ms, finding.due_ms)
+        else:
+            teller.follow(finding)
+    teller.close_unfound(found)
+    state.cases = tuple(teller.cases.values())
+    next_ms = min(waiting_ms, teller.next_level_ms())
+    return _rest(telling, teller, now_ms, next_ms)
+
+
+def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> ReturnLook:
+    """When to look again, or that the return is forgotten."""
+    state = telling.state
+    forget_ms = state.newest_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
+    standing = any(case.state in STANDING for case in state.cases)
+    if not standing and next_ms == _NEVER and forget_ms <= now_ms:
+        if teller.outgoing:
+            state.look_ms = now_ms + DAY_MS
+            return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
+        gone = [tombstone(telling, case) for case in state.cases if case.revision]
+        return ReturnLook(False, gone, [("purged", "returns")], [])
+    if not standing:
+        next_ms = min(next_ms, max(forget_ms, now_ms + 1))
+    state.look_ms = 0 if next_ms == _NEVER else next_ms
+    return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
+
+
+# -- verdicts -----------------------------------------------------------------------------------------------------
+
+
+def findings(state: ReturnState, *, policy_changed: bool = False) -> Iterator[Finding]:
+    """The verdict on every breach that is reported, by the evidence of parcel, orders and warehouse together."""
+    if not any(carried.breaches for carried in state.carried):
+        return
+    received = received_by_number(state)
+    cancelled = next((f for f in state.true_facts() if f.milestone == Milestone.RETURN_CANCELLED), None)
+    for carried in state.carried:
+        for breach in carried.breaches:
+            explanations = []
+            if carried.parcel in received:
+                explanations.append((received[carried.parcel], Reason.CHECKED_IN_BY_RETURN))
+            if cancelled is not None and breach.rule == RuleId.MISSING_FIRST_SCAN:
+                explanations.append((cancelled, Reason.RETURN_CANCELLED))
+            yield _finding(carried, breach, explanations, policy_changed=policy_changed)
+
+
+def _finding(
+    carried: Carried, breach: CarriedBreach, explanations: list[tuple[Told, Reason]], *, policy_changed: bool
+) -> Finding:
+    verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, breach.evidence
+    if breach.state == RETRACTED:
+        verdict, reason = Verdict.NONE, Reason(breach.reason)
+    elif breach.state == ENDED:
+        verdict, reason, ended_ms = Verdict.ENDED, Reason(breach.reason), breach.ended_ms
+    for fact, why in explanations:
+        if verdict is Verdict.NONE:
+            break
+        if fact.at_ms <= breach.due_ms:
+            verdict, ended_ms = Verdict.NONE, 0
+            reason = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
+            evidence = (*breach.evidence, fact.source)
+        elif verdict is Verdict.OPEN or fact.at_ms < ended_ms:
+            verdict, reason, ended_ms = Verdict.ENDED, why, fact.at_ms
+            evidence = (*breach.evidence[:1], fact.source)
+    return Finding(
+        breach.rule,
+        carried.parcel,
+        breach.anchor,
+        verdict,
+        reason,
+        breach.since_ms,
+        breach.due_ms,
+        ended_ms,
+        evidence,
+    )
+
+
+# -- cases --------------------------------------------------------------------------------------------------------
+
+
+class _Teller:
+    """Moves the cases of one return along the table in streams/cases.py and collects what is to be said."""
+
+    def __init__(self, telling: Telling, now_ms: int) -> None:
+        self.telling, self.now_ms = telling, now_ms
+        self.cases: dict[_CaseKey, CaseRecord] = {
+            (c.rule, c.parcel, c.anchor): c for c in telling.state.cases
+        }
+        self.outgoing: list[Outgoing] = []
+        self.notes: list[Note] = []
+        self.delays: list[tuple[str, int]] = []
+
+    def follow(self, finding: Finding) -> None:
+        """Make the case follow the verdict."""
+        case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
+        step = STEPS[(case.state if case is not None else "", finding.verdict)]
+        if step is Step.RETRACT:
+            self._change(finding, CaseState.RETRACTED, finding.reason, self.now_ms)
+        elif step is Step.RESOLVE:
+            self._change(finding, CaseState.RESOLVED, finding.reason, finding.ended_ms)
+        elif step is Step.OPEN:
+            self._open(finding, again=case is not None and case.revision > 0)
+        elif step is Step.OPEN_AND_RESOLVE:
+            self._open_and_resolve(finding, again=case is not None)
+        if finding.verdict is Verdict.OPEN:
+            self._raise_level(finding)
+
+    def close_unfound(self, found: set[_CaseKey]) -> None:
+        """Standing cases that no report speaks of any more: the label no longer links, or the evidence is gone."""
+        for key, case in self.cases.items():
+            if key in found or case.state not in STANDING:
+                continue
+            carried = next((one for one in self.telling.state.carried if one.parcel == case.parcel), None)
+            finding = Finding(*key, Verdict.NONE, Reason.LATE_EVIDENCE, case.since_ms, case.due_ms, 0, ())
+            if carried is not None and not carried.linked:
+                self._change(finding, CaseState.RESOLVED, Reason(carried.unlinked_reason), self.now_ms)
+            else:
+                self._change(finding, CaseState.RETRACTED, Reason.LATE_EVIDENCE, self.now_ms)
+
+    def next_level_ms(self) -> int:
+        """When the next standing case goes up."""
+        times = [
+            case.due_ms + after_ms
+            for case in self.cases.values()
+            if case.state in STANDING and not case.historical
+            for after_ms, level in self.telling.policy.levels
+            if level.level > case.level
+        ]
+        return min([at_ms for at_ms in times if at_ms > self.now_ms], default=_NEVER)
+
+    def _open(self, finding: Finding, *, again: bool) -> bool:
+        policy = self.telling.policy
+        if finding.due_ms < self.now_ms - policy.accept_age_ms and not again:
+            return False  # an old history sent again after the return was forgotten
+        effective_ms = self.now_ms if again else finding.due_ms
+        self._change(finding, CaseState.OPEN, Reason.DUE, effective_ms)
+        self.delays.append((finding.rule, finding.due_ms))
+        return True
+
+    def _open_and_resolve(self, finding: Finding, *, again: bool) -> None:
+        policy = self.telling.policy
+        if policy.counts_late_breaches and not again:
+            self.cases[(finding.rule, finding.parcel, finding.anchor)] = self._record(
+                finding, COUNTED, finding.reason, finding.ended_ms, None
+            )
+            self.notes.append(("late_breach_counted", finding.rule))
+        elif self._open(finding, again=again):
+            self._change(finding, CaseState.RESOLVED, finding.reason, finding.ended_ms)
+
+    def _raise_level(self, finding: Finding) -> None:
+        case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
+        if case is None or case.historical:
+            return
+        reached = [
+            (finding.due_ms + after_ms, level.level)
+            for after_ms, level in self.telling.policy.levels
+            if finding.due_ms + after_ms <= self.now_ms and level.level > case.level
+        ]
+        if reached:
+            at_ms, level = reached[-1]
+            self._change(finding, CaseState.ESCALATED, Reason.LEVEL, at_ms, level=level)
+
+    def _change(
+        self, finding: Finding, state: CaseState, reason: Reason, at_ms: int, *, level: int = 0
+    ) -> None:
+        key = (finding.rule, finding.parcel, finding.anchor)
+        previous = self.cases.get(key)
+        record = self._record(finding, state, reason, at_ms, previous)
+        if level:
+            record = replace(record, level=level)
+        self.cases[key] = record
+        self.outgoing += messages(self.telling, record, previous, finding.evidence)
+        name = "opened" if state is CaseState.OPEN else state.value
+        self.notes.append((f"case_{name}", finding.rule))
+
+    def _record(
+        self, finding: Finding, state: str, reason: Reason, at_ms: int, previous: CaseRecord | None
+    ) -> CaseRecord:
+        said = previous is not None and previous.revision > 0
+        opens = state == CaseState.OPEN
+        go_live_ms = self.telling.policy.go_live_ms
+        return CaseRecord(
+            rule=finding.rule,
+            parcel=finding.parcel,
+            anchor=finding.anchor,
+            revision=0 if state == COUNTED else (previous.revision if previous is not None else 0) + 1,
+            state=state,
+            reason=reason.value,
+            level=1 if opens or previous is None else previous.level,
+            since_ms=finding.since_ms,
+            due_ms=finding.due_ms,
+            effective_ms=max(at_ms, previous.effective_ms) if said and previous is not None else at_ms,
+            historical=finding.due_ms < go_live_ms if opens or previous is None else previous.historical,
+        )

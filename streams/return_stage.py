@@ -1,0 +1,118 @@
+"""The return stage: facts of a return and reports of its parcels in, escalations and cases out.
+
+Most returns never have a breach. Their facts and reports are folded in without a look.
+"""
+
+from schemas.facts import ParcelReport, decode_return_record
+from schemas.vocabulary import Milestone
+from streams.batch import Change
+from streams.return_look import FORGET_AFTER_MS, look
+from streams.returns import ReturnState, decode_return, encode_return, merge_fact, merge_report
+from streams.terms import CompiledPolicy
+from streams.watermark import Outgoing
+
+
+class ReturnLogic:
+    """Implements streams.partition.Logic for returns."""
+
+    stage = "returns"
+    says_again = False
+
+    def __init__(self) -> None:
+        self.marks: tuple[str, int] | None = None
+        self.notes: list[tuple[str, str]] = []
+        self.delays: list[tuple[str, int]] = []
+        self._policy: CompiledPolicy | None = None
+        self._number = 0
+
+    def adopt(self, policy: bytes) -> str:
+        """Decide by this policy from now on."""
+        self._policy = CompiledPolicy(policy)
+        return self._policy.hash
+
+    def bind(self, number: int) -> None:
+        """Partition p of `returns` writes to partition p of each output."""
+        self._number = number
+
+    def apply(
+        self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
+    ) -> Change | None:
+        """Fold a fact or a report in; look, when there is a breach to judge."""
+        record = decode_return_record(value)
+        policy = self._policy
+        state = decode_return(raw) if raw is not None else ReturnState()
+        if isinstance(record, ParcelReport):
+            if raw is None and not record.linked:
+                return None  # taken back before we ever heard of it
+            news = merge_report(state, record)
+        else:
+            if policy is not None and record.occurred_ms < watermark_ms - policy.accept_age_ms:
+                self.notes.append(("too_old", self.stage))
+                return None
+            if record.milestone == Milestone.UNMAPPED and not record.retracts:
+                return None
+            truncated = state.truncated
+            news = merge_fact(state, record)
+            if state.truncated and not truncated:
+                self.notes.append(("truncated", self.stage))
+        if not news:
+            return None
+        if policy is None:
+            return Change(encode_return(state), 0)
+        if not state.cases and not any(carried.breaches for carried in state.carried):
+            return _without_a_look(state, armed_ms, watermark_ms, policy)
+        return self._looked(key, state, watermark_ms, armed_ms, policy)
+
+    def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
+        """Evaluate the return at `now_ms`."""
+        if self._policy is None:
+            return Change(raw, 0)
+        state = decode_return(raw)
+        before_ms = state.look_ms
+        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        if policy_changed or change.outgoing or change.raw is None:
+            return change
+        state.look_ms = before_ms  # worked out again after a restart, and not worth a record
+        return change._replace(raw=raw) if encode_return(state) == raw else change
+
+    def armed_ms(self, key: bytes, raw: bytes) -> int:
+        """The next look that the last durable one asked for, or an earlier one."""
+        del key
+        return decode_return(raw).look_ms
+
+    def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
+        """Nothing: the messages themselves are kept (says_again is False)."""
+        del key, raw
+        return []
+
+    def _looked(
+        self,
+        key: bytes,
+        state: ReturnState,
+        now_ms: int,
+        armed_ms: int,
+        policy: CompiledPolicy,
+        *,
+        policy_changed: bool = False,
+    ) -> Change:
+        found = look(key.decode(), state, now_ms, policy, self._number, policy_changed=policy_changed)
+        self.notes += found.notes
+        self.delays += found.delays
+        if not found.keep:
+            return Change(None, 0, found.outgoing)
+        next_ms = state.look_ms
+        armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
+        return Change(encode_return(state), armed_ms, found.outgoing)
+
+
+def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
+    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
+    if armed_ms <= watermark_ms:
+        forget_ms = state.newest_ms + policy.accept_age_ms + FORGET_AFTER_MS
+        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
+    return Change(encode_return(state), armed_ms)
+
+
+def return_logic() -> ReturnLogic:
+    """Logic of one partition of the return stage."""
+    return ReturnLogic()

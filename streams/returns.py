@@ -1,0 +1,269 @@
+"""What is known about one return, and how a fact or a parcel's report is folded in: in any order, any number of times.
+
+Facts are a set by identity, kept in order of event time; of the same identity told twice the smaller content, the earlier
+arrival and the smaller source are kept, each by itself. Reports merge by the highest revision. Retractions mark
+identities, as with parcels. At most 64 facts are kept (the earliest 16, the latest 48) and 16 marks.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, Source
+from schemas.vocabulary import Milestone
+from streams.parcel import EARLIEST, LATEST, MOST_FACTS, MOST_MARKS
+
+
+class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A fact of orders or warehouse. Field order is the sort order."""
+
+    at_ms: int
+    identity: int
+    milestone: int
+    parcels: tuple[str, ...]
+    complete: bool
+    count: int
+    facility: str
+    value_minor: int
+    currency: str
+    promised_ms: int
+    arrived_ms: int
+    source: Source
+
+
+class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The latest report of one parcel; the fields of schemas.facts.ParcelReport that decisions or messages use."""
+
+    parcel: str
+    revision: int
+    origin: str
+    destination: str
+    facility: str
+    linked: bool
+    unlinked_reason: str
+    value_minor: int
+    currency: str
+    label_ms: int
+    delivered_ms: int
+    checked_in_ms: int
+    newest_ms: int
+    """The newest event time in the report."""
+    breaches: tuple["CarriedBreach", ...]
+
+
+class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The fields of schemas.facts.ReportedBreach."""
+
+    rule: str
+    anchor: str
+    since_ms: int
+    due_ms: int
+    state: str
+    reason: str
+    ended_ms: int
+    evidence: tuple[Source, ...]
+
+
+class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A case as it was last said. `revision` 0: counted only, never said."""
+
+    rule: str
+    parcel: str
+    anchor: str
+    revision: int
+    state: str
+    reason: str
+    level: int
+    since_ms: int
+    due_ms: int
+    effective_ms: int
+    historical: bool
+
+
+class ReturnState(msgspec.Struct, array_like=True, gc=False):
+    """Value of a return's changelog record."""
+
+    facts: tuple[Told, ...] = ()
+    marks: tuple[int, ...] = ()
+    marked_ms: int = 0
+    carried: tuple[Carried, ...] = ()
+    """Sorted by parcel."""
+    truncated: bool = False
+    # -- ledger
+    cases: tuple[CaseRecord, ...] = ()
+    """In the order in which they opened."""
+    look_ms: int = 0
+    """When the last full look asked for the next one; 0 is never."""
+
+    @property
+    def newest_ms(self) -> int:
+        """The newest event time of all that is known."""
+        newest = max(self.facts[-1].at_ms if self.facts else 0, self.marked_ms)
+        return max([newest, *(carried.newest_ms for carried in self.carried)])
+
+    def true_facts(self) -> Sequence[Told]:
+        """The facts that were not taken back, by event time."""
+        if not self.marks:
+            return self.facts
+        return [fact for fact in self.facts if fact.identity not in self.marks]
+
+
+encode_return = msgspec.msgpack.Encoder().encode
+decode_return = msgspec.msgpack.Decoder(ReturnState).decode
+
+
+def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
+    """Fold a fact or a retraction in; False: it was known."""
+    if fact.retracts:
+        return _mark(state, fact)
+    told = Told(
+        max(fact.occurred_ms, 0),
+        fact.identity,
+        fact.milestone,
+        fact.parcels,
+        fact.complete,
+        fact.count,
+        fact.facility,
+        fact.value_minor,
+        fact.currency,
+        fact.promised_ms,
+        max(fact.arrived_ms, 0),
+        fact.source,
+    )
+    known = next((one for one in state.facts if one.identity == told.identity), None)
+    if known is not None:
+        told = _smaller(known, told)
+        if told == known:
+            return False
+    others = [one for one in state.facts if one is not known]
+    facts = sorted([*others, told], key=_order)
+    if len(facts) > MOST_FACTS:
+        facts = facts[:EARLIEST] + facts[-LATEST:]
+        state.truncated = True
+    state.facts = tuple(facts)
+    return True
+
+
+def _order(fact: Told) -> tuple[int, int]:
+    return fact.at_ms, fact.identity
+
+
+def _smaller(one: Told, other: Told) -> Told:
+    smaller = min(one, other, key=lambda fact: msgspec.structs.astuple(fact)[:10])
+    source = min(one.source, other.source, key=lambda source: (source.topic, source.partition, source.offset))
+    return msgspec.structs.replace(smaller, arrived_ms=min(one.arrived_ms, other.arrived_ms), source=source)
+
+
+def _mark(state: ReturnState, fact: ReturnFact) -> bool:
+    marked_ms = max(state.marked_ms, fact.occurred_ms)
+    marks = tuple(sorted({*state.marks, fact.retracts}))
+    if len(marks) > MOST_MARKS:
+        state.truncated, marks = True, marks[:MOST_MARKS]
+    if (marks, marked_ms) == (state.marks, state.marked_ms):
+        return False
+    state.marks, state.marked_ms = marks, marked_ms
+    return True
+
+
+def merge_report(state: ReturnState, report: ParcelReport) -> bool:
+    """Take a parcel's report in, unless one at least as new is known; False: it was."""
+    known = next((one for one in state.carried if one.parcel == report.parcel), None)
+    if known is not None and known.revision >= report.revision:
+        return False
+    carried = _carried(report, known)
+    if len(state.carried) == (0 if known is None else 1):
+        state.carried = (carried,)
+    else:
+        others = [one for one in state.carried if one is not known]
+        state.carried = tuple(sorted([*others, carried], key=lambda one: one.parcel))
+    return True
+
+
+def _carried(report: ParcelReport, known: Carried | None) -> Carried:
+    breaches = tuple(_breach(breach) for breach in report.breaches)
+    times = [report.label_ms, report.last_scan_ms, report.delivered_ms, report.checked_in_ms]
+    times += [max(breach.due_ms, breach.ended_ms) for breach in breaches]
+    if known is not None:
+        times.append(known.newest_ms)
+    bare = (
+        not report.label_ms and known is not None
+    )  # an unlinked report without a label says nothing of the parcel
+    return Carried(
+        report.parcel,
+        report.revision,
+        known.origin if bare and known else report.origin,
+        known.destination if bare and known else report.destination,
+        known.facility if bare and known else report.facility,
+        report.linked,
+        report.unlinked_reason,
+        known.value_minor if bare and known else report.value_minor,
+        known.currency if bare and known else report.currency,
+        report.label_ms,
+        report.delivered_ms,
+        report.checked_in_ms,
+        max(times),
+        breaches,
+    )
+
+
+def _breach(breach: ReportedBreach) -> CarriedBreach:
+    return CarriedBreach(
+        breach.rule,
+        breach.anchor,
+        breach.since_ms,
+        breach.due_ms,
+        breach.state,
+        breach.reason,
+        breach.ended_ms,
+        breach.evidence,
+    )
+
+
+# -- check-ins by the number of the return ------------------------------------------------------------------------
+
+
+def received_by_number(state: ReturnState) -> dict[str, Told]:
+    """Parcel -> the check-in by the return's number that accounts for it.
+
+    Each check-in in order of event time takes parcels that were labelled before it, were not scanned at the dock before it,
+    and that no earlier one took: those that it names; all, if it says complete; the only one there is; else as many
+    delivered ones as it counts, the oldest delivery first. The others keep their clocks.
+    """
+    check_ins = [fact for fact in state.true_facts() if fact.milestone == Milestone.CHECKED_IN]
+    if not check_ins:
+        return {}
+    open_parcels = {one.parcel: one for one in state.carried if one.linked}
+    received: dict[str, Told] = {}
+    for check_in in check_ins:
+        waiting = {
+            parcel: one
+            for parcel, one in open_parcels.items()
+            if parcel not in received
+            and one.label_ms <= check_in.at_ms
+            and not 0 < one.checked_in_ms <= check_in.at_ms
+        }
+        for parcel in _meant(check_in, waiting, _announced(state, check_in, open_parcels)):
+            received[parcel] = check_in
+    return received
+
+
+def _announced(state: ReturnState, check_in: Told, reported: dict[str, Carried]) -> int:
+    """Parcels labelled for the return before the check-in that have not reported yet: they may have been meant, too."""
+    named: set[str] = set()
+    voided: set[str] = set()
+    for fact in state.true_facts():
+        if fact.milestone == Milestone.LABEL_CREATED and fact.at_ms <= check_in.at_ms:
+            named.update(fact.parcels)
+        elif fact.milestone == Milestone.LABEL_VOIDED:
+            voided.update(fact.parcels)
+    known = {one.parcel for one in state.carried}
+    return len(named - voided - known - set(reported))
+
+
+def _meant(check_in: Told, waiting: dict[str, Carried], announced: int) -> list[str]:
+    if check_in.parcels:
+        return [parcel for parcel in check_in.parcels if parcel in waiting]
+    if check_in.complete or len(waiting) + announced == 1:
+        return list(waiting)
+    delivered = sorted((one.delivered_ms, parcel) for parcel, one in waiting.items() if one.delivered_ms)
+    return [parcel for _, parcel in delivered[: check_in.count]]

@@ -1,0 +1,124 @@
+"""The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
+
+from schemas.outputs import Severity
+from schemas.policy import LateBreach, Level, Override, Policy, RulePolicy, policy_from_log
+from schemas.vocabulary import RuleId
+from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+
+WAITS_FOR_CARRIER = frozenset({RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS})
+"""Rules whose deadline grows by the allowance of the carrier's feed."""
+
+
+class Deadline:
+    """Deadline of one rule for one parcel."""
+
+    __slots__ = ("allowance_ms", "clock", "enabled", "least_ms", "settle_ms")
+
+    def __init__(self, clock: Clock, allowance_ms: int, settle_ms: int, *, enabled: bool) -> None:
+        self.clock, self.allowance_ms, self.settle_ms, self.enabled = clock, allowance_ms, settle_ms, enabled
+        self.least_ms = clock.least_ms + allowance_ms
+        """What happens within this after the start cannot be late: spares working the deadline out."""
+
+    def due_ms(self, since_ms: int, arrived_ms: int) -> int:
+        """Clock plus allowance, but never before what we read has settled."""
+        return max(self.clock.due_ms(since_ms) + self.allowance_ms, arrived_ms + self.settle_ms)
+
+
+class ParcelTerms:
+    """The deadlines of all rules for parcels of one carrier, lane and facility."""
+
+    __slots__ = ("dock", "first_scan", "progress", "quiet_ms", "silence")
+
+    def __init__(self, deadlines: dict[RuleId, Deadline]) -> None:
+        self.first_scan = deadlines[RuleId.MISSING_FIRST_SCAN]
+        self.silence = deadlines[RuleId.STALLED_SILENT]
+        self.progress = deadlines[RuleId.STALLED_NO_PROGRESS]
+        self.dock = deadlines[RuleId.DELIVERED_NOT_CHECKED_IN]
+        self.quiet_ms = min(self.silence.least_ms, self.progress.least_ms)
+        """A new scan makes nothing due any sooner than this after it."""
+
+
+class CompiledPolicy:
+    """A policy, its hash, and the terms it gives, worked out once for each kind of parcel."""
+
+    def __init__(self, record: bytes) -> None:
+        self.policy: Policy
+        self.policy, self.hash = policy_from_log(record)
+        policy = self.policy
+        self.accept_age_ms = to_ms(policy.accept_age)
+        self.orphan_ttl_ms = to_ms(policy.orphan_ttl)
+        self.go_live_ms = int(policy.go_live_at.timestamp() * 1000) if policy.go_live_at else 0
+        self.counts_late_breaches = policy.late_breach is LateBreach.COUNT
+        self.levels: tuple[tuple[int, Level], ...] = tuple(
+            (to_ms(level.after), level) for level in policy.levels
+        )
+        self._calendars = {name: BusinessCalendar(facility) for name, facility in policy.facilities.items()}
+        self._anywhere = BusinessCalendar(ALWAYS_WEEKDAYS)
+        if policy.default_facility is not None:
+            self._anywhere = self._calendars[policy.default_facility]
+        self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
+        self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
+        """`ParcelTerms.quiet_ms` of no parcel is smaller."""
+
+    def severity(self, rule: RuleId, level: int) -> Severity:
+        """How loud a case of this rule is at a level."""
+        severity = self.policy.rules[rule].severity
+        for _, step in self.levels:
+            if step.level <= level and step.severity is not None:
+                severity = step.severity
+        return severity
+
+    def action(self, rule: RuleId, level: int) -> str:
+        """What to do about a case of this rule at a level."""
+        action = self.policy.rules[rule].action
+        for _, step in self.levels:
+            if step.level <= level and step.route:
+                action = step.route
+        return action
+
+    def terms(self, carrier: str, origin: str, destination: str, facility: str) -> ParcelTerms:
+        """Deadlines for a parcel; countries and facility may be ""."""
+        kind = (carrier, origin, destination, facility)
+        found = self._terms.get(kind)
+        if found is None:
+            found = self._terms[kind] = ParcelTerms({rule: self._deadline(rule, *kind) for rule in RuleId})
+        return found
+
+    def _deadline(self, rule: RuleId, carrier: str, origin: str, destination: str, facility: str) -> Deadline:
+        policy = self.policy
+        numbers = policy.rules[rule]
+        budget = numbers.budget
+        if numbers.international is not None and origin and destination and origin != destination:
+            budget = numbers.international
+        override = _most_specific(numbers, carrier, f"{origin}-{destination}", facility)
+        if override is not None:
+            budget = override.budget
+        allowance = policy.allowances.get(carrier) if rule in WAITS_FOR_CARRIER else None
+        return Deadline(
+            clock_of(budget, self._calendars.get(facility, self._anywhere)),
+            to_ms(allowance) if allowance is not None else 0,
+            to_ms(policy.settle),
+            enabled=numbers.enabled,
+        )
+
+    def _least(self, rule: RuleId) -> int:
+        numbers = self.policy.rules[rule]
+        budgets = [numbers.budget, *(override.budget for override in numbers.overrides)]
+        if numbers.international is not None:
+            budgets.append(numbers.international)
+        return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
+
+
+def _most_specific(numbers: RulePolicy, carrier: str, lane: str, facility: str) -> Override | None:
+    best: Override | None = None
+    rank: tuple[int, tuple[bool, bool, bool]] = (0, (False, False, False))
+    for override in numbers.overrides:
+        fits = (
+            override.carrier in {None, carrier}
+            and override.lane in {None, lane}
+            and override.facility in {None, facility}
+        )
+        mine = (sum(override.conditions), override.conditions)
+        if fits and mine >= rank:
+            best, rank = override, mine
+    return best

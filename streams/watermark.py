@@ -1,0 +1,104 @@
+"""Where a partition stands in its log, and the watermark that the markers in the log have proved so far.
+
+A marker says "everything of source partition `s` that was appended before `t` lies before me". `seen` keeps the largest
+`t` of each source, and the watermark is the smallest of them, once every source that must be there has been heard of.
+All of it is a function of the partition's own records, so a replay stands where the first run stood.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from schemas.facts import Marker
+
+POSITION_KEY = b"\x00position"
+POLICY_STATE_KEY = b"\x00policy"
+"""Keys of the two changelog records that are not states."""
+
+
+PARCELS_SOURCE = "parcels"
+"""Name under which the parcel stage's own watermark appears in the markers on `returns`."""
+
+
+class Outgoing(msgspec.Struct, array_like=True):
+    """One message that a batch wants said, once the batch is durable."""
+
+    topic: str
+    """"returns", "escalations" or "cases": the role, not the configured name."""
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+    partition: int | None
+    """None: chosen by the hash of the key (streams.keys.partition_of)."""
+
+
+class Position(msgspec.Struct, array_like=True):
+    """Everything that a partition must remember besides its states; first record of every changelog batch."""
+
+    next_offset: int = 0
+    watermark_ms: int = 0
+    cursor_ms: int = 0
+    cursor_key: bytes = b""
+    """Timers up to and with (cursor_ms, cursor_key) have fired. In the middle of a marker the cursor is past the watermark."""
+    policy_hash: str = ""
+    sweep: bytes | None = None
+    """Last key that the sweep of a new policy has looked at; None when no sweep is under way."""
+    roster: dict[str, int] = msgspec.field(default_factory=dict)
+    """Source topic -> its partition count, the highest ever heard of."""
+    seen: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Source topic -> through_ms per partition; 0 is "no mark yet"."""
+    arrivals: dict[str, int] = msgspec.field(default_factory=dict)
+    """Scans per carrier that the marks have announced so far."""
+    outbox_keys: list[bytes] = msgspec.field(default_factory=list)
+    """States whose reports belong to this batch: said again after a crash, from the state."""
+    outbox: list[Outgoing] = msgspec.field(default_factory=list)
+    """Messages of this batch: said again after a crash, as they are."""
+
+    def fold_marker(self, marker: Marker) -> bool:
+        """Take in a marker; False when it told nothing new. Order and repetition do not matter."""
+        told = False
+        for topic, count in marker.roster.items():
+            told |= self._make_room(topic, count)
+        for mark in marker.marks:
+            told |= self._make_room(mark.topic, mark.partition + 1)
+            seen = self.seen[mark.topic]
+            if mark.through_ms > seen[mark.partition]:
+                seen[mark.partition] = mark.through_ms
+                told = True
+                for carrier, count in mark.arrivals.items():
+                    self.arrivals[carrier] = self.arrivals.get(carrier, 0) + count
+        return told
+
+    def _make_room(self, topic: str, count: int) -> bool:
+        known = self.roster.get(topic, 0)
+        if count <= known:
+            return False
+        self.roster[topic] = count
+        self.seen.setdefault(topic, []).extend([0] * (count - known))
+        return True
+
+    def proved_ms(self, sources: Iterable[str]) -> int:
+        """The watermark that the marks allow: 0 until every source and every partition of the roster has a mark."""
+        if any(topic not in self.seen for topic in sources) or not self.seen:
+            return 0
+        return max(self.watermark_ms, min(map(min, self.seen.values())))
+
+    def holding(self, sources: Iterable[str], most: int = 8) -> list[str]:
+        """The sources that hold the watermark, the furthest behind first, in words for a person."""
+        missing = [f"{topic}: not in any marker yet" for topic in sources if topic not in self.seen]
+        behind = sorted(
+            (ms, topic, partition) for topic, marks in self.seen.items() for partition, ms in enumerate(marks)
+        )
+        least = behind[0][0] if behind else 0
+        return (
+            missing
+            + [
+                f"{topic}/{partition}: " + (f"through {ms} ms" if ms else "no mark yet")
+                for ms, topic, partition in behind
+                if ms == least
+            ][:most]
+        )
+
+
+encode_position = msgspec.msgpack.Encoder().encode
+decode_position = msgspec.msgpack.Decoder(Position).decode
