@@ -12,6 +12,10 @@ import typer
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
 
+POLICY_FLAGS = flags_of(
+    [Group.CONNECTION],
+    ["topic_prefix", "parcels_partitions", "returns_partitions", "replication_factor"],
+)
 READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
 TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
 CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file"])
@@ -174,7 +178,7 @@ def policy_check(file: PolicyFile) -> None:
 
 
 @policy_app.command("apply")
-@takes_settings(READING_FLAGS)
+@takes_settings(POLICY_FLAGS)
 def policy_apply(
     flags: FlagValues,
     file: PolicyFile,

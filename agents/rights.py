@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import CoordinatorLoadInProgressError, GroupCoordinatorNotAvailableError, for_code
-from aiokafka.protocol.admin import CreateTopicsRequest, DescribeGroupsRequest
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
+from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
@@ -32,6 +33,25 @@ COORDINATOR_ATTEMPTS = 20
 COORDINATOR_PAUSE_S = 0.5
 ACKS_ALL = -1
 WAIT_MS = 5_000
+
+
+class _GroupRightsStruct(RequestStruct):
+    """aiokafka's own reads the answer as that of version 2, which leaves the allowed operations out."""
+
+    API_KEY = DescribeGroupsRequest_v3.API_KEY
+    API_VERSION = DescribeGroupsRequest_v3.API_VERSION
+    SCHEMA = DescribeGroupsRequest_v3.SCHEMA
+    RESPONSE_TYPE = DescribeGroupsResponse_v3
+
+
+class _GroupRightsRequest(Request[_GroupRightsStruct]):
+    API_KEY = _GroupRightsStruct.API_KEY
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(self, request_struct_class: type[_GroupRightsStruct]) -> _GroupRightsStruct:
+        return request_struct_class([self._group], True)
 
 
 class Right(NamedTuple):
@@ -116,7 +136,7 @@ async def _group_right(client: AIOKafkaClient, group: str) -> Right:
     node = await _coordinator(client, GROUP, group)
     if node is None:
         return Right("Read", "group", group, False)
-    response = await _send(client, DescribeGroupsRequest([group], True), node)
+    response = await _send(client, _GroupRightsRequest(group), node)
     code, *_, operations = response.groups[0]
     if not _allowed(code):
         return Right("Read", "group", group, False)

@@ -64,7 +64,7 @@ class TopicCheck(NamedTuple):
         if self.state is TopicState.MISSING:
             return [Finding(where, f"is missing ({self.spec.purpose})", todo=_todo_missing(self.spec))]
         return [
-            Finding(where, f"has {item.name} {item.found}, must be {item.needed}", item.why, item.todo)
+            Finding(where, f"has {item.name}={item.found}, must be {item.needed}", item.why, item.todo)
             for item in self.differences
         ]
 
@@ -140,15 +140,20 @@ async def prepare_topics(
     await create_missing(admin, await inspect_topics(admin, specs), settings, inputs=inputs)
     checks = await inspect_topics(admin, specs)
     refuse_wrong(checks)
-    absent = [check for check in checks if check.state is TopicState.MISSING]
-    if absent:
-        raise TopicsError(finding for check in absent for finding in check.findings())
+    refuse_missing(checks)
     return checks
 
 
 def refuse_wrong(checks: Iterable[TopicCheck]) -> None:
     """Raise TopicsError with every difference of topics of ours, if there is one."""
     findings = [found for check in checks if check.state is TopicState.WRONG for found in check.findings()]
+    if findings:
+        raise TopicsError(findings)
+
+
+def refuse_missing(checks: Iterable[TopicCheck]) -> None:
+    """Raise TopicsError with every topic that is missing, if there is one."""
+    findings = [found for check in checks if check.state is TopicState.MISSING for found in check.findings()]
     if findings:
         raise TopicsError(findings)
 

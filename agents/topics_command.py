@@ -44,7 +44,7 @@ def create(settings: Settings, *, wait: timedelta, inputs: bool) -> int:
 
 def show_topics(checks: list[TopicCheck]) -> None:
     """The table on standard output, what is not right below it."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     wide = out.width >= WIDE
     table.add_column("topic", overflow="fold")
     table.add_column("role", no_wrap=True)

@@ -111,7 +111,7 @@ def test_a_wrong_partition_count_is_refused_and_nothing_else_is_created(
     assert plan.code == create.code == 1
     assert "5, not 3" in plan.out
     told = " ".join(create.err.split())
-    assert f"topic {settings.topics.parcels}: has partitions 5, must be 3" in told
+    assert f"topic {settings.topics.parcels}: has partitions=5, must be 3" in told
     assert "--parcels-partitions" in told
     left = {name for name, state in states(topics("plan", "--json")).items() if state == "missing"}
     assert settings.topics.returns in left
@@ -120,10 +120,10 @@ def test_a_wrong_partition_count_is_refused_and_nothing_else_is_created(
 @pytest.mark.parametrize(
     ("name", "config", "told"),
     [
-        ("cases", {"cleanup.policy": "delete"}, "has cleanup.policy delete, must be compact"),
+        ("cases", {"cleanup.policy": "delete"}, "has cleanup.policy=delete, must be compact"),
         ("heartbeats", {"message.timestamp.type": "CreateTime"}, "must be LogAppendTime"),
         ("dead_letters", {"max.message.bytes": "1000000"}, "must be at least 1114112"),
-        ("returns", {"cleanup.policy": "compact"}, "has cleanup.policy compact, must be delete"),
+        ("returns", {"cleanup.policy": "compact"}, "has cleanup.policy=compact, must be delete"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_command_that_mends_it(
