@@ -202,3 +202,6 @@ async def _translated(work: Coroutine[Any, Any, T]) -> T:
         raise BrokerUnreachableError([finding]) from error
     except BrokerResponseError as error:
         raise BrokerRefusedError([Finding("Kafka", f"the broker answered: {_words(error)}")]) from error
+    except KafkaError as error:
+        todo = "is the cluster healthy? Then run the command again"
+        raise BrokerUnreachableError([Finding("Kafka", _words(error), todo=todo)]) from error

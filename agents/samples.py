@@ -58,9 +58,11 @@ def _line(stage: str, key: bytes, value: bytes) -> str:
     name = key.decode("utf-8", "replace")
     if not hasattr(fact, "milestone"):
         return f"{stage} {name}"
-    milestone = Milestone(fact.milestone).name.lower()
-    seen = f" seen by {Evidence(fact.evidence).name.lower()}" if isinstance(fact, ParcelFact) else ""
     at = datetime.fromtimestamp(fact.occurred_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(fact, ParcelFact) and fact.milestone == Milestone.UNMAPPED:
+        return f"{stage} {name}: unmapped code {fact.code!r} proves nothing, {at}"
+    milestone = Milestone(fact.milestone).name.lower()
+    seen = f" ({Evidence(fact.evidence).name.lower()})" if isinstance(fact, ParcelFact) else ""
     return f"{stage} {name}: {milestone}{seen}, {at}"
 
 

@@ -145,7 +145,7 @@ def test_events_are_shown_as_the_facts_they_would_become(installation: Installat
     assert "the newest 4 events, 2 would be refused" in " ".join(answer.out.split())
     assert "not_json" in answer.out
     assert "null_value" in answer.out
-    assert "ups:1Z999AA1: unmapped" in answer.out
+    assert "ups:1Z999AA1: unmapped code 'no such code' proves nothing" in answer.out
 
 
 def test_only_the_ten_newest_events_are_shown(installation: Installation) -> None:
