@@ -1,0 +1,140 @@
+"""Events for measuring: parcels with a label, scans and a check-in, interleaved as their lives would be.
+
+Written straight into record batches with their partition: an ordinary producer would take longer than the worker that
+is measured. Keys are tracking numbers, partitions `crc32(key) % count` on every topic.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+LABELS, SCANS, WAREHOUSE, ORDERS = "labels", "carrier-scans", "warehouse", "orders"
+INPUT_TOPICS = (ORDERS, LABELS, SCANS, WAREHOUSE)
+
+LABEL = (
+    '{"type":"label_created","id":"L%d","occurred_at":"%s","carrier":"ups","tracking_number":"%s",'
+    '"return_ids":["RMA-%d"],"service":"ground","origin_country":"FR","destination_country":"DE","facility":"leipzig"}'
+)
+SCAN = (
+    '{"type":"carrier_scan","id":"S%d-%d","occurred_at":"%s","carrier":"ups","tracking_number":"%s",'
+    '"api":"ups_track_alert","code_type":"%s","code":"%s","text":"%s","place":{"country":"%s","city":"%s"}}'
+)
+CHECK_IN = (
+    '{"type":"checked_in","id":"W%d","occurred_at":"%s",'
+    '"carrier":"ups","tracking_number":"%s","facility":"leipzig"}'
+)
+
+SCANS_OF_A_PARCEL = (
+    (20, "type I", "OR", "Origin Scan", "FR", "Lille"),
+    (30, "type I", "DP", "Departed from Facility", "FR", "Lille"),
+    (50, "type I", "AR", "Arrived at Facility", "BE", "Liege"),
+    (70, "type I", "AR", "Arrived at Facility", "DE", "Koeln"),
+    (94, "type I", "OT", "Out for Delivery", "DE", "Leipzig"),
+    (98, "type D", "FS", "DELIVERED", "DE", "Leipzig"),
+)
+"""Hours after the label, code type, code, text, country, city."""
+CHECK_IN_HOURS = 102
+EVENTS_OF_A_PARCEL = len(SCANS_OF_A_PARCEL) + 2
+SPAN = timedelta(days=24)
+EXCEPTIONAL = 50
+"""One parcel in so many is never scanned, one stops on the way, one is not checked in."""
+
+
+class Event(NamedTuple):
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`parcels` parcels whose labels are spread over the 24 days that end when the last event happens."""
+
+    parcels: int
+    ends_at: datetime
+    label_only: bool = False
+    """Only labels: many open parcels at the least cost."""
+
+    @property
+    def events(self) -> Iterator[Event]:
+        """Every event, in the order in which it happened."""
+        per_hour = self.parcels / (SPAN.total_seconds() / 3_600)
+        offsets = [0] if self.label_only else [0, *(row[0] for row in SCANS_OF_A_PARCEL), CHECK_IN_HOURS]
+        steps = [round(hours * per_hour) for hours in offsets]
+        start = self.ends_at - SPAN - timedelta(hours=offsets[-1])
+        for step in range(self.parcels + steps[-1]):
+            at = start + timedelta(hours=step / per_hour)
+            text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            for stage, behind in enumerate(steps):
+                parcel = step - behind
+                if 0 <= parcel < self.parcels and stage < _stages(parcel):
+                    yield _event(parcel, stage, text)
+
+    def count(self) -> int:
+        """How many events there are."""
+        if self.label_only:
+            return self.parcels
+        return sum(_stages(parcel) for parcel in range(self.parcels))
+
+
+def _stages(parcel: int) -> int:
+    exceptional = {7: 1, 17: 4, 27: EVENTS_OF_A_PARCEL - 1}
+    return exceptional.get(parcel % EXCEPTIONAL, EVENTS_OF_A_PARCEL)
+
+
+def tracking_number(parcel: int) -> str:
+    """A number of UPS's look."""
+    return f"1Z999AA1{parcel:010d}"
+
+
+def _event(parcel: int, stage: int, at: str) -> Event:
+    number = tracking_number(parcel)
+    key = number.encode()
+    if stage == 0:
+        return Event(LABELS, key, (LABEL % (parcel, at, number, parcel)).encode())
+    if stage == EVENTS_OF_A_PARCEL - 1:
+        return Event(WAREHOUSE, key, (CHECK_IN % (parcel, at, number)).encode())
+    _hours, *code_and_place = SCANS_OF_A_PARCEL[stage - 1]
+    return Event(SCANS, key, (SCAN % (parcel, stage, at, number, *code_and_place)).encode())
+
+
+async def create_topics(bootstrap_servers: str, partitions: int, *topics: str, **configs: str) -> None:
+    """Create the topics that are missing, all with the same partition count."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        there = set(await admin.list_topics())
+        missing = [
+            NewTopic(name, partitions, 1, topic_configs=configs) for name in topics if name not in there
+        ]
+        if missing:
+            await admin.create_topics(missing)
+    finally:
+        await admin.close()
+
+
+async def fill(bootstrap_servers: str, workload: Workload, partitions: int) -> int:
+    """Write the workload, one record batch after the other; give the number of records."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", max_batch_size=512 << 10)
+    await producer.start()
+    batches: dict[tuple[str, int], Any] = {}
+    count = 0
+    try:
+        for event in workload.events:
+            where = (event.topic, zlib.crc32(event.key) % partitions)
+            batch = batches.get(where) or batches.setdefault(where, producer.create_batch())
+            while batch.append(key=event.key, value=event.value, timestamp=None) is None:
+                await producer.send_batch(batch, where[0], partition=where[1])
+                batch = batches[where] = producer.create_batch()
+            count += 1
+        for (topic, partition), batch in batches.items():
+            await producer.send_batch(batch, topic, partition=partition)
+        await producer.flush()
+    finally:
+        await producer.stop()
+    return count
