@@ -9,6 +9,7 @@ Times need an offset: a time without one could mean any of 26 hours, and a deadl
 """
 
 import re
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Protocol
 
@@ -22,6 +23,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from schemas.topics import InputKind
 
@@ -37,9 +39,12 @@ _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 
 def _iso_text(value: Any) -> Any:
     """Refuse numbers and digits as times: nobody can tell seconds from milliseconds for certain."""
-    if isinstance(value, str) and not _ISO_TIME.match(value):
-        message = "a time is written as 2026-03-01T12:00:00+01:00"
-        raise ValueError(message)
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str):
+        raise PydanticCustomError("time_type", "a time is a text such as 2026-03-01T12:00:00+01:00")
+    if not _ISO_TIME.match(value):
+        raise PydanticCustomError("time_form", "a time is written as 2026-03-01T12:00:00+01:00")
     return value
 
 
@@ -66,7 +71,7 @@ Country = Annotated[
 ]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000), msgspec.Meta(ge=1, le=10_000)]
 Flag = Annotated[bool, Field(strict=True)]
-Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), Field(strict=True), msgspec.Meta(tz=True)]
+Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), msgspec.Meta(tz=True)]
 ReturnIds = Annotated[
     list[KeyPart], Field(max_length=MAX_RETURNS_OF_A_LABEL), msgspec.Meta(max_length=MAX_RETURNS_OF_A_LABEL)
 ]

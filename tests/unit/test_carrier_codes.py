@@ -1,0 +1,160 @@
+"""What carriers' codes prove: the traps that carriers set, and that the tables are whole."""
+
+from collections import Counter
+
+import pytest
+
+from schemas.carrier_codes import CarrierCodes, code_rows, load_carrier_codes
+from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
+
+
+@pytest.fixture(scope="module")
+def codes() -> CarrierCodes:
+    return load_carrier_codes()
+
+
+def _meaning(codes: CarrierCodes, carrier: str, code: str, **more: str) -> tuple[Milestone, Evidence]:
+    found = codes.lookup(
+        carrier, more.get("api"), more.get("kind"), code, more.get("text"), more.get("direction")
+    )
+    return found.milestone, found.evidence
+
+
+@pytest.mark.parametrize(
+    ("carrier", "code", "milestone", "evidence"),
+    [
+        ("ups", "MP", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),
+        ("ups", "OR", Milestone.ACCEPTED, Evidence.CARRIER_SCAN),
+        ("ups", "FS", Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        ("fedex", "OC", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),  # "OC" at UPS: an origin scan
+        ("fedex", "PU", Milestone.ACCEPTED, Evidence.CARRIER_SCAN),
+        ("fedex", "DL", Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        ("fedex", "AO", Milestone.UNMAPPED, Evidence.CARRIER_INFERRED),  # a forecast is no scan
+        ("la_poste", "DR1", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),
+        ("la_poste", "ET1", Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN),  # often taken for out for delivery
+        ("la_poste", "DI1", Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        ("colissimo", "PCHMQT", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),  # looks like an acceptance
+        ("colissimo", "DEPGUI", Milestone.DROPPED_OFF, Evidence.AGENT_SCAN),  # often taken for delivered
+        (
+            "colissimo",
+            "ENEMQT",
+            Milestone.PICKUP_FAILED,
+            Evidence.CARRIER_INFERRED,
+        ),  # nothing in the letter box
+        ("dhl_express", "PU", Milestone.ACCEPTED, Evidence.CARRIER_SCAN),
+        ("dhl_express", "CS", Milestone.UNMAPPED, Evidence.CARRIER_INFERRED),  # "closed" is not delivered
+        ("dhl_express", "OK", Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        ("dhl", "pre-transit", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),
+        ("dhl", "transit", Milestone.IN_TRANSIT, Evidence.CARRIER_INFERRED),  # a phase, not a scan
+    ],
+)
+def test_a_code_proves_what_its_carrier_means_by_it(
+    codes: CarrierCodes, carrier: str, code: str, milestone: Milestone, evidence: Evidence
+) -> None:
+    assert _meaning(codes, carrier, code) == (milestone, evidence)
+
+
+def test_the_same_code_of_another_interface_is_another_code(codes: CarrierCodes) -> None:
+    """UPS "D" is a status type that covers loading, being out and delivery: it proves no delivery."""
+    assert _meaning(codes, "ups", "D", api="ups_track_alert", kind="status_type")[0] is Milestone.UNMAPPED
+    assert _meaning(codes, "ups", "FS", api="ups_track_alert", kind="type D")[0] is Milestone.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("carrier", "code"), [("ups", "QQ"), ("ups", ""), ("nobody", "OK"), ("fedex", "Departed"), ("*", "zzz")]
+)
+def test_an_unknown_code_proves_nothing_and_says_that_it_is_unknown(
+    codes: CarrierCodes, carrier: str, code: str
+) -> None:
+    for _ in range(2):  # asked again, the answer comes from the cache
+        found = codes.lookup(carrier, None, None, code, None, None)
+        assert found == (Milestone.UNMAPPED, Evidence.SYSTEM, False)
+
+
+def test_a_code_that_says_nothing_is_known_all_the_same(codes: CarrierCodes) -> None:
+    assert codes.lookup("dhl_express", None, None, "IA", None, None).known
+
+
+def test_a_text_decides_where_the_code_does_not(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "ups", "AR", text="Arrival Scan")[0] is Milestone.IN_TRANSIT
+    assert _meaning(codes, "ups", "AR", text="Access restricted")[0] is Milestone.UNMAPPED
+    assert _meaning(codes, "ups", "AR")[0] is Milestone.UNMAPPED
+    assert _meaning(codes, "ups", "", text="Delivered") == (Milestone.DELIVERED, Evidence.CARRIER_SCAN)
+
+
+def test_the_direction_decides_what_back_to_the_sender_means(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "fedex", "RS")[0] is Milestone.RETURNED_TO_SENDER
+    assert _meaning(codes, "fedex", "RS", direction="return")[0] is Milestone.RETURNED_TO_SENDER
+    assert _meaning(codes, "fedex", "RS", direction="outbound")[0] is Milestone.IN_TRANSIT
+
+
+def test_a_delivery_on_the_way_to_the_customer_is_none_at_our_dock(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "fedex", "DL", direction="outbound")[0] is Milestone.UNMAPPED
+
+
+def test_an_aggregators_code_is_read_for_every_carrier_behind_it(codes: CarrierCodes) -> None:
+    for carrier in ("ups", "some_small_carrier"):
+        assert _meaning(codes, carrier, "Delivered_001", api="aftership_v4")[0] is Milestone.DELIVERED
+
+
+def test_la_postes_interface_answers_for_colissimo_parcels_too(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "colissimo", "DI1", api="laposte_suivi_v2")[0] is Milestone.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("written", "carrier"),
+    [
+        ("UPS", "ups"),
+        (" United Parcel  Service ", "ups"),
+        ("DHL-Express", "dhl_express"),
+        ("La Poste", "la_poste"),
+        ("Speedy:Parcels GmbH", "speedy_parcels_gmbh"),
+        ("!!", ""),
+    ],
+)
+def test_a_carrier_has_one_name_however_it_is_written(
+    codes: CarrierCodes, written: str, carrier: str
+) -> None:
+    assert codes.carrier(written) == carrier
+
+
+def test_letter_case_and_spaces_around_a_code_do_not_matter(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "fedex", " dl ") == _meaning(codes, "fedex", "DL")
+
+
+def test_every_row_names_its_source_and_how_sure_it_is() -> None:
+    sure = {"documented", "observed", "inferred", "ambiguous"}
+    rows = list(code_rows())
+    assert len(rows) > 1000
+    assert [row for row in rows if not row.source or row.confidence not in sure] == []
+    assert {row.direction for row in rows} == {"", "outbound"}
+
+
+def test_no_row_lets_a_carrier_say_what_only_our_own_topics_know() -> None:
+    ours = {
+        Milestone.LABEL_CREATED,
+        Milestone.CHECKED_IN,
+        Milestone.DROPOFF_CLAIMED,
+        Milestone.RETURN_REQUESTED,
+    }
+    assert [row for row in code_rows() if row.milestone in ours] == []
+
+
+def test_nothing_announced_or_planned_counts_as_a_scan() -> None:
+    words_only = {
+        Milestone.UNMAPPED,
+        Milestone.CARRIER_PREADVISED,
+        Milestone.LABEL_VOIDED,
+        Milestone.PICKUP_FAILED,
+    }
+    scans = (row for row in code_rows() if row.evidence in PHYSICAL_CARRIER_EVIDENCE)
+    assert [row for row in scans if row.milestone in words_only] == []
+
+
+def test_no_question_has_two_answers() -> None:
+    asked = Counter((*row.key, row.text_pattern, row.direction) for row in code_rows())
+    assert [question for question, times in asked.items() if times > 1] == []
+
+
+def test_the_carriers_that_this_version_promises_are_there(codes: CarrierCodes) -> None:
+    assert {"ups", "fedex", "la_poste", "colissimo", "dhl", "dhl_express"} <= codes.carriers
