@@ -94,18 +94,35 @@ def demo(
     bootstrap_servers: Annotated[
         str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT,...", help="Use this Kafka.")
     ] = None,
+    days: Annotated[float, typer.Option(min=1, help="Days within which the requests come.")] = 30.0,
+    play_only: Annotated[
+        bool,
+        typer.Option("--play-only", help="Only play the events, by the simulated clock of the settings."),
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data behind.")] = False,
 ) -> None:
     """Start a Kafka and a worker, and play a month of a shop's returns to them."""
     if speed is not None and minutes is not None:
         raise SettingsError([Finding("--speed", "comes together with --minutes", todo="give one of the two")])
     from agents.demo_options import DemoOptions
+    from agents.settings_loading import load_settings
 
-    servers = tuple(part.strip() for part in (bootstrap_servers or "").split(",") if part.strip())
-    options = DemoOptions(once, returns, seed, speed, minutes, servers, keep)
+    given = bootstrap_servers or None
+    loaded = load_settings({"bootstrap_servers": given}) if given or play_only else None
+    options = DemoOptions(
+        once=once,
+        returns=returns,
+        seed=seed,
+        speed=speed,
+        minutes=minutes,
+        bootstrap_servers=loaded.bootstrap_servers if given and loaded else (),
+        days=days,
+        play_only=play_only,
+        keep=keep,
+    )
     from agents.demo import run_demo
 
-    raise typer.Exit(run_demo(options))
+    raise typer.Exit(run_demo(options, loaded if play_only else None))
 
 
 @app.command()
