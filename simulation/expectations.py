@@ -1,8 +1,8 @@
 """What the four rules wait for, read from what is known about a parcel: plainly, and apart from `streams/rules`."""
 
 from collections.abc import Hashable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.ledger import ParcelNews
@@ -10,8 +10,7 @@ from simulation.parcel_story import End, ParcelStory
 from simulation.terms import Terms
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
+class Expectation(NamedTuple):
     """Something that is waited for. `satisfied`: the first thing that ended the waiting, None while nothing has."""
 
     rule: RuleId

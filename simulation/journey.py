@@ -190,8 +190,19 @@ class Journey:
         self._dock(return_id, body, at, appears_at)
         self._afterwards(return_id, at)
 
-    def _dock(self, key: str, body: dict[str, Any], at: datetime, appears_at: datetime | None) -> None:
-        self._draft(WAREHOUSE, key, body, at, appears_at or at + self.between(MINUTE / 10, 2 * MINUTE))
+    def check_in_by_mistake(self, parcel: SimParcel, at: datetime, taken_back_at: datetime) -> None:
+        """A dock scan that the warehouse takes back."""
+        body = {
+            "type": "checked_in",
+            "facility": self.lane.facility.facility_id,
+            **self._parcel_fields(parcel),
+        }
+        mistake = self._dock(parcel.number, body, at, None)
+        body = {"type": "checkin_retracted", **self._parcel_fields(parcel), "retracts": mistake}
+        self._dock(parcel.number, body, taken_back_at, None)
+
+    def _dock(self, key: str, body: dict[str, Any], at: datetime, appears_at: datetime | None) -> str:
+        return self._draft(WAREHOUSE, key, body, at, appears_at or at + self.between(MINUTE / 10, 2 * MINUTE))
 
     def _afterwards(self, return_id: str, checked_in_at: datetime) -> None:
         """Inspection, shelf and refund follow at the pace of an ordinary warehouse."""

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
+from schemas.events import KIND_OF_TYPE
 from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Milestone
 from simulation.happenings import Headers
 
@@ -153,7 +154,9 @@ def _understand(
         return _check_in(event, body, identity, at, codes)
     if kind == "return_cancelled":
         return [(body["return_id"], ReturnNews(identity, Milestone.RETURN_CANCELLED, at, event.appended_at))]
-    return []
+    if kind not in KIND_OF_TYPE or not isinstance(body["return_id"], str):
+        raise ValueError(kind)
+    return []  # nothing that a rule waits for
 
 
 def _content(body: dict[str, Any]) -> tuple[str, ...]:

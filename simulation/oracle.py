@@ -84,7 +84,12 @@ class _Watch:
         self.terms = terms
         self.return_id = return_id
         self.parcel = parcel
-        self.siblings = {name: ledger.parcels[name] for name in ledger.parcels_of[return_id]}
+        self.siblings = {
+            name: sorted(
+                ledger.parcels[name], key=lambda news: (news.at, news.appended_at, str(news.identity))
+            )
+            for name in ledger.parcels_of[return_id]
+        }
         self.of_return = ledger.returns.get(return_id, [])
         self.appended = sorted(
             {news.appended_at for news in self.of_return}

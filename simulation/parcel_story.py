@@ -23,16 +23,17 @@ def still_true(news: Sequence[News], now: datetime) -> list[News]:
     """What was appended until `now` and not taken back by then."""
     known = [item for item in news if item.appended_at <= now]
     taken_back = {item.retracts for item in known if item.retracts is not None}
+    if not taken_back:
+        return known
     return [item for item in known if item.retracts is None and item.identity not in taken_back]
 
 
 class ParcelStory:
     """The parcel's label for the return, its scans in order of event time, and what ended its journey."""
 
-    def __init__(self, known: Sequence[ParcelNews], return_id: str) -> None:
-        """`known`: news of this parcel that are still true."""
+    def __init__(self, told: Sequence[ParcelNews], return_id: str) -> None:
+        """`told`: news of this parcel that are still true, in order of event time."""
         self.return_id = return_id
-        told = sorted(known, key=lambda news: (news.at, news.appended_at, str(news.identity)))
         labels = [n for n in told if n.milestone is Milestone.LABEL_CREATED and return_id in n.returns]
         self.label = labels[0] if labels else None
         self.route = labels[0].route if labels else Route("", "", "", "")
@@ -44,9 +45,9 @@ class ParcelStory:
         self.given_up: End | None = given_up[0] if given_up else None
 
     def _voids(self, news: ParcelNews) -> bool:
-        return news.milestone is Milestone.LABEL_VOIDED and (
-            not news.returns or self.return_id in news.returns
-        )
+        names_it = not news.returns or self.return_id in news.returns
+        after_the_label = self.label is not None and news.at >= self.label.at
+        return news.milestone is Milestone.LABEL_VOIDED and names_it and after_the_label
 
 
 def meant_by_number(check_in: ReturnNews, waiting: Mapping[str, ParcelStory]) -> list[str]:

@@ -61,9 +61,12 @@ def _through_hubs(
     return at
 
 
-def _delivered(journey: Journey, parcel: SimParcel, since: datetime, *, seen: bool = True) -> datetime:
-    """Out for delivery on the facility's next working morning (now and then a Saturday), delivered the same day."""
-    calendar = journey.lane.facility.calendar
+def _delivered(journey: Journey, since: datetime, *parcels: SimParcel, seen: bool = True) -> datetime:
+    """Out for delivery on the facility's next working morning (now and then a Saturday), delivered the same day.
+
+    Over long weekends the parcels wait in hubs. `seen`: the carrier says delivered.
+    """
+    calendar, dock = journey.lane.facility.calendar, journey.lane.facility.place
     morning = calendar.at_clock(since + 5 * HOUR, 7) + journey.hours(0, 1)
     saturday_too = journey.rng.random() < 0.3
     while morning < since + 4 * HOUR or not (
@@ -73,14 +76,14 @@ def _delivered(journey: Journey, parcel: SimParcel, since: datetime, *, seen: bo
     at = since
     while morning - at > 44 * HOUR:
         at += journey.hours(24, 30)
-        journey.hub(parcel, at)
-    place = journey.lane.facility.place
-    journey.scan(
-        parcel, parcel.lane.carrier.last_leg, morning, {**place, "site": f"{place['city'][:3].upper()}-DEPOT"}
-    )
+        for parcel in parcels:
+            journey.hub(parcel, at)
     delivered = morning + journey.hours(1.5, 6)
-    if seen:
-        journey.scan(parcel, parcel.lane.carrier.delivered, delivered, place, soon=True)
+    for parcel in parcels:
+        depot = {**dock, "site": f"{dock['city'][:3].upper()}-DEPOT"}
+        journey.scan(parcel, parcel.lane.carrier.last_leg, morning, depot)
+        if seen:
+            journey.scan(parcel, parcel.lane.carrier.delivered, delivered, dock, soon=True)
     return delivered
 
 
@@ -105,12 +108,12 @@ def check_in_due(journey: Journey, delivered: datetime) -> datetime:
 
 
 def _arrives(journey: Journey, parcel: SimParcel, since: datetime) -> None:
-    _checked_in(journey, parcel, _delivered(journey, parcel, since))
+    _checked_in(journey, parcel, _delivered(journey, since, parcel))
 
 
 def _until_delivered(journey: Journey, parcel: SimParcel, most_hubs: int = 4) -> datetime:
     at = _through_hubs(journey, parcel, _handed_over(journey, parcel), most=most_hubs)
-    return _delivered(journey, parcel, at)
+    return _delivered(journey, at, parcel)
 
 
 def _scans_all_along(journey: Journey, parcel: SimParcel, since: datetime, until: datetime) -> datetime:
@@ -142,7 +145,7 @@ def delivery_not_scanned(journey: Journey) -> None:
     """The dock has it though the carrier never said delivered."""
     parcel = _labelled(journey)
     at = _through_hubs(journey, parcel, _handed_over(journey, parcel))
-    _checked_in(journey, parcel, _delivered(journey, parcel, at, seen=False))
+    _checked_in(journey, parcel, _delivered(journey, at, parcel, seen=False))
 
 
 def scanned_before_label(journey: Journey) -> None:
@@ -207,9 +210,7 @@ def two_parcels_complete(journey: Journey) -> None:
         end += journey.hours(8, 26)
         where = journey.hub(first, end)
         journey.hub(second, end + 0.1 * HOUR, where)
-    delivered = _delivered(journey, first, end)
-    dock = journey.lane.facility.place
-    journey.scan(second, second.lane.carrier.delivered, delivered + HOUR / 60, dock, soon=True)
+    delivered = _delivered(journey, end, first, second)
     name = first.lane.carrier.name
     ways: list[dict[str, Any]] = [
         {"complete": True},
@@ -226,7 +227,7 @@ def two_parcels_last_by_number(journey: Journey) -> None:
     _checked_in(journey, first, delivered)
     journey.first_scan(second, second.labelled_at + journey.hours(2, 36))
     moving = _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
-    journey.check_in_by_return(second.returns[0], dock_time(journey, _delivered(journey, second, moving)))
+    journey.check_in_by_return(second.returns[0], dock_time(journey, _delivered(journey, moving, second)))
 
 
 def shared_parcel(journey: Journey) -> None:
@@ -404,6 +405,13 @@ def check_in_posted_late(journey: Journey) -> None:
         journey.check_in(parcel, dock_time(journey, delivered), appears_at=posted)
 
 
+def check_in_taken_back(journey: Journey) -> None:
+    """The dock scanned the wrong label and takes it back within hours; the right parcel never turns up."""
+    parcel = _labelled(journey)
+    at = dock_time(journey, _until_delivered(journey, parcel))
+    journey.check_in_by_mistake(parcel, at, at + journey.hours(0.2, 3))
+
+
 def two_parcels_one_counted(journey: Journey) -> None:
     """Two parcels are delivered, days apart, one number is typed: the second parcel's case stays true."""
     first, second = _labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
@@ -411,7 +419,7 @@ def two_parcels_one_counted(journey: Journey) -> None:
     journey.check_in_by_return(first.returns[0], dock_time(journey, delivered))
     journey.first_scan(second, second.labelled_at + journey.hours(2, 36))
     moving = _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
-    _delivered(journey, second, moving)
+    _delivered(journey, moving, second)
 
 
 STORIES: Final = (
@@ -442,9 +450,10 @@ STORIES: Final = (
     Story("scans_posted_late", 0.015, True, scans_posted_late),
     Story("stuck_for_ever", 0.01, True, stuck_for_ever),
     Story("stuck_then_moves", 0.015, True, stuck_then_moves),
-    Story("never_checked_in", 0.02, True, never_checked_in),
+    Story("never_checked_in", 0.015, True, never_checked_in),
     Story("shared_never_checked_in", 0.005, True, shared_never_checked_in),
     Story("checked_in_late", 0.02, True, checked_in_late),
+    Story("check_in_taken_back", 0.005, True, check_in_taken_back),
     Story("check_in_posted_late", 0.01, True, check_in_posted_late),
     Story("two_parcels_one_counted", 0.01, True, two_parcels_one_counted),
 )

@@ -21,6 +21,7 @@ class Terms:
         self.settle = policy.settle
         self.first_level_after = policy.levels[0].after if policy.levels else None
         """How long after its deadline a case stays at level 1; None: for ever."""
+        self._used_up: dict[tuple[RuleId, datetime, Route], datetime] = {}
         self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
 
     def applies(self, rule: RuleId) -> bool:
@@ -34,10 +35,16 @@ class Terms:
 
     def used_up(self, rule: RuleId, start: datetime, route: Route) -> datetime:
         """When the budget that began at `start` is used up; allowance and settle not counted."""
-        budget = self.budget(rule, route)
-        if isinstance(budget, BusinessDays):
-            return add_business_days(start, budget.count, self._calendar_of(route.facility))
-        return start + budget
+        question = (rule, start, route)
+        if question not in self._used_up:
+            budget = self.budget(rule, route)
+            if isinstance(budget, BusinessDays):
+                self._used_up[question] = add_business_days(
+                    start, budget.count, self._calendar_of(route.facility)
+                )
+            else:
+                self._used_up[question] = start + budget
+        return self._used_up[question]
 
     def budget(self, rule: RuleId, route: Route) -> Budget:
         """The budget of the override that fits best, else the rule's own."""

@@ -1,0 +1,270 @@
+"""The simulated world: the same each time, as varied as it says, and clear about what must be found in it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from importlib import resources
+from itertools import islice
+
+import pytest
+from ruamel.yaml import YAML
+
+from schemas.carrier_codes import load_carrier_codes
+from schemas.policy import Policy
+from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, CaseState, Evidence, Milestone, RuleId
+from simulation.bulk import BulkEvent, bulk_events
+from simulation.carriers import CARRIERS, UNKNOWN_CODES, Carrier, Code
+from simulation.happenings import LABELS, SCANS, WAREHOUSE
+from simulation.ledger import LedgerEvent, read_ledger
+from simulation.oracle import ExpectedCase, expected
+from simulation.player import Pace, cues, slices, undisturbed_ledger
+from simulation.stories import STORIES
+from simulation.terms import Terms
+from simulation.warehouse import policy_of_this_world
+from simulation.world import World
+
+RETURNS = 1_000
+CODES = load_carrier_codes()
+
+
+def terms() -> Terms:
+    text = resources.files("schemas").joinpath("default_policy.yaml").read_text(encoding="utf-8")
+    return Terms(policy_of_this_world(Policy.model_validate(YAML(typ="safe").load(text))))
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World(seed=11, returns=RETURNS)
+
+
+@pytest.fixture(scope="module")
+def cases(world: World) -> list[ExpectedCase]:
+    return expected(undisturbed_ledger(world.events), terms(), world.until_at, timedelta(hours=24))
+
+
+# ---- the same world each time ------------------------------------------------------------------------------
+
+
+def test_a_seed_names_a_world() -> None:
+    assert World(seed=3, returns=60).events == World(seed=3, returns=60).events
+    assert World(seed=3, returns=60).events != World(seed=4, returns=60).events
+
+
+def test_events_come_in_the_order_in_which_they_appear(world: World) -> None:
+    appearances = [event.appears_at for event in world.events]
+    assert appearances == sorted(appearances)
+    assert world.start_at <= appearances[0]
+    assert appearances[-1] <= world.until_at
+
+
+def test_the_default_month_is_fifty_days_long(world: World) -> None:
+    assert world.until_at - world.start_at == timedelta(days=50)
+
+
+# ---- as varied as it says ----------------------------------------------------------------------------------
+
+
+def test_the_shares_of_the_stories_add_up() -> None:
+    assert sum(story.share for story in STORIES) == pytest.approx(1)
+
+
+def test_every_story_is_told(world: World) -> None:
+    told = world.stories()
+    assert sum(told.values()) == RETURNS
+    assert set(told) == {story.name for story in STORIES}
+    for story in STORIES:
+        assert told[story.name] == pytest.approx(
+            story.share * RETURNS, abs=4 * (story.share * RETURNS) ** 0.5
+        )
+
+
+def test_the_way_into_the_topics_is_rough(world: World) -> None:
+    plain = [event for event in world.events if event.value.startswith(b'{"type"')]
+    records = Counter((event.kind, event.value, event.headers) for event in world.events)
+    repeated = sum(count - 1 for count in records.values())
+    disordered = sum(
+        later.occurred_at < earlier.occurred_at - timedelta(hours=1)
+        for earlier, later in zip(world.events, world.events[1:], strict=False)
+    )
+    binary = sum(any(name == "ce_id" for name, _ in event.headers) for event in world.events)
+    structured = sum(
+        b"cloudevents+json" in dict(event.headers).get("content-type", b"") for event in world.events
+    )
+    share = len(world.events)
+    assert 0.02 < repeated / share < 0.04
+    assert disordered > 0.02 * share
+    assert binary > 0.03 * share
+    assert structured > 0.03 * share
+    assert sum(not event.event_id for event in plain) > 0.03 * share
+
+
+def test_tracking_numbers_are_typed_in_many_ways(world: World) -> None:
+    numbers = [
+        json.loads(event.value)["tracking_number"]
+        for event in world.events
+        if event.value.startswith(b'{"type":"carrier_scan","o')
+    ]
+    assert any(" " in number for number in numbers)
+    assert any("-" in number for number in numbers)
+    assert any(number != number.upper() for number in numbers)
+
+
+def test_records_that_are_no_events_are_counted(world: World) -> None:
+    ledger = read_ledger(undisturbed_ledger(world.events))
+    assert ledger.unreadable == sum(world.dead_letters.values()) == 8
+
+
+# ---- what the carriers say is what the code tables say -----------------------------------------------------
+
+
+def meaning(carrier: Carrier, code: Code) -> tuple[Milestone, Evidence]:
+    found = CODES.lookup(carrier.name, code.api, code.code_type, code.code, code.text, "")
+    return found.milestone, found.evidence
+
+
+@pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
+def test_the_codes_mean_what_the_stories_take_them_for(carrier: Carrier) -> None:
+    assert meaning(carrier, carrier.announced)[1] is Evidence.ANNOUNCED
+    for code in carrier.first_scan:
+        assert meaning(carrier, code)[0] in {Milestone.ACCEPTED, Milestone.DROPPED_OFF}
+        assert meaning(carrier, code)[1] in PHYSICAL_CARRIER_EVIDENCE
+    for code in carrier.hub:
+        assert meaning(carrier, code) == (Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN)
+    assert meaning(carrier, carrier.last_leg)[1] is Evidence.CARRIER_SCAN
+    assert meaning(carrier, carrier.delivered) == (Milestone.DELIVERED, Evidence.CARRIER_SCAN)
+    if carrier.turned_back is not None:
+        assert meaning(carrier, carrier.turned_back)[0] is Milestone.RETURNED_TO_SENDER
+    for unknown in UNKNOWN_CODES:
+        like = carrier.hub[0]
+        assert meaning(carrier, Code(like.api, like.code_type, unknown, "?"))[0] is Milestone.UNMAPPED
+
+
+@pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
+def test_a_carrier_has_one_name_however_it_is_spelled(carrier: Carrier) -> None:
+    assert {CODES.carrier(spelling) for spelling in carrier.spellings} == {carrier.name}
+
+
+# ---- what must be found ------------------------------------------------------------------------------------
+
+S, N, F, D = (
+    RuleId.STALLED_SILENT,
+    RuleId.STALLED_NO_PROGRESS,
+    RuleId.MISSING_FIRST_SCAN,
+    RuleId.DELIVERED_NOT_CHECKED_IN,
+)
+OUTCOMES = {
+    "never_handed_over": (F, CaseState.ESCALATED),
+    "only_announced": (F, CaseState.ESCALATED),
+    "only_unknown_codes": (F, CaseState.ESCALATED),
+    "first_scan_taken_back": (F, CaseState.ESCALATED),
+    "first_scan_late": (F, CaseState.RESOLVED),
+    "first_scan_posted_late": (F, CaseState.RETRACTED),
+    "cancelled_late": (F, CaseState.RESOLVED),
+    "cancelled_posted_late": (F, CaseState.RETRACTED),
+    "voided_late": (F, CaseState.RESOLVED),
+    "shared_never_handed_over": (F, CaseState.ESCALATED),
+    "lost_in_silence": (S, CaseState.ESCALATED),
+    "resumed_late": (S, CaseState.RESOLVED),
+    "scans_posted_late": (S, CaseState.RETRACTED),
+    "stuck_for_ever": (N, CaseState.ESCALATED),
+    "stuck_then_moves": (N, CaseState.RESOLVED),
+    "never_checked_in": (D, CaseState.ESCALATED),
+    "shared_never_checked_in": (D, CaseState.ESCALATED),
+    "checked_in_late": (D, CaseState.RESOLVED),
+    "check_in_taken_back": (D, CaseState.ESCALATED),
+    "check_in_posted_late": (D, CaseState.RETRACTED),
+    "two_parcels_one_counted": (D, CaseState.ESCALATED),
+}
+
+
+def test_each_faulty_story_has_an_outcome() -> None:
+    assert set(OUTCOMES) == {story.name for story in STORIES if story.faulty}
+
+
+def test_every_story_ends_as_it_is_meant_to(world: World, cases: list[ExpectedCase]) -> None:
+    found: dict[str, list[ExpectedCase]] = {}
+    for case in cases:
+        found.setdefault(case.return_id, []).append(case)
+    for told in world.told:
+        for return_id in told.return_ids:
+            outcome = [(case.rule, set(case.final_states)) for case in found.get(return_id, [])]
+            if told.story.faulty:
+                rule, state = OUTCOMES[told.story.name]
+                assert outcome == [(rule, {state})], (told.story.name, return_id)
+            else:
+                assert outcome == [], (told.story.name, return_id)
+
+
+def test_a_day_of_delay_decides_nothing(cases: list[ExpectedCase]) -> None:
+    assert [case for case in cases if case.opens != True or case.retracted == "either"] == []  # noqa: E712 - "either"
+
+
+def test_nothing_is_undecided_when_the_world_ends(world: World, cases: list[ExpectedCase]) -> None:
+    assert max(case.opens_at for case in cases) + timedelta(hours=48) < world.until_at
+    ledger = undisturbed_ledger(world.events)
+    later = expected(ledger, terms(), world.until_at + timedelta(hours=30))
+    assert [(case.rule, case.return_id) for case in later] == [(case.rule, case.return_id) for case in cases]
+
+
+def test_feeds_that_are_twelve_hours_late_change_no_verdict(world: World, cases: list[ExpectedCase]) -> None:
+    slow = [
+        event._replace(appended_at=event.appended_at + timedelta(hours=12))
+        for event in undisturbed_ledger(world.events)
+    ]
+    late = expected(slow, terms(), world.until_at)
+    assert [(c.rule, c.return_id, c.due_at) for c in late] == [(c.rule, c.return_id, c.due_at) for c in cases]
+
+
+# ---- playing it --------------------------------------------------------------------------------------------
+
+
+def test_a_handful_is_never_sent_before_its_time(world: World) -> None:
+    pace = Pace(world.start_at, speed=4 * 3_600)
+    sent = list(slices(world.events, pace, every_seconds=0.5))
+    assert [cue for _, handful in sent for cue in handful] == list(cues(world.events))
+    for at, handful in sent:
+        for cue in handful:
+            assert 0 <= at - pace.real_seconds(cue.appears_at) <= 0.5
+    assert [at for at, _ in sent] == sorted(at for at, _ in sent)
+    assert pace.real_seconds(world.until_at) == pytest.approx(300)
+
+
+def test_simulated_time_runs_as_fast_as_it_is_told() -> None:
+    world = World(seed=1, returns=1)
+    pace = Pace(world.start_at, speed=7_200)
+    assert pace.simulated_at(12) == world.start_at + timedelta(days=1)
+    assert pace.real_seconds(world.start_at + timedelta(days=1)) == 12
+
+
+# ---- very many events --------------------------------------------------------------------------------------
+
+
+def ledger_of(events: Iterable[BulkEvent]) -> list[LedgerEvent]:
+    """Each event appended when it happened."""
+    bodies = [(event, json.loads(event.value)) for event in events]
+    return [
+        LedgerEvent(event.kind, event.value, (), datetime.fromisoformat(body["occurred_at"]))
+        for event, body in bodies
+    ]
+
+
+def test_bulk_events_are_valid_and_make_no_case() -> None:
+    ledger = ledger_of(bulk_events(200, 5, seed=1))
+    assert Counter(event.kind for event in ledger) == {LABELS: 200, SCANS: 1_000, WAREHOUSE: 200}
+    assert read_ledger(ledger).unreadable == 0
+    assert [event.appended_at for event in ledger] == sorted(event.appended_at for event in ledger)
+    assert expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30)) == []
+
+
+def test_unfinished_bulk_parcels_stay_open() -> None:
+    ledger = ledger_of(bulk_events(200, 5, seed=1, unfinished=0.5))
+    cases = expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30))
+    kinds = Counter(event.kind for event in ledger)
+    assert {case.rule for case in cases} == {RuleId.MISSING_FIRST_SCAN}
+    assert len(cases) == kinds[LABELS] - kinds[WAREHOUSE]
+    assert 60 < len(cases) < 140
+
+
+def test_bulk_events_are_made_on_the_way() -> None:
+    assert len(list(islice(bulk_events(5_000_000, 6, seed=1), 3))) == 3
