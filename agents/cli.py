@@ -85,16 +85,24 @@ def worker(flags: FlagValues) -> None:
 
 
 @app.command()
-def demo(
+def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
     once: Annotated[bool, typer.Option("--once", help="End by itself; fail if anything was wrong.")] = False,
-    returns: Annotated[int, typer.Option(min=1, help="How many returns the shop sees.")] = 5000,
-    seed: Annotated[int, typer.Option(help="The same seed plays the same month.")] = 1,
-    speed: Annotated[float | None, typer.Option(min=1, help="Simulated seconds per second.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="How long the month takes.")] = None,
+    returns: Annotated[
+        int, typer.Option(min=1, metavar="COUNT", help="How many returns the shop sees.")
+    ] = 5000,
+    seed: Annotated[int, typer.Option(metavar="NUMBER", help="The same seed plays the same month.")] = 1,
+    speed: Annotated[
+        float | None, typer.Option(min=1, metavar="NUMBER", help="Simulated seconds per second.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, metavar="NUMBER", help="How long the month takes.")
+    ] = None,
     bootstrap_servers: Annotated[
         str | None, typer.Option("--bootstrap-servers", "-b", metavar="HOST:PORT,...", help="Use this Kafka.")
     ] = None,
-    days: Annotated[float, typer.Option(min=1, help="Days within which the requests come.")] = 30.0,
+    days: Annotated[
+        float, typer.Option(min=1, metavar="NUMBER", help="Days within which the requests come.")
+    ] = 30.0,
     play_only: Annotated[
         bool,
         typer.Option("--play-only", help="Only play the events, by the simulated clock of the settings."),
@@ -220,7 +228,7 @@ def cases_list(
         str | None, typer.Option(help="Due longer ago than this.", metavar="DURATION")
     ] = None,
     newer_than: Annotated[str | None, typer.Option(help="Due more recently.", metavar="DURATION")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
+    limit: Annotated[int, typer.Option(min=0, metavar="COUNT", help="At most so many; 0 for all.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List cases, the most urgent first."""
@@ -252,7 +260,9 @@ def cases_tail(
     carrier: Carrier = None,
     state: Annotated[str, typer.Option(help="active, open, escalated, resolved, retracted or all.")] = "all",
     from_start: Annotated[bool, typer.Option("--from-start", help="Also what was said before.")] = False,
-    count: Annotated[int, typer.Option(min=0, help="End after so many; 0: go on until Ctrl-C.")] = 0,
+    count: Annotated[
+        int, typer.Option(min=0, metavar="COUNT", help="End after so many; 0: go on until Ctrl-C.")
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Follow the escalations as they are published."""
