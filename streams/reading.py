@@ -19,7 +19,8 @@ MAX_DEPTH: Final = 64
 _SMALL_BYTES = 512
 """A record this small cannot nest deep enough to harm anything: it is not measured."""
 _SHOWN_FINDINGS = 3
-_BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_OTHER_ENCODINGS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
+"""How JSON objects begin with a byte order mark, and in UTF-16 and UTF-32 without one."""
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -109,7 +110,7 @@ def _check_depth(value: bytes) -> None:
 
 def _check_json(value: bytes) -> None:
     """Raise RefusalError unless the value is one JSON object."""
-    if value.startswith(_BYTE_ORDER_MARKS) or b"\x00" in value[:4] != value[:1]:
+    if value.startswith(_OTHER_ENCODINGS):
         raise RefusalError(DeadLetterReason.WRONG_ENCODING, "a byte order mark, or UTF-16 or UTF-32")
     try:
         _any_json(value)
