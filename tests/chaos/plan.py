@@ -1,0 +1,40 @@
+"""What a test wants done to a worker from the inside: delays, stops, a clock that lies, a planted mistake."""
+
+from typing import Literal
+
+import msgspec
+
+PLAN_VARIABLE = "RETURNWATCH_TEST_PLAN"
+
+Mistake = Literal[
+    "",
+    "cached_high_watermark",
+    "fetch_position",
+    "last_stable_offset",
+    "ends_before_heartbeat",
+    "frozen_roster",
+]
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Stop the process at a step of a batch that says something (docs/adr/0004: the order of effects)."""
+
+    stage: str
+    """"parcels" or "returns"."""
+    step: str
+    """A checkpoint: before_changelog, before_outbox, before_store."""
+    action: Literal["exit", "pause"]
+    says: str
+    """Only at a batch with a message for this output: "returns", "cases"."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Handed to tests/chaos/worker_main.py in an environment variable, as JSON."""
+
+    seed: int = 0
+    longest_delay_s: float = 0.0
+    """Random delays up to this at every await that matters; 0: none."""
+    stop: Stop | None = None
+    mistake: Mistake = ""
+    clock_behind_file: str = ""
+    """While this file exists, the machine's clocks are an hour behind the broker's."""
