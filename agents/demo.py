@@ -5,6 +5,7 @@ What was found is compared with what the simulated world knows to be true (simul
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import signal
 import socket
@@ -42,6 +43,7 @@ TOLERANCE_SECONDS = 8.0
 """A worker that is held up this long still finds the same."""
 LATE_SECONDS = 10.0
 DRAIN_SECONDS = 120.0
+PLAIN_WIDTH = 110
 
 
 def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
@@ -51,6 +53,8 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
     """
     with contextlib.ExitStack() as stack:
         console = Console()
+        if not console.is_terminal:
+            console = Console(width=PLAIN_WIDTH)
         world = World(options.seed, options.returns, days=options.days)
         if options.play_only:
             if settings is None or settings.simulated is None:
@@ -135,20 +139,28 @@ class _Demo:
         self._reader = EscalationReader(settings, self._clock)
 
     async def run(self) -> int:
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         async with open_admin(self._settings) as admin:
             await prepare_topics(admin, self._settings, inputs=True)
         supervisor = asyncio.create_task(self._worker.supervise())
         try:
-            return await self._play()
+            playing = asyncio.ensure_future(self._play())
+            await asyncio.wait([playing, supervisor], return_when=asyncio.FIRST_COMPLETED)
+            if supervisor.done():
+                playing.cancel()
+                await asyncio.gather(playing, return_exceptions=True)
+                await supervisor
+            return await playing
         finally:
             supervisor.cancel()
-            await asyncio.wait([supervisor])
+            await asyncio.gather(supervisor, return_exceptions=True)
             await asyncio.to_thread(self._worker.stop)
 
     async def _play(self) -> int:
         self._console.print(
-            f"{self._world.returns} returns, seed {self._world.seed}, {self._clock.speed:,.0f} x real time; "
-            f"metrics: {self._worker.metrics_url}; worker pid in the table; Ctrl-C stops everything"
+            f"{self._world.returns:,} returns, seed {self._world.seed}, {self._clock.speed:,.0f} x real time; "
+            f"metrics: {self._worker.metrics_url}; Ctrl-C stops everything",
+            soft_wrap=True,
         )
         view = DemoView(self._world, self._player, self._reader, self._worker)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:

@@ -13,7 +13,15 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.demo_player import moment_of
+from agents.errors import Finding, UserError
 from agents.settings import Settings
+
+
+MOST_STARTS = 50
+
+
+class WorkerFailedError(UserError):
+    """The demo's worker ends again and again."""
 
 
 class WorkerProcess:
@@ -40,7 +48,7 @@ class WorkerProcess:
         """Start the process; its output goes to the log file."""
         self._log = self._log_file.open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agents.cli", "worker"],
+            [sys.executable, "-m", "agents", "worker"],
             env={**os.environ, **self._settings.environment()},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -53,6 +61,9 @@ class WorkerProcess:
         """Restart it whenever it ends, until cancelled."""
         while True:
             if not self.pid:
+                if self.starts >= MOST_STARTS:
+                    todo = f"the end of its log:\n{self.last_lines()}"
+                    raise WorkerFailedError([Finding("worker", "does not stay up", todo=todo)])
                 self.start()
             await asyncio.sleep(0.2)
 
