@@ -24,6 +24,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS seen (case_id TEXT PRIMARY KEY, revision INTEGER NOT NULL, gone INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS position (topic TEXT, number INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, number));
 """
+SHOWN = ("case_id", "revision", "rule", "state", "reason", "return_id")
 UNDERSTOOD = ".v1"
 """The last word of `ce_type`: within v1 fields are only added. What comes with another version is left alone."""
 
@@ -53,21 +54,24 @@ class Memory:
         self._database.execute("COMMIT")
 
     def _line_of(self, record: Any) -> str | None:
-        case_id = record.key.decode()
-        query = "SELECT revision, gone FROM seen WHERE case_id = ?"
-        revision, gone = self._database.execute(query, (case_id,)).fetchone() or (0, 0)
         if record.value is None:
-            self._remember(case_id, revision, gone=True)
-            return None if gone else f"{case_id} forgotten"
+            return self._forget(record.key.decode())
         if not dict(record.headers)["ce_type"].decode().endswith(UNDERSTOOD):
             return None
         case = json.loads(record.value)
-        if case["revision"] <= revision:
+        if case["revision"] <= self._seen(case["case_id"])[0]:
             return None
-        self._remember(case_id, case["revision"], gone=False)
-        return " ".join(
-            str(case[name]) for name in ("case_id", "revision", "rule", "state", "reason", "return_id")
-        )
+        self._remember(case["case_id"], case["revision"], gone=False)
+        return " ".join(str(case[name]) for name in SHOWN)
+
+    def _forget(self, case_id: str) -> str | None:
+        revision, gone = self._seen(case_id)
+        self._remember(case_id, revision, gone=True)
+        return None if gone else f"{case_id} forgotten"
+
+    def _seen(self, case_id: str) -> tuple[int, bool]:
+        query = "SELECT revision, gone FROM seen WHERE case_id = ?"
+        return self._database.execute(query, (case_id,)).fetchone() or (0, False)
 
     def _remember(self, case_id: str, revision: int, *, gone: bool) -> None:
         self._database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (case_id, revision, gone))

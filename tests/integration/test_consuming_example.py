@@ -140,6 +140,15 @@ async def test_a_forgotten_case_is_told_once_and_a_repeat_does_not_bring_it_back
     assert cases.consume() == []
 
 
+async def test_escalations_are_followed_in_the_same_way_though_their_key_is_the_return(cases: Cases) -> None:
+    changes = [opened("a"), opened("a"), resolved("a")]
+    await cases.publish([(number, "R-a", value, headers) for number, _, value, headers in changes])
+    assert cases.consume() == [
+        "a 1 stalled_silent open due R-a",
+        "a 3 stalled_silent resolved progress R-a",
+    ]
+
+
 async def test_a_later_version_of_the_contract_is_left_alone(cases: Cases) -> None:
     partition, key, value, headers = opened("a")
     later = [
