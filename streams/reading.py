@@ -17,7 +17,7 @@ from streams.refusal import RefusalError
 
 MAX_DEPTH: Final = 64
 _SMALL_BYTES = 512
-"""A record this small cannot nest deep enough to harm anything: it is not measured."""
+"""A record this small cannot nest deep enough to harm anything: it is measured only when it is refused."""
 _SHOWN_FINDINGS = 3
 _OTHER_ENCODINGS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
 """How JSON objects begin with a byte order mark, and in UTF-16 and UTF-32 without one."""
@@ -47,7 +47,7 @@ class EventReader:
             raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
         if not value.isascii():
             _check_utf8(value)
-        if len(value) > _SMALL_BYTES and value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+        if len(value) > _SMALL_BYTES:
             _check_depth(value)
         return value
 
@@ -92,7 +92,9 @@ def _check_utf8(value: bytes) -> None:
 
 
 def _check_depth(value: bytes) -> None:
-    """Measure the nesting outside strings; a bracket in a text nests nothing."""
+    """Measure the nesting outside strings, if there are brackets enough; one in a text nests nothing."""
+    if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
+        return
     depth, in_text, escaped = 0, False, False
     for byte in value:
         if in_text:
@@ -112,6 +114,7 @@ def _check_json(value: bytes) -> None:
     """Raise RefusalError unless the value is one JSON object."""
     if value.startswith(_OTHER_ENCODINGS):
         raise RefusalError(DeadLetterReason.WRONG_ENCODING, "a byte order mark, or UTF-16 or UTF-32")
+    _check_depth(value)
     try:
         _any_json(value)
     except msgspec.DecodeError as error:

@@ -60,6 +60,11 @@ _BAD_SCANS: list[tuple[str, bytes | None, DeadLetterReason]] = [
     ("100,000 lists", _with(b'"deep":' + b"[" * 100_000 + b"]" * 100_000), R.TOO_DEEP),
     ("100,000 objects", _with(b'"deep":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000), R.TOO_DEEP),
     ("400 lists never closed", _with(b'"deep":' + b"[" * 400), R.TOO_DEEP),
+    (
+        "small, 200 deep, and wrong",
+        b'{"type":"carrier_scan","x":' + b"[" * 200 + b"]" * 200 + b"}",
+        R.TOO_DEEP,
+    ),
     ("only brackets", b"[" * 100_000, R.TOO_DEEP),
     ("5 MiB", _with(b'"text":"' + b"x" * (5 * MIB) + b'"'), R.TOO_LARGE),
     ("5 MiB of zeros", b"\x00" * (5 * MIB), R.TOO_LARGE),
@@ -151,7 +156,7 @@ def test_of_two_equal_fields_the_last_counts_in_every_way_of_reading() -> None:
     assert refused.reason is R.WRONG_TOPIC
 
 
-def test_a_record_too_small_to_nest_deep_enough_for_harm_is_not_measured() -> None:
+def test_a_good_record_too_small_to_nest_deep_enough_for_harm_is_not_measured() -> None:
     nested = _with(b'"deep":' + b"[" * 150 + b"]" * 150)
     assert len(nested) <= 512
     assert len(take_in(SCANS, nested).facts) == 1
