@@ -9,7 +9,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import CoordinatorLoadInProgressError, GroupCoordinatorNotAvailableError, for_code
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 from aiokafka.protocol.admin import CreateTopicsRequest, DescribeGroupsRequest_v3, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct
 from aiokafka.protocol.coordination import FindCoordinatorRequest
@@ -31,6 +37,15 @@ NOT_TOLD = -(2**31)
 GROUP, TRANSACTION = 0, 1
 COORDINATOR_ATTEMPTS = 20
 COORDINATOR_PAUSE_S = 0.5
+STARTING = frozenset(
+    {
+        CoordinatorLoadInProgressError,
+        GroupCoordinatorNotAvailableError,
+        GroupLoadInProgressError,
+        NotCoordinatorForGroupError,
+    }
+)
+"""A new cluster's coordinators answer with these for some seconds."""
 ACKS_ALL = -1
 WAIT_MS = 5_000
 
@@ -133,15 +148,19 @@ async def _creatable(client: AIOKafkaClient, checks: Iterable[TopicCheck]) -> li
 
 
 async def _group_right(client: AIOKafkaClient, group: str) -> Right:
-    node = await _coordinator(client, GROUP, group)
-    if node is None:
-        return Right("Read", "group", group, False)
-    response = await _send(client, _GroupRightsRequest(group), node)
-    code, *_, operations = response.groups[0]
-    if not _allowed(code):
-        return Right("Read", "group", group, False)
-    told = operations != NOT_TOLD
-    return Right("Read", "group", group, bool(operations >> READ_BIT & 1) if told else None)
+    for _ in range(COORDINATOR_ATTEMPTS):
+        node = await _coordinator(client, GROUP, group)
+        if node is None:
+            return Right("Read", "group", group, False)
+        response = await _send(client, _GroupRightsRequest(group), node)
+        code, *_, operations = response.groups[0]
+        if not _allowed(code):
+            return Right("Read", "group", group, False)
+        if for_code(code) not in STARTING:
+            told = operations != NOT_TOLD
+            return Right("Read", "group", group, bool(operations >> READ_BIT & 1) if told else None)
+        await asyncio.sleep(COORDINATOR_PAUSE_S)
+    return Right("Read", "group", group, None)
 
 
 async def _transaction_rights(client: AIOKafkaClient, app_id: str) -> list[Right]:
@@ -164,7 +183,7 @@ async def _coordinator(client: AIOKafkaClient, kind: int, key: str) -> int | Non
         error = for_code(response.error_code)
         if response.error_code == 0:
             return int(response.coordinator_id)
-        if error not in {GroupCoordinatorNotAvailableError, CoordinatorLoadInProgressError}:
+        if error not in STARTING:
             raise error(f"while looking for the coordinator of {key}")
         await asyncio.sleep(COORDINATOR_PAUSE_S)
     raise GroupCoordinatorNotAvailableError(f"no broker coordinates {key}")
