@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.ledger import ParcelNews
@@ -60,12 +60,17 @@ def _first(ends: Iterable[End]) -> End | None:
 
 
 def _first_scan(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
-    """A label waits for the first physical scan."""
+    """A label waits for the first physical scan; a carrier that gave up explains why there is none."""
     assert story.label is not None
     rule, label = RuleId.MISSING_FIRST_SCAN, story.label
     scans: list[End] = [(scan.at, Reason.FIRST_SCAN) for scan in story.scans[:1]]
+    given_up = [] if story.given_up is None else [story.given_up]
     yield Expectation(
-        rule, story.return_id, label.at, _due(story, terms, rule, label), _first([*scans, *closing])
+        rule,
+        story.return_id,
+        label.at,
+        _due(story, terms, rule, label),
+        _first([*scans, *given_up, *closing]),
     )
 
 
@@ -94,32 +99,69 @@ def _name_of(scan: ParcelNews) -> Reason:
 
 
 def _no_progress(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
-    """Each new place or stage waits for another one; it says nothing while nobody scans the parcel: that is silence."""
+    """Each step forward (a new place or stage) waits for the next one.
+
+    It is silence, and told by that rule, when the last scan before the deadline has been left alone for as long as
+    silence may last. Such a parcel is due again when it is scanned after all and has not moved.
+    """
     rule, end = RuleId.STALLED_NO_PROGRESS, _journey_ends(story, closing)
-    progress = _progress(story.scans)
-    for position, scan in enumerate(progress):
-        if end is not None and scan.at >= end[0]:
+    steps = _steps_forward(story.scans)
+    for position, step in enumerate(steps):
+        if end is not None and step.at >= end[0]:
             return
-        later = [(n.at, _name_of(n)) for n in progress[position + 1 :][:1]]
+        following = steps[position + 1] if position + 1 < len(steps) else None
+        later: list[End] = [] if following is None else [(following.at, _name_of(following))]
         satisfied = _first([*later, *([end] if end else [])])
-        due = _due(story, terms, rule, scan)
-        scanned_again = any(
-            scan.at < n.at <= due and (satisfied is None or n.at < satisfied[0]) for n in story.scans
-        )
-        yield Expectation(rule, scan.identity, scan.at, due, satisfied, holds=scanned_again)
+        stretch = [
+            scan for scan in story.scans[story.scans.index(step) :] if scan not in steps[position + 1 :]
+        ]
+        if following is not None:
+            stretch = [scan for scan in stretch if scan.at <= following.at]
+        due, holds = _stuck_at(story, terms, stretch)
+        yield Expectation(rule, step.identity, step.at, due, satisfied, holds)
 
 
-def _progress(scans: list[ParcelNews]) -> list[ParcelNews]:
+def _stuck_at(story: ParcelStory, terms: Terms, stretch: list[ParcelNews]) -> tuple[datetime, bool]:
+    """Deadline of a stretch of scans that all show the same, and whether somebody still scans the parcel at it.
+
+    `stretch` begins with the step forward.
+    """
+    due = _due(story, terms, RuleId.STALLED_NO_PROGRESS, stretch[0])
+    while True:
+        before = [scan for scan in stretch if scan.at <= due]
+        silent_from = _due(story, terms, RuleId.STALLED_SILENT, before[-1])
+        after = [scan for scan in stretch if scan.at > due]
+        if silent_from > due or not after:
+            return due, len(before) > 1 and silent_from > due
+        due = max(after[0].at, after[0].appended_at + terms.settle)
+
+
+_STAGES: Final = frozenset(
+    {
+        Milestone.DROPPED_OFF,
+        Milestone.ACCEPTED,
+        Milestone.IN_TRANSIT,
+        Milestone.CUSTOMS_HOLD,
+        Milestone.OUT_FOR_DELIVERY,
+        Milestone.AVAILABLE_FOR_PICKUP,
+        Milestone.DELIVERY_ATTEMPTED,
+        Milestone.DELIVERED,
+    }
+)
+"""Stages of a journey; a delay or a damage is none, nothing comes nearer by it."""
+
+
+def _steps_forward(scans: list[ParcelNews]) -> list[ParcelNews]:
     """The scans that show a place or a stage not seen before."""
-    progress: list[ParcelNews] = []
-    places: set[tuple[str, ...]] = set()
+    steps: list[ParcelNews] = []
+    places: set[tuple[str, ...]] = {()}
     stages: set[Milestone] = set()
     for scan in scans:
-        if (scan.place and scan.place not in places) or scan.milestone not in stages:
-            progress.append(scan)
+        if scan.place not in places or (scan.milestone in _STAGES and scan.milestone not in stages):
+            steps.append(scan)
         places.add(scan.place)
         stages.add(scan.milestone)
-    return progress
+    return steps
 
 
 def _check_in(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:

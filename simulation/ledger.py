@@ -116,17 +116,26 @@ def _link(ledger: Ledger, parcel: str, item: ParcelNews) -> None:
                 parcels.append(parcel)
 
 
-def _open(event: LedgerEvent) -> tuple[dict[str, Any], Hashable]:
+_ProducerId = tuple[str, str, str]
+"""(source or topic kind, event type, the producer's id)"""
+
+
+def _open(event: LedgerEvent) -> tuple[dict[str, Any], _ProducerId | None]:
     """The event's fields, and the id that its producer gave it (None without one)."""
     headers = dict(event.headers)
     body = json.loads(event.value)
     if b"cloudevents+json" in headers.get("content-type", b""):
         data = {"type": body["type"].rpartition(".")[2], **body["data"]}
-        return data, (body["source"], body["id"])
+        return data, (body["source"], data["type"], body["id"])
     if "ce_type" in headers:
         body = {"type": headers["ce_type"].decode().rpartition(".")[2], **body}
-        return body, (headers["ce_source"], headers["ce_id"])
-    return body, (event.kind, body["id"]) if "id" in body else None
+        return body, (headers["ce_source"].decode(), body["type"], headers["ce_id"].decode())
+    return body, (event.kind, body["type"], body["id"]) if "id" in body else None
+
+
+def _namespace(event: LedgerEvent, producer_id: _ProducerId | None) -> str:
+    """In which the ids that a retraction names are unique: the CloudEvents source, else the kind of topic."""
+    return event.kind if producer_id is None else producer_id[0]
 
 
 def _time(text: str) -> datetime:
@@ -137,7 +146,7 @@ def _time(text: str) -> datetime:
 
 
 def _understand(
-    event: LedgerEvent, body: dict[str, Any], producer_id: Hashable, codes: CarrierCodes
+    event: LedgerEvent, body: dict[str, Any], producer_id: _ProducerId | None, codes: CarrierCodes
 ) -> list[tuple[str, ParcelNews | ReturnNews]]:
     kind, at = body["type"], _time(body["occurred_at"])
     identity = (kind, at, *_content(body)) if producer_id is None else producer_id
@@ -147,11 +156,11 @@ def _understand(
     if kind == "carrier_scan":
         return [(_parcel(codes, body), _scan(event, body, identity, at, codes))]
     if kind == "scan_retracted":
-        taken_back = (event.kind, body["retracts"])
+        taken_back = (_namespace(event, producer_id), "carrier_scan", body["retracts"])
         news = ParcelNews(identity, Milestone.UNMAPPED, False, at, event.appended_at, retracts=taken_back)
         return [(_parcel(codes, body), news)]
     if kind in {"checked_in", "checkin_retracted"}:
-        return _check_in(event, body, identity, at, codes)
+        return _check_in(event, body, identity, at, codes, _namespace(event, producer_id))
     if kind == "return_cancelled":
         return [(body["return_id"], ReturnNews(identity, Milestone.RETURN_CANCELLED, at, event.appended_at))]
     if kind not in KIND_OF_TYPE or not isinstance(body["return_id"], str):
@@ -208,9 +217,14 @@ def _scan(
 
 
 def _check_in(
-    event: LedgerEvent, body: dict[str, Any], identity: Hashable, at: datetime, codes: CarrierCodes
+    event: LedgerEvent,
+    body: dict[str, Any],
+    identity: Hashable,
+    at: datetime,
+    codes: CarrierCodes,
+    namespace: str,
 ) -> list[tuple[str, ParcelNews | ReturnNews]]:
-    retracts = (event.kind, body["retracts"]) if body["type"] == "checkin_retracted" else None
+    retracts = (namespace, "checked_in", body["retracts"]) if body["type"] == "checkin_retracted" else None
     milestone = Milestone.CHECKED_IN if retracts is None else Milestone.UNMAPPED
     if body.get("tracking_number"):
         news = ParcelNews(identity, milestone, False, at, event.appended_at, retracts=retracts)

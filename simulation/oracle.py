@@ -162,16 +162,20 @@ class _Watch:
 
 
 def _received_by_number(stories: dict[str, ParcelStory], of_return: list[ReturnNews]) -> dict[str, datetime]:
-    """When each parcel was received by a check-in that named the return only."""
-    waiting = {
-        n: s for n, s in stories.items() if s.label and s.checked_in_at is None and s.voided_at is None
-    }
+    """When each parcel was received by a check-in that named the return only.
+
+    A check-in can mean parcels that were labelled before it and that no check-in before it accounts for.
+    """
     received: dict[str, datetime] = {}
     for check_in in sorted(of_return, key=lambda news: news.at):
-        if check_in.milestone is Milestone.CHECKED_IN:
-            for name in meant_by_number(check_in, waiting):
-                received[name] = check_in.at
-                del waiting[name]
+        if check_in.milestone is not Milestone.CHECKED_IN:
+            continue
+        waiting = {
+            name: story
+            for name, story in stories.items()
+            if name not in received and story.waits_for_check_in_at(check_in.at)
+        }
+        received.update(dict.fromkeys(meant_by_number(check_in, waiting), check_in.at))
     return received
 
 

@@ -49,6 +49,12 @@ class ParcelStory:
         after_the_label = self.label is not None and news.at >= self.label.at
         return news.milestone is Milestone.LABEL_VOIDED and names_it and after_the_label
 
+    def waits_for_check_in_at(self, at: datetime) -> bool:
+        """Whether it has a label of the time, which holds, and the dock has not scanned it by then."""
+        if self.label is None or self.label.at > at or self.voided_at is not None:
+            return False
+        return self.checked_in_at is None or self.checked_in_at > at
+
 
 def meant_by_number(check_in: ReturnNews, waiting: Mapping[str, ParcelStory]) -> list[str]:
     """Which of the waiting parcels a check-in by the number of the return accounts for.

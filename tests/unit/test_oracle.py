@@ -35,6 +35,7 @@ PICKED_UP = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "
 HUB = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "AR"}
 DELIVERED = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "DL"}
 TURNED_BACK = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "RS"}
+EXCEPTION = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "SE"}
 NOBODY_KNOWS = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": "ZZ9"}
 
 
@@ -129,6 +130,13 @@ def test_a_label_that_nobody_ever_scans_is_missed_after_72_hours(tape: Tape) -> 
     assert tape.told(until=71) == []
 
 
+@pytest.mark.parametrize(("scanned", "state"), [(72, "retracted"), (72.01, "resolved")])
+def test_what_happens_at_the_deadline_itself_is_in_time(tape: Tape, scanned: float, state: str) -> None:
+    tape.label(0)
+    tape.scan(scanned, PICKED_UP)  # appended a minute later, when the case is open
+    assert tape.told(until=150) == [("missing_first_scan", 72, state)]
+
+
 def test_a_scan_in_time_is_no_case_until_the_next_rule_waits(tape: Tape) -> None:
     tape.label(0)
     tape.scan(71, PICKED_UP)
@@ -216,6 +224,12 @@ def test_a_voided_label_waits_for_nothing(tape: Tape, voided: float, state: str 
     tape.label(0)
     tape.void(voided)
     assert tape.told() == ([] if state is None else [("missing_first_scan", 72, state)])
+
+
+def test_a_carrier_that_gave_the_parcel_up_explains_the_missing_scan(tape: Tape) -> None:
+    tape.label(0)
+    tape.scan(50, TURNED_BACK)
+    assert tape.told() == []
 
 
 def test_one_parcel_with_two_returns_is_a_case_for_each(tape: Tape) -> None:
@@ -328,6 +342,34 @@ def test_scanned_every_day_in_the_same_place_is_no_progress(tape: Tape) -> None:
     assert tape.told(until=300) == [("stalled_no_progress", 20 + 7 * 24, "escalated")]
 
 
+def test_stuck_first_and_silent_then_is_told_as_silence(tape: Tape) -> None:
+    tape.label(0)
+    tape.scan(10, PICKED_UP)
+    tape.scan(20, HUB, place="Lyon")
+    tape.scan(30, HUB, place="Lyon")
+    assert tape.told() == [("stalled_silent", 150, "escalated")]
+
+
+def test_silent_first_and_still_in_the_same_place_is_both(tape: Tape) -> None:
+    tape.label(0)
+    tape.scan(10, PICKED_UP)
+    tape.scan(20, HUB, place="Lyon")
+    tape.scan(200, HUB, place="Lyon")
+    assert tape.told(until=210) == [
+        ("stalled_silent", 140, "resolved"),
+        ("stalled_no_progress", 200.52, "open"),
+    ]
+
+
+def test_a_delay_reported_every_day_is_no_step_forward(tape: Tape) -> None:
+    tape.label(0)
+    tape.scan(10, PICKED_UP)
+    tape.scan(20, HUB, place="Lyon")
+    for day in range(1, 12):
+        tape.scan(20 + 24 * day, EXCEPTION if day == 5 else HUB, place="Lyon")
+    assert [(rule, due) for rule, due, _ in tape.told(until=270)] == [("stalled_no_progress", 20 + 7 * 24)]
+
+
 def test_moving_on_late_resolves_no_progress(tape: Tape) -> None:
     tape.label(0)
     tape.scan(10, PICKED_UP)
@@ -377,6 +419,11 @@ def test_a_delivery_of_saturday_counts_from_monday_morning(tape: Tape) -> None:
 def test_after_closing_time_counts_from_the_next_morning(tape: Tape) -> None:
     delivered(tape, 62)  # Wednesday 20:00 UTC
     assert tape.told() == [("delivered_not_checked_in", 4 * 24 + 1, "escalated")]
+
+
+def test_before_opening_counts_from_the_opening(tape: Tape) -> None:
+    delivered(tape, 48)  # Wednesday 06:00 UTC, 07:00 in Lille
+    assert tape.told() == [("delivered_not_checked_in", 3 * 24 + 1, "escalated")]
 
 
 def test_easter_and_summer_time_lie_between(tape: Tape) -> None:
@@ -445,6 +492,21 @@ def test_the_number_means_the_parcel_that_it_names(tape: Tape) -> None:
     delivered(tape, 53, "2")
     tape.check_in_by_return(54, parcels=[{"carrier": "fedex", "tracking_number": "2"}])
     assert [case.parcel for case in tape.cases()] == ["fedex:1"]
+
+
+def test_a_number_typed_before_the_second_label_cannot_mean_the_second_parcel(tape: Tape) -> None:
+    delivered(tape, 52, "1")
+    tape.check_in_by_return(54)
+    delivered(tape, 100, "2")
+    assert [case.parcel for case in tape.cases()] == ["fedex:2"]
+
+
+def test_a_second_number_typed_means_the_second_parcel(tape: Tape) -> None:
+    delivered(tape, 52, "1")
+    delivered(tape, 53, "2")
+    tape.check_in_by_return(54)
+    tape.check_in_by_return(55)
+    assert tape.told() == []
 
 
 def test_the_number_means_the_only_parcel_that_is_still_open(tape: Tape) -> None:
