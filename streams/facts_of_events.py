@@ -62,6 +62,9 @@ _LABEL_FACTS = {
     "label_voided": (Milestone.LABEL_VOIDED, Evidence.SYSTEM),
 }
 
+_Place = tuple[str | None, str | None, str | None, str | None]
+"""(country, city, postal code, site) as an event says them."""
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -125,7 +128,8 @@ class FactMaker:
         self._codes = codes
         self._max_future_ms = max_future // _MILLISECOND
         self._max_past_ms = max_past // _MILLISECOND
-        self._places: dict[tuple[str | None, ...], str] = {}
+        self._places: dict[_Place, str] = {}
+        self._known_carriers = codes.carriers
         self._makers: dict[type, tuple[str, _Maker]] = {}
         for model, maker in _MAKERS.items():
             self._makers[model] = self._makers[struct_of(model)] = (event_type(model), maker)
@@ -164,14 +168,15 @@ class FactMaker:
         meaning = self._codes.lookup(
             carrier, event.api, event.code_type, event.code, event.text, event.direction
         )
-        place = self._place(event.place) if event.place is not None else ""
+        where = event.place
+        place = self._place(where) if where is not None else ""
         if stamp.event_id:
             identity = identity_of_id(stamp.namespace, "carrier_scan", stamp.event_id)
         else:
             what = (event.api or "", event.code_type or "", code or f"milestone {meaning.milestone.value}")
             identity = stamp.identity("carrier_scan", key, *what, event.direction or "", place)
         if not meaning.known:
-            chunk.count(UNMAPPED, carrier if carrier in self._codes.carriers else OTHER)
+            chunk.count(UNMAPPED, carrier if carrier in self._known_carriers else OTHER)
         fact = ParcelFact(
             identity,
             meaning.milestone,
@@ -289,18 +294,19 @@ class FactMaker:
         key = parcel_key(carrier, tracking_number)
         if not carrier or key[-1] == ":" or not key.isprintable():
             raise RefusalError(DeadLetterReason.BAD_VALUE, _UNUSABLE_NUMBER)
-        if carrier not in self._codes.carriers:
+        if carrier not in self._known_carriers:
             chunk.count(UNKNOWN_CARRIER, OTHER)
         return carrier, key
 
     def _place(self, place: Place) -> str:
         asked = (place.country, place.city, place.postal_code, place.site)
         token = self._places.get(asked)
-        if token is None:
-            token = place_token(*asked)
-            if len(self._places) >= _MAX_PLACES:
-                self._places.clear()
-            self._places[asked] = token
+        return self._remember_place(asked) if token is None else token
+
+    def _remember_place(self, asked: _Place) -> str:
+        if len(self._places) >= _MAX_PLACES:
+            self._places.clear()
+        token = self._places[asked] = place_token(*asked)
         return token
 
 
