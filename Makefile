@@ -57,7 +57,7 @@ bench: $(STAMP)  ## Measure (make bench ARGS=... picks one)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 contracts: $(STAMP)  ## Write schemas/contracts anew from the models
-	$(BIN)/python -m schemas.contracts
+	$(BIN)/python -m schemas.contracts_generation
 
 clean:  ## Remove what can be made again, .venv included
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch

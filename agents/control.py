@@ -83,9 +83,7 @@ async def agree(settings: Settings, control: Control, given: bytes | None, defau
         async with open_producer(settings) as producer:
             if settings.simulated is not None:
                 clock = msgspec.json.encode(list(settings.simulated))
-                await producer.send_and_wait(
-                    settings.topics.heartbeats, clock, key=CLOCK_KEY, partition=0
-                )
+                await producer.send_and_wait(settings.topics.heartbeats, clock, key=CLOCK_KEY, partition=0)
             await write_policy(settings, producer, given or default)
     elif given is not None and given != control.policy:
         where = f"{settings.policy_file}"
@@ -95,7 +93,7 @@ async def agree(settings: Settings, control: Control, given: bytes | None, defau
                     where,
                     "is not the policy in the log",
                     "a worker that decided by its own file would decide differently from the others",
-                    f"apply it with `returnwatch policy apply {settings.policy_file}`, or start without --policy-file",
+                    f"apply it with `returnwatch policy apply {settings.policy_file}`, or start without --policy",
                 )
             ]
         )

@@ -82,9 +82,7 @@ class DeadLetterWriter:
         value = b"" if letter.key is None and letter.value is None else letter.value
         while True:
             try:
-                await self._producer.send_and_wait(
-                    self._topic, value, key=letter.key, headers=letter.headers
-                )
+                await self._producer.send_and_wait(self._topic, value, key=letter.key, headers=letter.headers)
             except (KafkaTimeoutError, KafkaConnectionError, RequestTimedOutError):
                 await asyncio.sleep(0.5)
             else:

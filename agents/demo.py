@@ -10,10 +10,11 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
 from time import time
+from typing import Any, TypeVar
 
 import aiohttp
 from rich.console import Console
@@ -36,6 +37,7 @@ from simulation.terms import Terms
 from simulation.warehouse import policy_of_this_world
 from simulation.world import World
 
+T = TypeVar("T")
 DEFAULT_MINUTES = 6.0
 START_SECONDS = 12.0
 """The simulated clock starts this long after the demo does, when the worker is up."""
@@ -59,7 +61,11 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
         if options.play_only:
             if settings is None or settings.simulated is None:
                 raise BrokerUnreachableError(
-                    [Finding("--play-only", "needs the simulated clock of the worker", todo="set simulated_*")]
+                    [
+                        Finding(
+                            "--play-only", "needs the simulated clock of the worker", todo="set simulated_*"
+                        )
+                    ]
                 )
             asyncio.run(Player(settings, world.events, settings.simulated).run())
             return 0
@@ -142,18 +148,9 @@ class _Demo:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         async with open_admin(self._settings) as admin:
             await prepare_topics(admin, self._settings, inputs=True)
-        supervisor = asyncio.create_task(self._worker.supervise())
         try:
-            playing = asyncio.ensure_future(self._play())
-            await asyncio.wait([playing, supervisor], return_when=asyncio.FIRST_COMPLETED)
-            if supervisor.done():
-                playing.cancel()
-                await asyncio.gather(playing, return_exceptions=True)
-                await supervisor
-            return await playing
+            return await _beside(self._worker.supervise(), self._play())
         finally:
-            supervisor.cancel()
-            await asyncio.gather(supervisor, return_exceptions=True)
             await asyncio.to_thread(self._worker.stop)
 
     async def _play(self) -> int:
@@ -164,16 +161,8 @@ class _Demo:
         )
         view = DemoView(self._world, self._player, self._reader, self._worker)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
-            playing = asyncio.gather(self._player.run(), self._until_watermark(session, view))
-            reading = asyncio.create_task(self._reader.run())
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
-                await asyncio.wait([playing, reading], return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
-            await playing
-            await self._reader.to_end()
-            reading.cancel()
-            await asyncio.wait([reading])
+                await _beside(self._reader.run(), self._to_the_end(session, view))
         result = self._score()
         show_score(self._console, result, self._worker.starts)
         if self._options.once:
@@ -181,6 +170,10 @@ class _Demo:
         self._console.print("the worker goes on; Ctrl-C stops it")
         await asyncio.Event().wait()
         return 0
+
+    async def _to_the_end(self, session: aiohttp.ClientSession, view: DemoView) -> None:
+        await asyncio.gather(self._player.run(), self._until_watermark(session, view))
+        await self._reader.to_end()
 
     async def _until_watermark(self, session: aiohttp.ClientSession, view: DemoView) -> None:
         """Return when every watermark has passed the end of the world."""
@@ -205,3 +198,17 @@ class _Demo:
             self._reader.observed,
             bound=timedelta(seconds=LATE_SECONDS * self._clock.speed),
         )
+
+
+async def _beside(endless: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` while `endless` runs; if that fails, its error ends the work."""
+    watch, task = asyncio.ensure_future(endless), asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([watch, task], return_when=asyncio.FIRST_COMPLETED)
+        if watch.done():
+            watch.result()
+        return await task
+    finally:
+        for each in (watch, task):
+            each.cancel()
+        await asyncio.gather(watch, task, return_exceptions=True)

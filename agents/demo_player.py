@@ -67,8 +67,6 @@ class Player:
         while self.position < len(self._events) and self._events[self.position].appears_at <= now:
             event = self._events[self.position]
             topic = self._settings.topics.inputs[InputKind(event.kind)][0]
-            acknowledged = await producer.send(
-                topic, event.value, key=event.key, headers=list(event.headers)
-            )
+            acknowledged = await producer.send(topic, event.value, key=event.key, headers=list(event.headers))
             self._sent.append((event, acknowledged))
             self.position += 1

@@ -52,7 +52,9 @@ class DemoView:
         )
 
     def _counters(self) -> Table:
-        table = Table("rule", *(state.value for state in CaseState), title="changes of cases", title_justify="left")
+        table = Table(
+            "rule", *(state.value for state in CaseState), title="changes of cases", title_justify="left"
+        )
         for column in table.columns[1:]:
             column.justify = "right"
         for rule in RuleId:
@@ -60,7 +62,9 @@ class DemoView:
         return table
 
     def _newest(self) -> Table:
-        table = Table("log time", "rule", "change", "return", "parcel", "why", title="newest", title_justify="left")
+        table = Table(
+            "log time", "rule", "change", "return", "parcel", "why", title="newest", title_justify="left"
+        )
         for change in self._reader.observed[-NEWEST:]:
             table.add_row(*_line(change))
         return table
@@ -84,6 +88,7 @@ def show_score(console: Console, score: Score, starts: int) -> None:
         title="found, compared with what the simulated world knows to be true",
         title_justify="left",
     )
+    table.columns[0].no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
     for row in score.rows():

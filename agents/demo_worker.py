@@ -16,7 +16,6 @@ from agents.demo_player import moment_of
 from agents.errors import Finding, UserError
 from agents.settings import Settings
 
-
 MOST_STARTS = 50
 
 

@@ -21,7 +21,7 @@ from agents.intake import IntakeStage
 from agents.kafka_security import client_arguments
 from agents.lanes import Done, Flow
 from agents.log_clock import LogClock
-from agents.markers import Markers, Progress
+from agents.markers import MarkerPlan, Markers, Progress
 from agents.metrics import Metrics
 from agents.probe import Probe
 from agents.said import Said
@@ -97,9 +97,7 @@ class Engine:
             said.batch,
             self._checkpoint,
         )
-        self.parcels = Stage(
-            self._parcels_topics(), partial(parcel_logic, settings.parcels_partitions), host
-        )
+        self.parcels = Stage(self._parcels_topics(), partial(parcel_logic, settings.parcels_partitions), host)
         self.returns = Stage(self._returns_topics(), return_logic, host)
         self.stages = {names.parcels: self.parcels, names.returns: self.returns}
         self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}
@@ -107,20 +105,15 @@ class Engine:
             (names.parcels, settings.parcels_partitions),
             (names.returns, settings.returns_partitions),
         )
-        self.markers = Markers(
-            self._connection,
-            heartbeats=names.heartbeats,
-            instance=settings.instance_id,
-            inputs=tuple(self._kinds),
-            targets=targets,
-            period_seconds=settings.marker_period.total_seconds(),
-            skew_ms=skew_ms,
-            clock=self.clock,
-            progress=self.progress,
-            owned=lambda: sorted(self._intake_ready),
-            producer=self.producer,
-            metrics=self.metrics,
+        plan = MarkerPlan(
+            names.heartbeats,
+            settings.instance_id,
+            tuple(self._kinds),
+            targets,
+            settings.marker_period.total_seconds(),
+            skew_ms,
         )
+        self.markers = Markers(self._connection, plan, self)
         await self.markers.start()
         self.intake = IntakeStage(settings, self, flow, load_carrier_codes())
         self.probe = Probe(self._connection, self, self._liveness, self._readiness)
@@ -284,6 +277,10 @@ class Engine:
     def is_open(self, tp: TP) -> bool:
         """Whether an input partition is open for work in this assignment."""
         return tp in self._intake_ready
+
+    def open_inputs(self) -> list[TP]:
+        """Input partitions that are owned and open for work."""
+        return sorted(self._intake_ready)
 
     def positions(self) -> dict[TP, tuple[str, int, bool]]:
         """Every partition open for work -> (stage name, position, expected to move)."""

@@ -36,7 +36,7 @@ class BatchTooLargeError(RuntimeError):
 
 
 def new_producer(connection: Mapping[str, Any], client_id: str) -> AIOKafkaProducer:
-    """An idempotent producer with acks=all that is not started yet. Its sends never expire: they wait for the broker."""
+    """An idempotent producer with acks=all, not started yet. Its sends never expire: they wait for the broker."""
     producer = AIOKafkaProducer(
         **connection,
         client_id=client_id,
@@ -122,9 +122,7 @@ class FencedProducer:
             self._started = True
         return await self.write(changelog, partition, [(OWNER_KEY, b"%d/%d" % identity)])
 
-    async def write(
-        self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes | None]]
-    ) -> int:
+    async def write(self, topic: str, partition: int, records: Iterable[tuple[bytes, bytes | None]]) -> int:
         """Append records as one atomic batch and wait for all replicas. Returns the batch's base offset.
 
         Raises:
@@ -174,7 +172,9 @@ async def _send_group(
             acknowledgements.append(await submit(producer, batch, topic, partition))
             batch = producer.create_batch()
             if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
-                message = f"one message of {len(value or b'')} bytes for {topic} is larger than a batch may be"
+                message = (
+                    f"one message of {len(value or b'')} bytes for {topic} is larger than a batch may be"
+                )
                 raise BatchTooLargeError(message)
     batch.close()
     acknowledgements.append(await submit(producer, batch, topic, partition))

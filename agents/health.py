@@ -87,7 +87,9 @@ class Readiness:
 
 def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readiness) -> web.Application:
     """Build the application with the three routes, and tell `registry` whether the worker is ready."""
-    is_ready = Gauge("returnwatch_ready", "1 when the worker does its work, 0 while it starts.", registry=registry)
+    is_ready = Gauge(
+        "returnwatch_ready", "1 when the worker does its work, 0 while it starts.", registry=registry
+    )
     is_ready.set_function(lambda: float(not readiness.missing()))
 
     async def live(_request: web.Request) -> web.Response:

@@ -52,7 +52,9 @@ class IntakeStage:
         }
         self._host = host
         self._flow = flow
-        self._mapper = IntakeMapper(codes, Acceptance(max_bytes=settings.max_record_bytes))
+        self._mapper = IntakeMapper(
+            codes, Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
+        )
         self._lanes: dict[TP, Lane] = {}
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:

@@ -9,10 +9,11 @@ appended before `t` too.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -56,38 +57,42 @@ class Progress:
         self.base = dict(base)
 
 
+@dataclass(frozen=True)
+class MarkerPlan:
+    """What is beaten, how often, and where the marks go."""
+
+    heartbeats: str
+    instance: str
+    inputs: tuple[str, ...]
+    targets: tuple[tuple[str, int], ...]
+    """Topics that receive every marker, with their partition counts."""
+    period_seconds: float
+    skew_ms: int
+
+
+class MarkerHost(Protocol):
+    """What the markers need from the worker."""
+
+    clock: LogClock
+    progress: Progress
+    producer: AIOKafkaProducer
+    metrics: Metrics
+
+    def open_inputs(self) -> list[TP]:
+        """Input partitions that are owned and open for work."""
+
+
 class Markers:
     """Writes the markers for the input partitions that are owned and open for work."""
 
-    def __init__(
-        self,
-        connection: Mapping[str, Any],
-        *,
-        heartbeats: str,
-        instance: str,
-        inputs: tuple[str, ...],
-        targets: tuple[tuple[str, int], ...],
-        period_seconds: float,
-        skew_ms: int,
-        clock: LogClock,
-        progress: Progress,
-        owned: Callable[[], list[TP]],
-        producer: AIOKafkaProducer,
-        metrics: Metrics,
-    ) -> None:
-        self._heartbeats = heartbeats
-        self._instance = instance.encode()
-        self._inputs = inputs
-        self._targets = targets
-        self._period_seconds = period_seconds
-        self._clock = clock
-        self._progress = progress
-        self._owned = owned
-        self._producer = producer
-        self._metrics = metrics
+    def __init__(self, connection: Mapping[str, Any], plan: MarkerPlan, host: MarkerHost) -> None:
+        self._plan = plan
+        self._clock, self._progress = host.clock, host.progress
+        self._producer, self._metrics = host.producer, host.metrics
+        self._host = host
         self._pending: dict[TP, deque[tuple[int, int]]] = defaultdict(deque)
         # New partitions must be known before W can pass what is appended to them: within the skew.
-        metadata_ms = min(10_000, max(250, skew_ms // 4))
+        metadata_ms = min(10_000, max(250, plan.skew_ms // 4))
         self._probe = AIOKafkaConsumer(
             **connection,
             client_id="returnwatch-probe",
@@ -99,10 +104,10 @@ class Markers:
     async def start(self) -> None:
         """Connect the probe and load the metadata of every input."""
         await self._probe.start()
-        await self._probe._client.set_topics(self._inputs)
+        await self._probe._client.set_topics(self._plan.inputs)
 
     async def stop(self) -> None:
-        """Disconnect. aiokafka's stop() of a groupless consumer can raise CancelledError of its own making."""
+        """Disconnect; a groupless aiokafka consumer that stops may raise a CancelledError of its own making."""
         with suppress(asyncio.CancelledError):
             await self._probe.stop()
 
@@ -119,15 +124,19 @@ class Markers:
             except (KafkaError, TimeoutError, OSError) as error:
                 self._metrics.heartbeat_failures.inc()
                 log.warning("no_marker", error=repr(error)[:200])
-            await asyncio.sleep(max(self._period_seconds / 10, self._period_seconds - (monotonic() - began)))
+            await asyncio.sleep(
+                max(self._plan.period_seconds / 10, self._plan.period_seconds - (monotonic() - began))
+            )
 
     async def beat(self) -> None:
-        """One period: heartbeat, end offsets, and the marks that are due."""
+        """Do one period's work: heartbeat, end offsets, and the marks that are due."""
         sent_at = monotonic()
-        sent = await self._producer.send(self._heartbeats, b"", key=self._instance, partition=0)
+        sent = await self._producer.send(
+            self._plan.heartbeats, b"", key=self._plan.instance.encode(), partition=0
+        )
         metadata = await sent
         if metadata.timestamp_type != 1:
-            message = f"topic {self._heartbeats} must have message.timestamp.type=LogAppendTime"
+            message = f"topic {self._plan.heartbeats} must have message.timestamp.type=LogAppendTime"
             raise TimestampTypeError(message)
         vetoed = not self._clock.heartbeat(metadata.timestamp, sent_at)
         self._metrics.clock_skew.set(max(0.0, self._clock.ahead_ms / 1000))
@@ -135,7 +144,7 @@ class Markers:
         if vetoed:
             log.error("clock_skew", ahead_seconds=round(self._clock.ahead_ms / 1000, 1))
             return
-        owned = self._owned()
+        owned = self._host.open_inputs()
         if not owned:
             return
         ends = await asyncio.wait_for(
@@ -162,6 +171,9 @@ class Markers:
 
     async def flush(self) -> None:
         """Write one marker with every mark whose partition has reached its end offset."""
+        roster = self._roster()
+        if roster is None:
+            return  # the next beat tries again
         marks = []
         for tp, pending in self._pending.items():
             through = None
@@ -172,16 +184,18 @@ class Markers:
                 marks.append(Mark(tp.topic, tp.partition, self._clock.through_ms(through), arrivals))
         if not marks:
             return
-        marker = encode_json(Marker(tuple(marks), self._roster()))
+        marker = encode_json(Marker(tuple(marks), roster))
         message: list[Message] = [(MARKER_KEY, marker, NO_HEADERS)]
         await send_grouped(
             self._producer,
-            {(topic, number): message for topic, count in self._targets for number in range(count)},
+            {(topic, number): message for topic, count in self._plan.targets for number in range(count)},
         )
 
-    def _roster(self) -> dict[str, int]:
-        counts = {topic: self._probe.partitions_for_topic(topic) for topic in self._inputs}
-        unknown = [topic for topic, partitions in counts.items() if not partitions]
-        if unknown:
-            raise KafkaError(f"no metadata for {', '.join(unknown)}")
-        return {topic: len(partitions) for topic, partitions in counts.items() if partitions}
+    def _roster(self) -> dict[str, int] | None:
+        """Every input and its partition count; None while the metadata lacks one."""
+        known = {topic: self._probe.partitions_for_topic(topic) for topic in self._plan.inputs}
+        counts = {topic: len(partitions) for topic, partitions in known.items() if partitions}
+        if len(counts) < len(known):
+            log.warning("no_metadata", topics=sorted(known.keys() - counts.keys()))
+            return None
+        return counts

@@ -61,7 +61,7 @@ class Probe:
         await self._consumer.start()
 
     async def stop(self) -> None:
-        """Disconnect. aiokafka's stop() of a groupless consumer can raise CancelledError of its own making."""
+        """Disconnect; a groupless aiokafka consumer that stops may raise a CancelledError of its own making."""
         with suppress(asyncio.CancelledError):
             await self._consumer.stop()
 

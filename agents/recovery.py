@@ -41,7 +41,7 @@ class RecoveryHost(Protocol):
         """Every partition of the assignment is restored: open for work."""
 
 
-class BulkRecovery(Recovery):  # type: ignore[misc]  # faust ships no usable types
+class BulkRecovery(Recovery):
     """Recovery by chunks; see the module's docstring."""
 
     @property
@@ -57,7 +57,7 @@ class BulkRecovery(Recovery):  # type: ignore[misc]  # faust ships no usable typ
         self.host.assignment_changed()
         await super().on_rebalance(assigned, revoked, newly_assigned, generation_id)
 
-    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ARG002, ASYNC109 - Faust's signature
         # Without Faust's time limits: a take-over waits for the broker, and a step cut off half-way is never made
         # up for. A newer rebalance and a stop still interrupt.
         await super()._wait(coro, timeout=None)
@@ -67,6 +67,8 @@ class BulkRecovery(Recovery):  # type: ignore[misc]  # faust ships no usable typ
     ) -> None:
         if title == "active":
             await self.host.take_over(set(tps))
+            # Left over from a recovery just before, it would end this one unread.
+            self.signal_recovery_end.clear()
             for tp in tps:
                 self.active_offsets[tp] = self.host.restored_offset(tp)
         await super()._build_highwaters(consumer, tps, destination, title)
@@ -89,8 +91,10 @@ class BulkRecovery(Recovery):  # type: ignore[misc]  # faust ships no usable typ
         return all(self.host.is_restored(tp) for tp in self.active_tps)
 
 
-class BulkTableManager(TableManager):  # type: ignore[misc]  # faust ships no usable types
+class BulkTableManager(TableManager):
     """Faust's table manager with `BulkRecovery`."""
+
+    _recovery: BulkRecovery | None
 
     @property
     def recovery(self) -> BulkRecovery:
@@ -99,7 +103,7 @@ class BulkTableManager(TableManager):  # type: ignore[misc]  # faust ships no us
         return self._recovery
 
 
-class ChangelogShell(FaustStore):  # type: ignore[misc]  # faust ships no usable types
+class ChangelogShell(FaustStore):
     """Stands where Faust expects a store; the real one belongs to the stage and is not a mapping.
 
     It tells Faust how far each changelog partition is restored, nothing else.
@@ -115,7 +119,7 @@ class ChangelogShell(FaustStore):  # type: ignore[misc]  # faust ships no usable
     def set_persisted_offset(self, tp: TP, offset: int) -> None:
         """The stage keeps it, in the same write batch as the states."""
 
-    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:  # noqa: ARG002 - Faust's signature
         """Faust flushes its buffers here at each rebalance; with chunk transport they are always empty.
 
         Raises:
@@ -143,7 +147,7 @@ class ChangelogShell(FaustStore):  # type: ignore[misc]  # faust ships no usable
         return iter(())
 
 
-class StateTable(faust.Table):  # type: ignore[misc]  # faust ships no usable types
+class StateTable(faust.Table):
     """Registers a stage's changelog with Faust: co-partitioning, assignment, recovery."""
 
     def _new_store(self) -> ChangelogShell:

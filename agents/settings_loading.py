@@ -97,7 +97,9 @@ def _without(
         return _settings({**given, **defaults}, secrets), []
     except ValidationError as error:
         causes = (details.get("ctx", {}).get("error") for details in error.errors())
-        found = [problem for cause in causes if isinstance(cause, InconsistentError) for problem in cause.problems]
+        found = [
+            problem for cause in causes if isinstance(cause, InconsistentError) for problem in cause.problems
+        ]
         return None, [problem for problem in found if not bad.intersection(problem.fields)]
 
 
@@ -173,9 +175,7 @@ def _secrets_directory_findings() -> list[Finding]:
     ]
 
 
-def _unreadable_files(
-    settings: Settings, given: Mapping[str, object], secrets: str | None
-) -> list[Finding]:
+def _unreadable_files(settings: Settings, given: Mapping[str, object], secrets: str | None) -> list[Finding]:
     findings = []
     for field in (*FILE_FIELDS, "policy_file"):
         path: Path | None = getattr(settings, field)
@@ -187,6 +187,8 @@ def _unreadable_files(
         except OSError as error:
             what = f"cannot read {str(path)!r}: {error.strerror}"
             findings.append(
-                Finding(where_set(field, given, secrets), what, todo="correct the path or the file's permissions")
+                Finding(
+                    where_set(field, given, secrets), what, todo="correct the path or the file's permissions"
+                )
             )
     return findings

@@ -117,9 +117,7 @@ class Stage:
 
     async def _fence(self, owned: Owned) -> None:
         coordinator = self._host.coordinator()
-        owned.taken_offset = await owned.producer.take_over(
-            coordinator, self.topics.changelog, owned.number
-        )
+        owned.taken_offset = await owned.producer.take_over(coordinator, self.topics.changelog, owned.number)
         owned.taken_at = monotonic()
         self._host.metrics.takeovers.inc()
         if owned.store.changelog_offset >= owned.taken_offset:
@@ -271,7 +269,9 @@ class Stage:
         await self._host.checkpoint("before_changelog", owned.number)
         base = await owned.producer.write(self.topics.changelog, owned.number, records)
         if base != expected:
-            message = f"changelog of {self.topics.name}/{owned.number}: expected offset {expected}, got {base}"
+            message = (
+                f"changelog of {self.topics.name}/{owned.number}: expected offset {expected}, got {base}"
+            )
             raise ForeignWriteError(message)
         await self._host.checkpoint("before_outbox", owned.number)
         await self._say(owned, batch.outgoing)
@@ -289,7 +289,9 @@ class Stage:
         before = owned.store.changelog_offset
         await self._fence(owned)
         if owned.taken_offset != before + 1:
-            message = f"changelog of {self.topics.name}/{owned.number} grew without us before {owned.taken_offset}"
+            message = (
+                f"changelog of {self.topics.name}/{owned.number} grew without us before {owned.taken_offset}"
+            )
             raise ForeignWriteError(message)
         owned.store.note_offset(before + 1)
 

@@ -88,7 +88,7 @@ def uninstall() -> None:
     aiokafka_fetcher.PartitionRecords._consumer_record = _original_consumer_record
 
 
-class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faust ships no usable types
+class ChunkConsumerThread(AIOKafkaConsumerThread):
     """Reads committed transactions only, and survives a refused commit."""
 
     def _create_worker_consumer(self, transport: Any) -> Any:
@@ -109,7 +109,7 @@ class ChunkConsumerThread(AIOKafkaConsumerThread):  # type: ignore[misc]  # faus
         return True
 
 
-class ChunkConsumer(FaustConsumer):  # type: ignore[misc]  # faust ships no usable types
+class ChunkConsumer(FaustConsumer):
     """Delivers chunks, feeds changelog chunks to bulk recovery, commits what the stages call done."""
 
     def _new_consumer_thread(self) -> ChunkConsumerThread:
@@ -165,7 +165,7 @@ class ChunkConsumer(FaustConsumer):  # type: ignore[misc]  # faust ships no usab
         await self.callback(message)
         self._read_offset[tp] = chunk.next - 1
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:  # noqa: ARG002 - Faust's signature
         return [TP(*tp) for tp in self.app.chunk_host.done_offsets()]
 
     def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
@@ -177,7 +177,7 @@ class ChunkConsumer(FaustConsumer):  # type: ignore[misc]  # faust ships no usab
         return {tp: done[tp] for tp in tps if tp in done and self._should_commit(tp, done[tp])}
 
 
-class ChunkTransport(FaustTransport):  # type: ignore[misc]  # faust ships no usable types
+class ChunkTransport(FaustTransport):
     """Give it to a Faust app as `app.transport` before the app starts; the app needs a `chunk_host`."""
 
     Consumer = ChunkConsumer

@@ -23,12 +23,12 @@ from agents.kafka_connection import open_admin, reachable
 from agents.kafka_security import faust_broker_urls, faust_credentials
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
+from agents.policy_reading import read_policy
 from agents.recovery import BulkTableManager, StateTable
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from agents.transport import ChunkTransport
 from schemas.policy_loading import default_policy
-from agents.policy_reading import read_policy
 
 log = structlog.get_logger(__name__)
 
@@ -39,17 +39,17 @@ FETCH_BYTES = 2 << 20
 Checkpoint = Callable[[str, int], Awaitable[None]]
 
 
-class RawSchema(faust.Schema):  # type: ignore[misc]  # faust ships no usable types
+class RawSchema(faust.Schema):
     """Hands a chunk over as it is."""
 
-    def loads_key(self, app: Any, message: Any, **_kwargs: Any) -> Any:
+    def loads_key(self, app: Any, message: Any, **_kwargs: Any) -> Any:  # noqa: ARG002 - Faust's signature
         return message.key
 
-    def loads_value(self, app: Any, message: Any, **_kwargs: Any) -> Any:
+    def loads_value(self, app: Any, message: Any, **_kwargs: Any) -> Any:  # noqa: ARG002 - Faust's signature
         return message.value
 
 
-class WorkerApp(faust.App):  # type: ignore[misc]  # faust ships no usable types
+class WorkerApp(faust.App):
     """Faust's app with an engine that starts before the consumer and stops after it."""
 
     engine: Engine
@@ -157,9 +157,7 @@ async def prepare(settings: Settings) -> None:
     if settings.go_live_at is not None:
         default = default.model_copy(update={"go_live_at": settings.go_live_at})
         given = given and given.model_copy(update={"go_live_at": settings.go_live_at})
-    await agree(
-        settings, await read_control(settings), given.to_log() if given else None, default.to_log()
-    )
+    await agree(settings, await read_control(settings), given.to_log() if given else None, default.to_log())
 
 
 async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
@@ -168,9 +166,7 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
     (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     transport.install()
     clock = LogClock(settings.simulated, int(settings.skew.total_seconds() * 1000))
-    metrics = Metrics(
-        CollectorRegistry(), log_clock=clock.seconds, time_speed=settings.simulated_speed
-    )
+    metrics = Metrics(CollectorRegistry(), log_clock=clock.seconds, time_speed=settings.simulated_speed)
     metrics.expect_topics(settings.topics.kinds())
     liveness = Liveness(asyncio.get_running_loop().time)
     readiness = Readiness()
