@@ -20,6 +20,7 @@ _DAY = timedelta(days=1)
 _MS = timedelta(milliseconds=1)
 
 DAY_MS = 86_400_000
+_QUARTER_MS = 900_000
 
 
 def to_ms(duration: timedelta) -> int:
@@ -62,6 +63,7 @@ class BusinessCalendar:
         self._country, self._subdivision = facility.country, facility.subdivision
         self._holidays: dict[int, frozenset[date]] = {}
         self._next: dict[date, date] = {}
+        self._quarters: dict[tuple[int, int], tuple[int, int]] = {}
 
     def works_on(self, day: date) -> bool:
         """Whether the facility works on this local date."""
@@ -89,7 +91,21 @@ class BusinessCalendar:
         return found
 
     def due_ms(self, since_ms: int, count: int) -> int:
-        """Epoch ms of the deadline, `count` working days after the effective start."""
+        """Epoch ms of the deadline, `count` working days after the effective start.
+
+        Within most quarters of an hour the deadline keeps pace with the start, or does not move; these are kept.
+        """
+        quarter = since_ms // _QUARTER_MS
+        known = self._quarters.get((quarter, count))
+        if known is None:
+            first = self._work_out(quarter * _QUARTER_MS, count)
+            last = self._work_out(quarter * _QUARTER_MS + _QUARTER_MS - 1, count)
+            pace = {0: 0, _QUARTER_MS - 1: 1}.get(last - first)
+            known = self._quarters[(quarter, count)] = (first, -1 if pace is None else pace)
+        due_ms, pace = known
+        return self._work_out(since_ms, count) if pace < 0 else due_ms + pace * (since_ms % _QUARTER_MS)
+
+    def _work_out(self, since_ms: int, count: int) -> int:
         local = (_EPOCH + timedelta(milliseconds=since_ms)).astimezone(self._zone)
         day, clock = local.date(), local.time()
         if not self.works_on(day) or clock > self._cut_off:

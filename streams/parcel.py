@@ -21,8 +21,9 @@ Layout of a packed fact, big-endian:
   4 bytes  crc32 of the place; 0 is no place
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from struct import Struct
+from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -101,8 +102,8 @@ class ParcelState(msgspec.Struct, array_like=True, gc=False):
     quiet_ms: int = 0
     """Not 0: on its way and nothing to tell. A later scan changes no report, and is due no sooner than this after itself."""
     revision: int = 0
-    digest: bytes = b""
-    """Of what the last report said."""
+    digest: int = 0
+    """Of what the last report said, breaches and label terms apart; 0 is nothing said."""
     told: tuple[str, ...] = ()
     """Returns that have had a report, sorted; those no longer linked have been told so."""
     breaches: tuple[Breach, ...] = ()
@@ -120,18 +121,42 @@ encode_parcel = msgspec.msgpack.Encoder().encode
 decode_parcel = msgspec.msgpack.Decoder(ParcelState).decode
 
 
-class Seen(msgspec.Struct, frozen=True, gc=False):
-    """A packed fact, opened."""
+class Seen(NamedTuple):
+    """A packed fact, as its five numbers; see the head of this file for what lies in them."""
 
-    at_ms: int
-    milestone: int
-    evidence: int
+    content: int
+    identified: int
+    arrival: int
+    offset_low: int
     place: int
-    identity: int
-    arrived_ms: int
-    partition: int
-    topic: int
-    offset: int
+
+    @property
+    def at_ms(self) -> int:
+        """Event time."""
+        return self.content >> 16
+
+    @property
+    def milestone(self) -> int:
+        """schemas.vocabulary.Milestone."""
+        return (self.content >> 8) & 255
+
+    @property
+    def identity(self) -> int:
+        """48 bits."""
+        return self.identified >> 16
+
+    @property
+    def arrived_ms(self) -> int:
+        """When intake first saw it."""
+        return self.arrival >> 16
+
+    def source(self, topics: Sequence[str]) -> Source:
+        """Coordinates of its input record; `topics` are the state's."""
+        offset = (self.arrival & 255) << 32 | self.offset_low
+        return Source(topics[(self.arrival >> 8) & 255], self.identified & 0xFFFF, offset)
+
+
+Raw = tuple[int, int, int, int, int]
 
 
 Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, bool]
@@ -142,25 +167,15 @@ def fold_of(state: ParcelState) -> Fold:
     return state.facts, state.labels, state.topics, state.marks, state.marked_ms, state.truncated
 
 
-def open_facts(state: ParcelState) -> Iterator[Seen]:
-    """The facts that hold (not retracted), by event time."""
+def raw_facts(state: ParcelState) -> Iterator[Raw]:
+    """The facts that hold (not retracted), by event time, each as the five numbers of `Seen`."""
     marks = state.marks
-    retracted = {marks[at : at + MARK_BYTES] for at in range(0, len(marks), MARK_BYTES)} if marks else ()
-    for a, b, c, d, place in _packed.iter_unpack(state.facts):
-        identity = b >> 16
-        if retracted and identity.to_bytes(MARK_BYTES, "big") in retracted:
-            continue
-        yield Seen(
-            a >> 16,
-            (a >> 8) & 255,
-            (a >> 4) & 15,
-            place,
-            identity,
-            c >> 16,
-            b & 0xFFFF,
-            (c >> 8) & 255,
-            ((c & 255) << 32) | d,
-        )
+    if not marks:
+        return _packed.iter_unpack(state.facts)
+    retracted = {
+        int.from_bytes(marks[at : at + MARK_BYTES], "big") for at in range(0, len(marks), MARK_BYTES)
+    }
+    return (raw for raw in _packed.iter_unpack(state.facts) if raw[1] >> 16 not in retracted)
 
 
 def pack_fact(fact: ParcelFact, topic: int) -> bytes:

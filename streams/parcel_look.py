@@ -6,16 +6,15 @@ depends on when it was looked at.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
-from schemas.facts import ParcelReport, Source, encode_json
+from schemas.facts import ParcelReport, ReportedBreach
 from schemas.vocabulary import Reason
 from streams.clocks import DAY_MS
 from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import Breach, ParcelState, Seen, open_facts
+from streams.parcel import Breach, ParcelState, Seen, raw_facts
 from streams.rules import delivered_not_checked_in, missing_first_scan, stalled_no_progress, stalled_silent
 from streams.terms import CompiledPolicy, ParcelTerms
 
@@ -30,28 +29,40 @@ OPEN, ENDED, RETRACTED = "open", "ended", "retracted"
 MOST_RETRACTED = 16
 _NEVER = 1 << 62
 
+Report = tuple[str, ParcelReport]
+"""(return id, report)."""
+
 
 class Look(NamedTuple):
     """What a look found. The state given to it has been brought up to date."""
 
     keep: bool
     """False: forget the parcel."""
-    reports: list[tuple[str, ParcelReport]]
-    """(return id, report), when there is news."""
+    reports: list[Report]
+    """To every return concerned, when there is news."""
     orphan: bool = False
-    """Forgotten without ever having had a label."""
+    """There never was a label."""
 
 
-def look(
-    key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, *, policy_changed: bool = False
-) -> Look:
+class Cause(NamedTuple):
+    """Why there is a look, as far as it matters for what is said."""
+
+    terms_changed: bool = False
+    """What the labels say is not what the last report was made from."""
+    policy_changed: bool = False
+
+
+ORDINARY = Cause()
+
+
+def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, cause: Cause = ORDINARY) -> Look:
     """Evaluate at `now_ms`; see the head of this file."""
     state.quiet_ms = 0
     if not state.labels and not state.told:
         return _look_at_orphan(state, now_ms, policy)
-    found = journeys(open_facts(state), state.labels)
-    carrier = split_parcel_key(key)[0]
-    breaches, next_ms = _breaches(found, state, now_ms, policy, carrier)
+    found = journeys(raw_facts(state), state.labels)
+    terms = [_terms(journey, policy, key) for journey in found]
+    breaches, next_ms = _breaches(found, terms, state, now_ms)
     expires_ms = state.newest_ms + policy.accept_age_ms
     if now_ms < expires_ms:
         state.expired = False
@@ -63,13 +74,15 @@ def look(
         state.expired = True
         state.look_ms = now_ms + DAY_MS
         breaches = [_expired(breach, expires_ms) if breach.state == OPEN else breach for breach in breaches]
-    state.breaches = _ledger(state.breaches, breaches, policy_changed=policy_changed)
-    _note_quiet(state, found, policy, carrier)
-    return Look(True, _news(key, state, found))
+    said = state.breaches
+    if said or breaches:
+        state.breaches = _ledger(said, breaches, policy_changed=cause.policy_changed)
+    _note_quiet(state, found, terms)
+    return Look(True, _news(key, state, found, changed=cause.terms_changed or state.breaches != said))
 
 
 def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> Look:
-    newest_ms = max([state.newest_ms, *(fact.arrived_ms for fact in open_facts(state))])
+    newest_ms = max([state.newest_ms, *(raw[2] >> 16 for raw in raw_facts(state))])
     state.look_ms = newest_ms + policy.orphan_ttl_ms
     return Look(state.look_ms > now_ms, [], orphan=True)
 
@@ -77,25 +90,26 @@ def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> 
 # -- breaches --------------------------------------------------------------------------------------------------
 
 
-def _terms(journey: Journey, policy: CompiledPolicy, carrier: str) -> ParcelTerms | None:
+def _terms(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | None:
+    """The deadlines that hold for the journey; None: it has no label, and nobody waits."""
     label = journey.waiting_label()
     if label is None:
         return None
-    return policy.terms(carrier, label[1].origin, label[1].destination, label[1].facility)
+    terms = label[1]
+    return policy.terms(split_parcel_key(key)[0], terms.origin, terms.destination, terms.facility)
 
 
 def _breaches(
-    found: Sequence[Journey], state: ParcelState, now_ms: int, policy: CompiledPolicy, carrier: str
+    found: Sequence[Journey], terms: Sequence[ParcelTerms | None], state: ParcelState, now_ms: int
 ) -> tuple[list[Breach], int]:
     """Every breach at `now_ms`, and when the next one may come."""
     breaches: list[Breach] = []
     next_ms = _NEVER
-    for journey in found:
-        terms = _terms(journey, policy, carrier)
-        if terms is None:
+    for journey, deadlines in zip(found, terms, strict=True):
+        if deadlines is None:
             continue
         for rule in RULES:
-            for expectation in rule(journey, terms):
+            for expectation in rule(journey, deadlines):
                 if expectation.due_ms > now_ms:
                     next_ms = min(next_ms, expectation.due_ms)
                 elif expectation.holds:
@@ -113,15 +127,9 @@ def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -
         state=OPEN if end is None else ENDED,
         reason=Reason.DUE.value if end is None else end.reason.value,
         ended_ms=0 if end is None else end.at_ms,
-        evidence=(_source(start, topics),)
-        if end is None
-        else (_source(start, topics), _source(end.fact, topics)),
+        evidence=(start.source(topics),) if end is None else (start.source(topics), end.fact.source(topics)),
         journey=journey.name,
     )
-
-
-def _source(fact: Seen, topics: Sequence[str]) -> Source:
-    return Source(topics[fact.topic], fact.partition, fact.offset)
 
 
 def _expired(breach: Breach, at_ms: int) -> Breach:
@@ -144,8 +152,6 @@ def _changed(breach: Breach, state: str, reason: Reason, ended_ms: int) -> Breac
 
 def _ledger(said: Sequence[Breach], current: list[Breach], *, policy_changed: bool) -> tuple[Breach, ...]:
     """What is to be said now: all current breaches, and that what was said before and no longer holds never was one."""
-    if not said and not current:
-        return ()
     known = {(breach.rule, breach.anchor) for breach in current}
     reason = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     gone = [
@@ -157,73 +163,91 @@ def _ledger(said: Sequence[Breach], current: list[Breach], *, policy_changed: bo
     return tuple(sorted([*kept, *current], key=lambda breach: (breach.due_ms, breach.rule, breach.anchor)))
 
 
-def _note_quiet(state: ParcelState, found: Sequence[Journey], policy: CompiledPolicy, carrier: str) -> None:
+def _note_quiet(state: ParcelState, found: Sequence[Journey], terms: Sequence[ParcelTerms | None]) -> None:
     """Note whether a further scan on the way could change anything that is reported; see ParcelState.quiet_ms."""
-    last = found[-1] if found else None
-    if last is None or not last.scans or last.ended or last.voids:
+    if not found:
         return
-    terms = _terms(last, policy, carrier)
-    if terms is not None and all(breach.state != OPEN for breach in state.breaches):
-        state.quiet_ms = terms.quiet_ms
+    last, deadlines = found[-1], terms[-1]
+    if deadlines is None or not last.scans or last.ended or last.voids:
+        return
+    if all(breach.state != OPEN for breach in state.breaches):
+        state.quiet_ms = deadlines.quiet_ms
 
 
 # -- reports ---------------------------------------------------------------------------------------------------
 
 
-def _news(key: str, state: ParcelState, found: Sequence[Journey]) -> list[tuple[str, ParcelReport]]:
-    linked = {return_id for journey in found for return_id, void in journey.returns().items() if void is None}
-    told = set(state.told)
-    if not linked and not told:
+def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bool) -> list[Report]:
+    """The reports under a new revision when they say something new; `changed`: breaches or label terms did."""
+    linked = [return_id for one in found for return_id, void in one.returns().items() if void is None]
+    if not linked and not state.told:
         return []
-    if not linked <= told:
-        state.told = tuple(sorted(told | linked))
-    unnumbered = reports(key, state, found, revision=0)
-    digest = blake2b(b"".join(encode_json(report) for _, report in unnumbered), digest_size=8).digest()
-    if digest == state.digest:
+    if any(return_id not in state.told for return_id in linked):
+        state.told = tuple(sorted({*state.told, *linked}))
+        changed = True
+    digest = _digest(state, found)
+    if digest == state.digest and not changed:
         return []
     state.digest = digest
     state.revision += 1
-    return reports(key, state, found, revision=state.revision)
+    return reports(key, state, found)
 
 
-def report_again(key: str, state: ParcelState) -> list[tuple[str, ParcelReport]]:
+def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
+    """64 bits of what a report says besides breaches and label terms.
+
+    `hash` of integers is the same in every process; an interpreter that hashed otherwise would at worst
+    say the same again under the next revision.
+    """
+    told: list[int] = [state.truncated, len(found)]
+    for journey in found:
+        if journey.labels:
+            delivered, checked_in = journey.delivered, journey.checked_in
+            told += [fact.content for fact, _ in journey.labels]
+            told += [fact.content for fact, _ in journey.voids]
+            told.append(journey.scan_times[0] if journey.scan_times else 0)
+            told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
+            told.append(checked_in.at_ms if checked_in is not None else 0)
+    return hash(tuple(told)) or 1
+
+
+def report_again(key: str, state: ParcelState) -> list[Report]:
     """The last reports, from the state alone (after a crash)."""
-    return reports(key, state, journeys(open_facts(state), state.labels), revision=state.revision)
+    return reports(key, state, journeys(raw_facts(state), state.labels))
 
 
-def reports(
-    key: str, state: ParcelState, found: Sequence[Journey], *, revision: int
-) -> list[tuple[str, ParcelReport]]:
-    """The parcel's report to each return that it was ever linked with. `last_scan_ms` is left out of revision 0."""
+def reports(key: str, state: ParcelState, found: Sequence[Journey]) -> list[Report]:
+    """The parcel's whole report to each return that it was ever linked with."""
+    if not state.revision:
+        return []
     told = []
     for return_id in state.told:
         mine = [
             (journey, journey.returns()[return_id]) for journey in found if return_id in journey.returns()
         ]
-        if mine:
-            told.append((return_id, _report(key, state, return_id, mine, revision)))
-        else:
-            report = ParcelReport(
-                parcel=key,
-                revision=revision,
-                carrier=split_parcel_key(key)[0],
-                linked=False,
-                unlinked_reason=Reason.UNLINKED.value,
-            )
-            told.append((return_id, report))
+        told.append((return_id, _report(key, state, return_id, mine) if mine else _unlinked(key, state)))
     return told
 
 
+def _unlinked(key: str, state: ParcelState) -> ParcelReport:
+    return ParcelReport(
+        parcel=key,
+        revision=state.revision,
+        carrier=split_parcel_key(key)[0],
+        linked=False,
+        unlinked_reason=Reason.UNLINKED.value,
+    )
+
+
 def _report(
-    key: str, state: ParcelState, return_id: str, mine: list[tuple[Journey, Seen | None]], revision: int
+    key: str, state: ParcelState, return_id: str, mine: list[tuple[Journey, Seen | None]]
 ) -> ParcelReport:
     journey, void = mine[-1]
     fact, label = next((fact, label) for fact, label in journey.labels if return_id in label.returns)
-    names = {journey.name: void for journey, void in mine}
-    scans, delivered, checked_in = journey.scans, journey.delivered, journey.checked_in
+    times, delivered, checked_in = journey.scan_times, journey.delivered, journey.checked_in
     return ParcelReport(
         parcel=key,
-        revision=revision,
+        revision=state.revision,
         carrier=split_parcel_key(key)[0],
         origin=label.origin,
         destination=label.destination,
@@ -233,17 +257,22 @@ def _report(
         value_minor=label.value_minor,
         currency=label.currency,
         label_ms=fact.at_ms,
-        first_scan_ms=scans[0].at_ms if scans else 0,
-        last_scan_ms=scans[-1].at_ms if scans and revision else 0,
+        first_scan_ms=times[0] if times else 0,
+        last_scan_ms=times[-1] if times else 0,
         delivered_ms=delivered.at_ms if delivered is not None else 0,
         delivered_arrived_ms=delivered.arrived_ms if delivered is not None else 0,
         checked_in_ms=checked_in.at_ms if checked_in is not None else 0,
         truncated=state.truncated,
-        breaches=tuple(
-            _as_of_void(breach, names.get(breach.journey)).reported()
-            for breach in state.breaches
-            if breach.journey in names or breach.state == RETRACTED
-        ),
+        breaches=_breaches_for(state, mine) if state.breaches else (),
+    )
+
+
+def _breaches_for(state: ParcelState, mine: list[tuple[Journey, Seen | None]]) -> tuple[ReportedBreach, ...]:
+    voids = {journey.name: void for journey, void in mine}
+    return tuple(
+        _as_of_void(breach, voids.get(breach.journey)).reported()
+        for breach in state.breaches
+        if breach.journey in voids or breach.state == RETRACTED
     )
 
 

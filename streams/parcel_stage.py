@@ -4,11 +4,11 @@ Most facts are scans of a parcel that is on its way and has nothing to tell. The
 a look: no report changes, and the timer that is armed comes early, finds nothing, and is armed again.
 """
 
-from schemas.facts import ParcelFact, ParcelReport, decode_parcel_fact, encode_json
+from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Evidence, Milestone
 from streams.batch import Change
 from streams.parcel import ParcelState, append_scan, decode_parcel, encode_parcel, fold_of, merge
-from streams.parcel_look import look, report_again
+from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
 
@@ -73,7 +73,8 @@ class ParcelLogic:
             self.notes.append(("truncated", self.stage))
         if policy is None:
             return Change(encode_parcel(state), 0)
-        return self._looked(key, state, watermark_ms, armed_ms, policy)
+        cause = Cause(terms_changed=True) if state.labels is not before[1] else ORDINARY
+        return self._looked(key, state, watermark_ms, armed_ms, policy, cause)
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
         """Evaluate the parcel at `now_ms`."""
@@ -81,7 +82,10 @@ class ParcelLogic:
             return Change(raw, 0)
         state = decode_parcel(raw)
         before_ms, before_quiet_ms = state.look_ms, state.quiet_ms
-        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        if now_ms < before_ms and not policy_changed:
+            return Change(raw, before_ms)  # armed by a state that has moved on since: nothing is due before
+        cause = Cause(policy_changed=policy_changed)
+        change = self._looked(key, state, now_ms, 0, self._policy, cause)
         if policy_changed or change.outgoing or change.raw is None:
             return change
         # Only the time of the next look moved: that is worked out again after a restart, and not worth a record.
@@ -104,10 +108,9 @@ class ParcelLogic:
         now_ms: int,
         armed_ms: int,
         policy: CompiledPolicy,
-        *,
-        policy_changed: bool = False,
+        cause: Cause,
     ) -> Change:
-        found = look(key.decode(), state, now_ms, policy, policy_changed=policy_changed)
+        found = look(key.decode(), state, now_ms, policy, cause)
         if not found.keep:
             self.notes.append(("orphan_expired", "") if found.orphan else ("purged", self.stage))
             return Change(None, 0)
@@ -127,7 +130,7 @@ def _changes_nothing(state: ParcelState, fact: ParcelFact, watermark_ms: int) ->
     )
 
 
-def _outgoing(reports: list[tuple[str, ParcelReport]]) -> list[Outgoing]:
+def _outgoing(reports: list[Report]) -> list[Outgoing]:
     return [
         Outgoing("returns", return_id.encode(), encode_json(report), [], None)
         for return_id, report in reports

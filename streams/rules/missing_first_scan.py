@@ -20,9 +20,9 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     if label is None or not deadline.enabled:
         return
     start = label[0]
-    if journey.scans and journey.scans[0].at_ms <= start.at_ms + deadline.least_ms:
+    if journey.scan_times and journey.scan_times[0] <= start.at_ms + deadline.least_ms:
         return
-    ends = [End(journey.scans[0], Reason.FIRST_SCAN)] if journey.scans else []
+    ends = [End(journey.scan(0), Reason.FIRST_SCAN)] if journey.scans else []
     end = first_of([*ends, *journey.ends(delivery=False)])
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     if end is None or end.at_ms > due_ms:

@@ -16,20 +16,21 @@ from streams.terms import ParcelTerms
 
 def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     """One for each gap between two scans, or after the last, that is too long."""
-    scans, deadline = journey.scans, terms.silence
-    if not scans or not deadline.enabled:
+    times, deadline = journey.scan_times, terms.silence
+    if not times or not deadline.enabled:
         return
     ends = journey.ends(delivery=True) if journey.ended or journey.voids else []
     ended = first_of(ends)
     least_ms = deadline.least_ms
-    last = len(scans) - 1
-    for index, scan in enumerate(scans):
-        if ended is not None and scan.at_ms >= ended.at_ms:
+    last = len(times) - 1
+    for index, at_ms in enumerate(times):
+        if ended is not None and at_ms >= ended.at_ms:
             return
-        following = scans[index + 1] if index < last else None
-        if following is not None and following.at_ms - scan.at_ms <= least_ms:
+        if index < last and times[index + 1] - at_ms <= least_ms:
             continue
-        due_ms = deadline.due_ms(scan.at_ms, scan.arrived_ms)
+        scan = journey.scan(index)
+        due_ms = deadline.due_ms(at_ms, scan.arrived_ms)
+        following = journey.scan(index + 1) if index < last else None
         end = first_of([*([End(following, progress_reason(following))] if following else []), *ends])
         if end is None or end.at_ms > due_ms:
             yield Expectation(RuleId.STALLED_SILENT, name_of(scan), scan, due_ms, end)
