@@ -4,7 +4,7 @@ Every period: append a heartbeat to a topic with LogAppendTime (its append time 
 of the input partitions owned here. When everything below those ends has been forwarded and acknowledged, write
 "everything of this source appended before t lies before me" into every partition of both stages. The order of the
 two questions matters, and so does the isolation: ends are read uncommitted, for an open transaction's events were
-appended before `t` too.
+appended before `t` too. The roster, which partitions there are, is asked for after the heartbeat for the same reason.
 """
 
 import asyncio
@@ -91,14 +91,11 @@ class Markers:
         self._producer, self._metrics = host.producer, host.metrics
         self._host = host
         self._pending: dict[TP, deque[tuple[int, int]]] = defaultdict(deque)
-        # New partitions must be known before W can pass what is appended to them: within the skew.
-        metadata_ms = min(10_000, max(250, plan.skew_ms // 4))
         self._probe = AIOKafkaConsumer(
             **connection,
             client_id="returnwatch-probe",
             isolation_level="read_uncommitted",
             request_timeout_ms=int(PROBE_TIMEOUT_SECONDS * 1000),
-            metadata_max_age_ms=metadata_ms,
         )
 
     async def start(self) -> None:
@@ -147,6 +144,10 @@ class Markers:
         owned = self._host.open_inputs()
         if not owned:
             return
+        # After the heartbeat too: metadata from before it may lack a partition that has events from before it, however
+        # long ago they were appended (this process may have been paused for minutes).
+        if not await asyncio.wait_for(self._probe._client.force_metadata_update(), PROBE_TIMEOUT_SECONDS):
+            raise KafkaError("the metadata of the inputs could not be read")
         ends = await asyncio.wait_for(
             self._probe.end_offsets([TopicPartition(*tp) for tp in owned]), PROBE_TIMEOUT_SECONDS
         )

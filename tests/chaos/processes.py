@@ -137,6 +137,11 @@ class WorkerProcess:
         """Whether it says that it has what it needs."""
         return self.get("/ready")[0] == 200
 
+    async def ready(self, seconds: float = 45) -> None:
+        """Wait until it is ready. Raises AssertionError when it ends instead, or does neither."""
+        await until(lambda: self.is_ready() or self.exit_code is not None, seconds, "the worker is ready")
+        assert self.exit_code is None, f"the worker ended with exit code {self.exit_code}"
+
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a metric's series that carry these labels; 0 without one."""
         return sum(value for found, value in self.series(name) if labels.items() <= found.items())

@@ -25,7 +25,7 @@ from agents.engine import EXIT_FENCED
 from agents.settings import Settings
 from tests.chaos.installation import admin_of, create_inputs, installation
 from tests.chaos.plan import Mistake, Plan
-from tests.chaos.processes import WorkerProcess, until, workers
+from tests.chaos.processes import WorkerProcess, workers
 from tests.chaos.traffic import Traffic
 from tests.chaos.watermark_check import Verdict, check_installation
 
@@ -40,8 +40,6 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
     "warehouse": ("dock",),
 }
 PARTITIONS = {"orders": 4, "scans": 3}
-PERIODS = 3.0
-"""Seconds after the last event within which a quiet, healthy installation has caught up with everything."""
 
 
 def start_traffic(settings: Settings, seed: int, events_per_second: float) -> Traffic:
@@ -199,10 +197,12 @@ async def run_with(mistake: Mistake, kafka: EmbeddedKafka, tmp_path: Path, *, se
     await create_inputs(settings, PARTITIONS)
     plan = Plan(seed=SEED, longest_delay_s=0.5, mistake=mistake)
     with workers(settings, tmp_path, plan) as started:
-        await until(started[0].is_ready, 30, "the worker is ready")
+        await started[0].ready()
         traffic = start_traffic(settings, SEED, 40)
         await asyncio.sleep(seconds)
         await traffic.stop()
         await passed(started, time.time(), 30)
         started[0].kill()
-    return await check_installation(settings)
+    verdict = await check_installation(settings)
+    print(f"seed {SEED}, {mistake or 'no mistake'}: {verdict}")  # noqa: T201 - read by who runs it with -s
+    return verdict

@@ -27,7 +27,7 @@ from agents.intake import IntakeStage
 from agents.lanes import Done
 from agents.log_clock import LogClock
 from agents.logging_setup import configure_logging
-from agents.markers import Markers, Progress
+from agents.markers import MarkerPlan, Markers, Progress
 from agents.settings import Settings
 from agents.stage import Owned, Stage
 from agents.transport import Chunk
@@ -94,7 +94,7 @@ class DelayedProbe:
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         await delay()
         before = dict(self._known)
-        if self._mistake != "ends_before_heartbeat":
+        if self._mistake != "ends_before_heartbeat" or not before.keys() >= set(partitions):
             await self.ask(partitions)
         await delay()
         if self._mistake == "cached_high_watermark":
@@ -127,8 +127,8 @@ class FetchedProgress:
 class DelayedMarkers(Markers):
     """Markers whose every step takes its time."""
 
-    def __init__(self, connection: Any, **arguments: Any) -> None:
-        super().__init__(connection, **arguments)
+    def __init__(self, connection: Any, marker_plan: MarkerPlan, host: Any) -> None:
+        super().__init__(connection, marker_plan, host)
         if plan.mistake == "fetch_position":
             self._progress: Any = FetchedProgress(self._progress)
         probe = self._probe
@@ -138,13 +138,10 @@ class DelayedMarkers(Markers):
 
     async def beat(self) -> None:
         if plan.mistake == "ends_before_heartbeat":
-            await self._probe.ask([TopicPartition(*tp) for tp in self._inputs_here()])
+            await self._probe.ask([TopicPartition(*tp) for tp in self._host.open_inputs()])
             await asyncio.sleep(ASKED_TOO_EARLY_S)
         await delay()
         await super().beat()
-
-    def _inputs_here(self) -> list[TP]:
-        return [TP(*tp) for tp in self._owned()]
 
 
 class DelayedIntake(IntakeStage):
