@@ -20,7 +20,7 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
-from streams.intake import Acceptance, Intake, IntakeMapper
+from streams.intake import CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
@@ -127,7 +127,10 @@ class IntakeStage:
         if refused:
             metrics.events_consumed.labels(tp.topic, "refused").inc(refused)
         for (name, label), count in taken.counters.items():
-            if name == "unmapped":
+            if name == UNMAPPED:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
-            elif name == "clamped":
+            elif name == CLAMPED:
                 metrics.clamped_times.inc(count)
+            elif name == UNKNOWN_CARRIER:
+                metrics.unknown_carriers.inc(count)
+        metrics.event_lateness.observe_many(ms / 1000 for ms in taken.lateness_ms)

@@ -161,13 +161,16 @@ class Metrics:
         )
         self.event_lateness = BulkHistogram(
             f"{PREFIX}_event_lateness_seconds",
-            "How long after its own time an event arrived.",
+            "How long after its own time an event arrived (of one record in 32).",
             LATENESS_BUCKETS,
             self.registry,
         )
         self.dead_letters = self._counter("dead_letters", "Records refused to dead-letters.", "reason")
         self.unmapped_codes = self._counter(
             "unmapped_codes", "Scans whose carrier code is not in the tables: they prove nothing.", "carrier"
+        )
+        self.unknown_carriers = self._counter(
+            "unknown_carriers", "Events of carriers that no table knows: their codes prove nothing."
         )
         self.clamped_times = self._counter(
             "clamped_times", "Events dated too far in the future, set back to their arrival."

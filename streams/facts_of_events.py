@@ -62,6 +62,9 @@ _LABEL_FACTS = {
     "label_voided": (Milestone.LABEL_VOIDED, Evidence.SYSTEM),
 }
 
+LATENESS_SAMPLE = 32
+"""Lateness is a distribution: one record in 32, chosen by its offset, tells it."""
+
 _Place = tuple[str | None, str | None, str | None, str | None]
 """(country, city, postal code, site) as an event says them."""
 
@@ -79,6 +82,8 @@ class Chunk:
     events: dict[str, int] = field(default_factory=dict)
     """Event type -> how many."""
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    lateness_ms: list[int] = field(default_factory=list)
+    """How long after its own time an event arrived, of every LATENESS_SAMPLE-th record."""
 
     def count(self, name: str, label: str) -> None:
         """Add one to a counter."""
@@ -152,6 +157,8 @@ class FactMaker:
             clamped,
         )
         maker(self, chunk, event, stamp)
+        if not offset % LATENESS_SAMPLE:
+            chunk.lateness_ms.append(max(0, arrived_ms - written_ms))
         chunk.events[name] = chunk.events.get(name, 0) + 1
         if clamped:
             chunk.count(CLAMPED, name)

@@ -72,6 +72,8 @@ class Intake:
     arrivals: dict[str, int] = field(default_factory=dict)
     """Carrier -> scans in this chunk, for the marker."""
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    lateness_ms: list[int] = field(default_factory=list)
+    """How long after its own time an event arrived, of one record in 32."""
     """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type."""
 
 
@@ -103,4 +105,4 @@ class IntakeMapper:
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
-        return Intake(chunk.facts, refused, chunk.arrivals, counters)
+        return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms)
