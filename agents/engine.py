@@ -222,6 +222,12 @@ class Engine:
 
     async def restored(self) -> None:
         """Open the assignment for work: stages from their stores, intake from the group's commits."""
+        try:
+            await self._open_assignment()
+        except Exception as error:  # noqa: BLE001 - Faust would drop it, and nothing would ever be ready
+            self.fatal(error, "recovery")
+
+    async def _open_assignment(self) -> None:
         assignment = self._assignment
         for stage in self.stages.values():
             await stage.restored()
@@ -284,8 +290,10 @@ class Engine:
 
     def positions(self) -> dict[TP, tuple[str, int, bool]]:
         """Every partition open for work -> (stage name, position, expected to move)."""
+        heard = self.clock.known.is_set()  # before that intake rightly forwards nothing
         known = {
-            tp: ("intake", self.progress.at(tp), not self.intake.is_paused(tp)) for tp in self._intake_ready
+            tp: ("intake", self.progress.at(tp), heard and not self.intake.is_paused(tp))
+            for tp in self._intake_ready
         }
         for topic, stage in self.stages.items():
             for number, partition in stage.ready_partitions().items():
@@ -296,6 +304,7 @@ class Engine:
     def observe_stages(self) -> None:
         """Export sizes, and what holds each watermark most."""
         now_ms = self.clock.seconds() * 1000
+        waiting = {}
         for stage in self.stages.values():
             name = stage.topics.name
             self.metrics.state_bytes.labels(name).set(stage.size_bytes())
@@ -303,10 +312,17 @@ class Engine:
                 self.metrics.state_keys.labels(name, str(number)).set(stage.key_count(number))
                 holding = partition.holding()
                 source = holding[0].split(":", 1)[0] if holding else None
+                if not partition.watermark_ms:
+                    waiting[f"{name}/{number}"] = holding[0] if holding else "no marker yet"
                 behind = max(0.0, now_ms - partition.watermark_ms) / 1000 if partition.watermark_ms else 0.0
                 self.metrics.held_by(name, number, source, behind)
                 if partition.policy_hash:
                     self.metrics.policy(partition.policy_hash)
+        if waiting:
+            where, why = min(waiting.items())
+            self._readiness.waits_for("watermark", f"{len(waiting)} partitions know none yet; {where}: {why}")
+        else:
+            self._readiness.has("watermark")
 
     def _pause(self, tp: TP) -> None:
         self.app.consumer.pause_partitions({tp})
