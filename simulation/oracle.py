@@ -19,7 +19,7 @@ Scope: one journey per tracking number (numbers are not used again within the ti
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -61,7 +61,8 @@ class _Case:
     """As it was when the case opened."""
     opens_at: datetime
     state: CaseState = CaseState.OPEN
-    reason: Reason = Reason.DUE
+    reasons: set[Reason] = field(default_factory=lambda: {Reason.DUE})
+    """Why it is in its state: all that were true since it came into it."""
     ended_at: datetime | None = None
 
 
@@ -129,7 +130,7 @@ class _Watch:
             opens=True if len(cases) == len(told) else "either",
             retracted=_agreed({case.state is CaseState.RETRACTED for case in cases}),
             final_states=frozenset(states),
-            reasons=frozenset(case.reason for case in cases),
+            reasons=frozenset(reason for case in cases for reason in case.reasons),
             ended_at=first.ended_at,
         )
 
@@ -138,7 +139,7 @@ class _Watch:
     def _walk(self, known_earlier: timedelta, until_at: datetime) -> dict[tuple[RuleId, Hashable], _Case]:
         cases: dict[tuple[RuleId, Hashable], _Case] = {}
         moments = [at - known_earlier for at in self.appended if at - known_earlier <= until_at]
-        for moment, following in zip(moments, [*moments[1:], until_at], strict=True):
+        for moment, following in zip(moments, [*moments, until_at][1:], strict=True):
             expectations = {(e.rule, e.anchor): e for e in self._expectations(moment + known_earlier)}
             for key, case in cases.items():
                 _look_again(case, expectations.get(key))
@@ -182,12 +183,13 @@ def _received_by_number(stories: dict[str, ParcelStory], of_return: list[ReturnN
 def _look_again(case: _Case, expectation: Expectation | None) -> None:
     """What the case is now, by what is expected now."""
     if expectation is None or not expectation.breached:
-        case.state, case.reason, case.ended_at = CaseState.RETRACTED, Reason.LATE_EVIDENCE, None
+        case.state, case.reasons, case.ended_at = CaseState.RETRACTED, {Reason.LATE_EVIDENCE}, None
     elif expectation.satisfied is None:
-        case.state, case.reason, case.ended_at = CaseState.OPEN, Reason.DUE, None
+        case.state, case.reasons, case.ended_at = CaseState.OPEN, {Reason.DUE}, None
     else:
+        case.ended_at, reason = expectation.satisfied
+        case.reasons = {*case.reasons, reason} if case.state is CaseState.RESOLVED else {reason}
         case.state = CaseState.RESOLVED
-        case.ended_at, case.reason = expectation.satisfied
 
 
 def _agreed(values: set[bool]) -> Maybe:
