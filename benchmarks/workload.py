@@ -53,27 +53,30 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """`parcels` parcels whose labels are spread over the 24 days that end when the last event happens."""
+    """`parcels` parcels whose labels are spread over `span`; the last event happens at `ends_at`."""
 
     parcels: int
     ends_at: datetime
     label_only: bool = False
     """Only labels: many open parcels at the least cost."""
+    first: int = 0
+    """Number of the first parcel, so that a second workload brings other parcels."""
+    span: timedelta = SPAN
 
     @property
     def events(self) -> Iterator[Event]:
         """Every event, in the order in which it happened."""
-        per_hour = self.parcels / (SPAN.total_seconds() / 3_600)
+        per_hour = self.parcels / (self.span.total_seconds() / 3_600)
         offsets = [0] if self.label_only else [0, *(row[0] for row in SCANS_OF_A_PARCEL), CHECK_IN_HOURS]
         steps = [round(hours * per_hour) for hours in offsets]
-        start = self.ends_at - SPAN - timedelta(hours=offsets[-1])
+        start = self.ends_at - self.span - timedelta(hours=offsets[-1])
         for step in range(self.parcels + steps[-1]):
             at = start + timedelta(hours=step / per_hour)
             text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             for stage, behind in enumerate(steps):
                 parcel = step - behind
                 if 0 <= parcel < self.parcels and stage < _stages(parcel):
-                    yield _event(parcel, stage, text)
+                    yield _event(self.first + parcel, stage, text)
 
     def count(self) -> int:
         """How many events there are."""

@@ -1,0 +1,287 @@
+"""The figures that Returnwatch promises, one function each: measured on a real broker of its own, as ratios where
+another engine sets the bar. A function gives what it measured, the bar, and whether the bar is met.
+"""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agents.embedded_kafka import EmbeddedKafka
+from agents.store import PartitionStore, SharedMemory
+from benchmarks.processes import PARTITIONS, Burst, MeasurementFailed, Stock, Worker, burst
+from benchmarks.workload import INPUT_TOPICS, Workload, create_topics, fill
+
+MILLION = 1_000_000
+BUDGET = timedelta(hours=72)
+"""Of missing_first_scan in the built-in policy."""
+POLICY = Path(__file__).parents[1] / "schemas/default_policy.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much is measured. `full` is what the bars are about."""
+
+    name: str
+    parcels: int
+    """With a whole life: eight events each."""
+    open_parcels: tuple[int, int]
+    """Labels only: the smaller and the larger stock of open parcels."""
+
+
+FULL = Scale("full", 125_000, (100_000, MILLION))
+QUICK = Scale("quick", 5_000, (5_000, 20_000))
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One row of the table."""
+
+    name: str
+    measured: str
+    bar: str
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A fresh broker with the input topics, and a directory for its guests."""
+
+    kafka: EmbeddedKafka
+    directory: Path
+
+    @property
+    def servers(self) -> str:
+        """Its address."""
+        return self.kafka.bootstrap_servers
+
+    def worker(self, name: str, policy: str = "") -> Worker:
+        """Make a worker with topics of its own."""
+        worker = Worker(self.servers, self.directory, name, policy)
+        worker.create_topics()
+        return worker
+
+
+@asynccontextmanager
+async def place() -> AsyncIterator[Place]:
+    """Start a broker for one figure; nothing of it is left afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="returnwatch-bench-"))
+    kafka = EmbeddedKafka(directory / "kafka", jvm_options=("-Xmx1g",))
+    try:
+        await asyncio.to_thread(kafka.start)
+        await create_topics(kafka.bootstrap_servers, PARTITIONS, *INPUT_TOPICS)
+        yield Place(kafka, directory)
+    finally:
+        await asyncio.to_thread(kafka.stop)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def against_stock_faust(scale: Scale) -> list[Figure]:
+    """CPU per million events, wall rate on a backlog, and recovery, with stock Faust on the same broker."""
+    async with place() as here:
+        count = await fill(here.servers, Workload(scale.parcels, datetime.now(UTC)), PARTITIONS)
+        stock, worker = Stock(here.servers, here.directory), here.worker("bench")
+        await stock.create_topics()
+        stock_burst, stock_rate = await _backlog_then_recovery(stock, count)
+        own_burst, own_rate = await _worker_backlog_then_recovery(worker, count)
+    return [
+        _cpu_figure(own_burst, stock_burst, count),
+        _wall_figure(own_burst, count),
+        _recovery_figure(own_rate, stock_rate),
+    ]
+
+
+async def _backlog_then_recovery(stock: Stock, count: int) -> tuple[Burst, float]:
+    stock.start()
+    try:
+        took = await burst(stock, count)
+        stock.stop()
+        stock.lose_disk()
+        stock.start()
+        return took, count / await stock.recovery_seconds()
+    finally:
+        stock.stop()
+
+
+async def _worker_backlog_then_recovery(worker: Worker, count: int) -> tuple[Burst, float]:
+    worker.start()
+    try:
+        took = await burst(worker, count)
+        worker.stop()
+        worker.lose_disk()
+        worker.start()
+        await worker.ready()
+        records = worker.total("recovery_records_total")
+        return took, records / worker.total("recovery_seconds")
+    finally:
+        worker.stop()
+
+
+def _cpu_figure(own: Burst, stock: Burst, count: int) -> Figure:
+    own_cpu, stock_cpu = (took.cpu_seconds * MILLION / count for took in (own, stock))
+    return Figure(
+        "worker CPU per million input events",
+        f"{own_cpu:.1f} s; stock Faust {stock_cpu:.0f} s; 1/{stock_cpu / own_cpu:.1f}",
+        "1/12 of stock Faust",
+        own_cpu * 12 <= stock_cpu,
+    )
+
+
+def _wall_figure(own: Burst, count: int) -> Figure:
+    rate, ideal = count / own.wall_seconds, count / own.cpu_seconds
+    return Figure(
+        "wall rate on a backlog, one worker",
+        f"{rate:,.0f} events/s; {rate / ideal:.0%} of what one core's CPU allows",
+        "70 %",
+        rate >= 0.7 * ideal,
+    )
+
+
+def _recovery_figure(own_rate: float, stock_rate: float) -> Figure:
+    return Figure(
+        "recovery after losing the disk",
+        f"{own_rate:,.0f} records/s; stock Faust {stock_rate:,.0f}; {own_rate / stock_rate:.1f} times",
+        "20 times stock Faust",
+        own_rate >= 20 * stock_rate,
+    )
+
+
+async def restart_after_kill(scale: Scale) -> list[Figure]:
+    """`kill -9`, restart at once: when is the first event processed again."""
+    async with place() as here:
+        worker = here.worker("restart")
+        now = datetime.now(UTC)
+        count = await fill(here.servers, Workload(scale.parcels // 5, now), PARTITIONS)
+        worker.start()
+        try:
+            await worker.until(lambda: worker.events() >= count, "the backlog is read")
+            worker.kill()
+            await fill(
+                here.servers, Workload(PARTITIONS * 8, now, label_only=True, first=MILLION), PARTITIONS
+            )
+            worker.start()
+            seconds = await worker.until(lambda: worker.events() > 0, "an event is read again", 60)
+        finally:
+            worker.stop()
+    return [Figure("kill -9, restart: first event again", f"{seconds:.1f} s", "5 s", seconds < 5)]
+
+
+async def detection_delay(scale: Scale) -> list[Figure]:
+    """How long behind due + skew a breach is said, with many open parcels."""
+    figures = []
+    for open_parcels in (max(scale.open_parcels) // 5, max(scale.open_parcels)):
+        async with place() as here:
+            p99 = await _p99_delay(here, open_parcels)
+        name = f"detection delay behind due + skew, {open_parcels:,} open parcels"
+        figures.append(Figure(name, f"p99 {p99:.2f} s", "p99 5 s", p99 < 5))
+    return figures
+
+
+async def _p99_delay(here: Place, open_parcels: int, breaches: int = 1_000) -> float:
+    """Labels that come due during one minute while many others do not."""
+    worker = here.worker("delay", POLICY.read_text().replace("settle: 30m", "settle: 0s"))
+    worker.start()
+    try:
+        waiting = Workload(open_parcels, datetime.now(UTC), label_only=True, span=BUDGET / 2)
+        await fill(here.servers, waiting, PARTITIONS)
+        await worker.until(lambda: worker.events() >= open_parcels, "all labels are read")
+        last_due_at = datetime.now(UTC) + timedelta(seconds=90)
+        soon = Workload(
+            breaches, last_due_at - BUDGET, label_only=True, first=10 * MILLION, span=timedelta(minutes=1)
+        )
+        await fill(here.servers, soon, PARTITIONS)
+        opened = {"rule": "missing_first_scan", "transition": "opened"}
+        await worker.until(
+            lambda: worker.total("escalations_total", **opened) >= breaches, "every breach is said", 300
+        )
+        return _quantile(worker, 0.99, rule="missing_first_scan")
+    finally:
+        worker.stop()
+
+
+def _quantile(worker: Worker, share: float, **labels: str) -> float:
+    """Quantile of the detection delay, interpolated in its bucket as Prometheus does."""
+    name, wanted = "returnwatch_detection_delay_seconds_bucket", set(labels.items())
+    samples = [(dict(has), value) for (sample, has), value in worker.metrics().items() if sample == name]
+    buckets = sorted((float(has["le"]), value) for has, value in samples if wanted <= set(has.items()))
+    rank, lower, below = share * buckets[-1][1], 0.0, 0.0
+    for bound, count in buckets:
+        if count >= rank:
+            return bound if count == below else lower + (bound - lower) * (rank - below) / (count - below)
+        lower, below = bound, count
+    raise MeasurementFailed("no breach was said, so there is no delay")
+
+
+async def open_parcel(scale: Scale) -> list[Figure]:
+    """What an open parcel needs on disk and in memory."""
+    few, many = scale.open_parcels
+    now = datetime.now(UTC)
+    async with place() as here:
+        worker = here.worker("size")
+        worker.start()
+        try:
+            memory = []
+            for first, upto in ((0, few), (few, many)):
+                await fill(
+                    here.servers, Workload(upto - first, now, label_only=True, first=first), PARTITIONS
+                )
+                await burst(worker, upto)
+                memory.append(worker.process.memory_info().rss)
+        finally:
+            worker.stop()
+        on_disk = _settled_bytes(worker.data_dir, "parcel") / many
+    in_memory = (memory[1] - memory[0]) / (many - few)
+    return [
+        Figure("open parcel on disk, key and timer included", f"{on_disk:.0f} B", "350 B", on_disk < 350),
+        Figure(
+            f"open parcel in memory, (RSS at {many:,} - RSS at {few:,}) / {many - few:,}",
+            f"{in_memory:.0f} B",
+            "100 B",
+            in_memory < 100,
+        ),
+    ]
+
+
+def _settled_bytes(data_dir: Path, stage: str) -> int:
+    """Size of a stage's local stores after compaction."""
+    total = 0
+    for current in data_dir.rglob("CURRENT"):
+        if stage in str(current.relative_to(data_dir)):
+            store = PartitionStore(current.parent, SharedMemory(), lambda _reason: None)
+            store.compact()
+            total += store.size_bytes()
+            store.close()
+    if total == 0:
+        raise MeasurementFailed(f"no store of {stage} lies under {data_dir}")
+    return total
+
+
+Measure = Callable[[Scale], Awaitable[list[Figure]]]
+MEASURES: dict[str, Measure] = {
+    "stock-faust": against_stock_faust,
+    "restart": restart_after_kill,
+    "delay": detection_delay,
+    "size": open_parcel,
+}
+
+
+async def measure(names: list[str], scale: Scale, report: Callable[[Figure], None]) -> list[Figure]:
+    """Measure one after the other; a measurement that fails is a figure that is not met."""
+    figures = []
+    for name in names:
+        began = time.monotonic()
+        try:
+            found = await MEASURES[name](scale)
+        except MeasurementFailed as failed:
+            found = [
+                Figure(name, f"not measured after {time.monotonic() - began:.0f} s: {failed}", "", met=False)
+            ]
+        for figure in found:
+            report(figure)
+        figures += found
+    return figures
