@@ -52,9 +52,15 @@ AUTHORIZATION_ERRORS = (
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a command's work; Kafka's own chatter is left out, its errors come back as ours."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    return asyncio.run(_translated(work))
+    chatty = [logging.getLogger(name) for name in ("aiokafka", "asyncio")]
+    before = [logger.level for logger in chatty]
+    try:
+        for logger in chatty:
+            logger.setLevel(logging.CRITICAL)
+        return asyncio.run(_translated(work))
+    finally:
+        for logger, level in zip(chatty, before, strict=True):
+            logger.setLevel(level)
 
 
 async def reachable(settings: Settings, wait: timedelta = timedelta(0)) -> None:
