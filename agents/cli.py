@@ -79,8 +79,10 @@ def worker(flags: FlagValues) -> None:
     from agents.settings_loading import load_settings
 
     settings = load_settings(flags)
+    from agents.logging_setup import configure_logging
     from agents.worker import run
 
+    configure_logging(settings.log_format, settings.log_level)
     raise typer.Exit(run(settings))
 
 
