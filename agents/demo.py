@@ -45,7 +45,7 @@ TOLERANCE_SECONDS = 8.0
 """A worker that is held up this long still finds the same."""
 LATE_SECONDS = 10.0
 DRAIN_SECONDS = 120.0
-PLAIN_WIDTH = 110
+PLAIN_WIDTH = 100
 
 
 def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:

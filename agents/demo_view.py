@@ -3,12 +3,13 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from schemas.vocabulary import CaseState, RuleId
-from simulation.scoreboard import COLUMNS, Observed, Score
+from simulation.scoreboard import Observed, Score
 from simulation.world import World
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 NEWEST = 8
 MOST_PROBLEMS = 20
+SCORE_COLUMNS = ("rule", "expected", "found", "missed", "false", "early", "late", "retracted", "wrong end")
 STATE_STYLES = {
     CaseState.OPEN: "yellow",
     CaseState.ESCALATED: "red",
@@ -83,16 +85,15 @@ def _line(change: Observed) -> tuple[str | Text, ...]:
 
 def show_score(console: Console, score: Score, starts: int) -> None:
     """Print the final comparison."""
-    table = Table(
-        *(column.replace("_", " ") for column in COLUMNS),
-        title="found, compared with what the simulated world knows to be true",
-        title_justify="left",
-    )
-    table.columns[0].no_wrap = True
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in score.rows():
-        table.add_row(*row)
+    title = "found, compared with what the simulated world knows to be true"
+    table = Table(*SCORE_COLUMNS, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in table.columns:
+        column.no_wrap = True
+        column.justify = "left" if column.header == "rule" else "right"
+    for rule in score.rules.values():
+        wrong_end = rule.wrongly_retracted + rule.not_retracted + rule.wrong_state
+        counts = (rule.expected, rule.found, rule.missed, rule.false, rule.early, rule.late)
+        table.add_row(rule.rule, *map(str, (*counts, rule.retracted, wrong_end)))
     console.print(table)
     for problem in score.problems[:MOST_PROBLEMS]:
         console.print(f"  {problem}", markup=False)
