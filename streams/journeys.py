@@ -188,9 +188,8 @@ def journeys(facts: Iterable[Raw], labels: Sequence[Label]) -> list[Journey]:
         if (content >> 4) & 15 in {_AGENT, _CARRIER}:
             current.scans.append(raw)
             current.scan_times.append(at_ms)
-            if milestone == _DELIVERED:
-                if current.delivered is None:
-                    current.delivered = _seen(raw)
+            if milestone == _DELIVERED and current.delivered is None:
+                current.delivered = _seen(raw)
         if milestone in _SORTED_APART:
             current.add_milestone(raw, milestone, labels)
     return found

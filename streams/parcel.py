@@ -99,8 +99,12 @@ class ParcelState(msgspec.Struct, array_like=True, gc=False):
     # -- ledger
     look_ms: int = 0
     """When the last full look asked for the next one; it may have been fulfilled since."""
+    stage: int = 0
+    """How far an ordinary life has come (streams/parcel_shortcuts.py); 0: only a look can tell."""
+    where: bytes = b""
+    """With a stage: indexes of the label, the first scan and the delivery in `facts`."""
     quiet_ms: int = 0
-    """Not 0: on its way and nothing to tell. A later scan changes no report, and is due no sooner than this after itself."""
+    """On the way: no scan makes anything due sooner than this after itself."""
     revision: int = 0
     digest: int = 0
     """Of what the last report said, breaches and label terms apart; 0 is nothing said."""
@@ -192,16 +196,16 @@ def pack_fact(fact: ParcelFact, topic: int) -> bytes:
     )
 
 
-def append_scan(state: ParcelState, fact: ParcelFact) -> bool:
-    """Fold in a fact that is newer than all others, the cheap way; False when it cannot be done so."""
-    facts = state.facts
-    if len(facts) >= (MOST_FACTS - 1) * FACT_BYTES or state.marks or find_fact(facts, fact.identity) >= 0:
+def append_fact(state: ParcelState, fact: ParcelFact) -> bool:
+    """Fold in a fact without label that is newer than all others, the cheap way; False when it cannot be done so."""
+    if (
+        len(state.facts) >= (MOST_FACTS - 1) * FACT_BYTES
+        or state.marks
+        or find_fact(state.facts, fact.identity) >= 0
+    ):
         return False
-    try:
-        topic = state.topics.index(fact.source.topic)
-    except ValueError:
-        return False
-    state.facts = facts + pack_fact(fact, topic)
+    topic = _topic_index(state, fact.source.topic)
+    state.facts += pack_fact(fact, topic)
     return True
 
 

@@ -15,6 +15,7 @@ from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
 from streams.parcel import Breach, ParcelState, Seen, raw_facts
+from streams.parcel_shortcuts import digest, note_stage
 from streams.rules import delivered_not_checked_in, missing_first_scan, stalled_no_progress, stalled_silent
 from streams.terms import CompiledPolicy, ParcelTerms
 
@@ -57,7 +58,7 @@ ORDINARY = Cause()
 
 def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, cause: Cause = ORDINARY) -> Look:
     """Evaluate at `now_ms`; see the head of this file."""
-    state.quiet_ms = 0
+    state.stage = 0
     if not state.labels and not state.told:
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
@@ -77,8 +78,9 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     said = state.breaches
     if said or breaches:
         state.breaches = _ledger(said, breaches, policy_changed=cause.policy_changed)
-    _note_quiet(state, found, terms)
-    return Look(True, _news(key, state, found, changed=cause.terms_changed or state.breaches != said))
+    news = _news(key, state, found, changed=cause.terms_changed or state.breaches != said)
+    note_stage(state, found, terms[-1] if terms else None)
+    return Look(True, news)
 
 
 def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> Look:
@@ -163,17 +165,6 @@ def _ledger(said: Sequence[Breach], current: list[Breach], *, policy_changed: bo
     return tuple(sorted([*kept, *current], key=lambda breach: (breach.due_ms, breach.rule, breach.anchor)))
 
 
-def _note_quiet(state: ParcelState, found: Sequence[Journey], terms: Sequence[ParcelTerms | None]) -> None:
-    """Note whether a further scan on the way could change anything that is reported; see ParcelState.quiet_ms."""
-    if not found:
-        return
-    last, deadlines = found[-1], terms[-1]
-    if deadlines is None or not last.scans or last.ended or last.voids:
-        return
-    if all(breach.state != OPEN for breach in state.breaches):
-        state.quiet_ms = deadlines.quiet_ms
-
-
 # -- reports ---------------------------------------------------------------------------------------------------
 
 
@@ -185,20 +176,16 @@ def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bo
     if any(return_id not in state.told for return_id in linked):
         state.told = tuple(sorted({*state.told, *linked}))
         changed = True
-    digest = _digest(state, found)
-    if digest == state.digest and not changed:
+    told = _digest(state, found)
+    if told == state.digest and not changed:
         return []
-    state.digest = digest
+    state.digest = told
     state.revision += 1
     return reports(key, state, found)
 
 
 def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
-    """64 bits of what a report says besides breaches and label terms.
-
-    `hash` of integers is the same in every process; an interpreter that hashed otherwise would at worst
-    say the same again under the next revision.
-    """
+    """Of what a report says besides breaches and label terms."""
     told: list[int] = [state.truncated, len(found)]
     for journey in found:
         if journey.labels:
@@ -208,7 +195,7 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             told.append(journey.scan_times[0] if journey.scan_times else 0)
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
             told.append(checked_in.at_ms if checked_in is not None else 0)
-    return hash(tuple(told)) or 1
+    return digest(tuple(told))
 
 
 def report_again(key: str, state: ParcelState) -> list[Report]:

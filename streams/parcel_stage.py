@@ -1,32 +1,17 @@
 """The parcel stage: facts of a parcel in, reports to the returns that it carries out.
 
-Most facts are scans of a parcel that is on its way and has nothing to tell. They are folded in and packed again, without
-a look: no report changes, and the timer that is armed comes early, finds nothing, and is armed again.
+Most facts are the next step of an ordinary life and need no look (streams/parcel_shortcuts.py). A timer that was armed
+before its parcel moved on comes early, finds nothing, and is armed again.
 """
 
-from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
-from schemas.vocabulary import Evidence, Milestone
+from schemas.facts import decode_parcel_fact, encode_json
+from schemas.vocabulary import Milestone
 from streams.batch import Change
-from streams.parcel import ParcelState, append_scan, decode_parcel, encode_parcel, fold_of, merge
+from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, merge
 from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
+from streams.parcel_shortcuts import take_shortcut
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
-
-_ON_THE_WAY = frozenset(
-    {
-        Milestone.DROPPED_OFF,
-        Milestone.ACCEPTED,
-        Milestone.IN_TRANSIT,
-        Milestone.CUSTOMS_HOLD,
-        Milestone.OUT_FOR_DELIVERY,
-        Milestone.AVAILABLE_FOR_PICKUP,
-        Milestone.DELIVERY_ATTEMPTED,
-        Milestone.DELIVERY_EXCEPTION,
-        Milestone.MISROUTED,
-        Milestone.DELAYED,
-    }
-)
-_PHYSICAL = (Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN)
 
 
 class ParcelLogic:
@@ -63,8 +48,10 @@ class ParcelLogic:
             self.notes.append(("unmapped", self.stage))
             return None
         state = decode_parcel(raw) if raw is not None else ParcelState()
-        if state.quiet_ms and _changes_nothing(state, fact, watermark_ms) and append_scan(state, fact):
-            return Change(encode_parcel(state), armed_ms)
+        if state.stage and policy is not None:
+            said = take_shortcut(key, state, fact, watermark_ms, policy)
+            if said is not None:
+                return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, watermark_ms), said)
         before = fold_of(state)
         merge(state, fact)
         if raw is not None and fold_of(state) == before:
@@ -81,7 +68,7 @@ class ParcelLogic:
         if self._policy is None:
             return Change(raw, 0)
         state = decode_parcel(raw)
-        before_ms, before_quiet_ms = state.look_ms, state.quiet_ms
+        before_ms = state.look_ms
         if now_ms < before_ms and not policy_changed:
             return Change(raw, before_ms)  # armed by a state that has moved on since: nothing is due before
         cause = Cause(policy_changed=policy_changed)
@@ -89,7 +76,7 @@ class ParcelLogic:
         if policy_changed or change.outgoing or change.raw is None:
             return change
         # Only the time of the next look moved: that is worked out again after a restart, and not worth a record.
-        state.look_ms, state.quiet_ms = before_ms, before_quiet_ms
+        state.look_ms = before_ms
         return change._replace(raw=raw) if encode_parcel(state) == raw else change
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
@@ -114,20 +101,12 @@ class ParcelLogic:
         if not found.keep:
             self.notes.append(("orphan_expired", "") if found.orphan else ("purged", self.stage))
             return Change(None, 0)
-        # A timer that is armed earlier stays: it will find nothing and be armed again, at no cost now.
-        armed_ms = armed_ms if now_ms < armed_ms <= state.look_ms else state.look_ms
-        return Change(encode_parcel(state), armed_ms, _outgoing(found.reports))
+        return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, now_ms), _outgoing(found.reports))
 
 
-def _changes_nothing(state: ParcelState, fact: ParcelFact, watermark_ms: int) -> bool:
-    """A scan on the way, newer than all others, in time for whatever was waited for, and no deadline moves nearer."""
-    return (
-        fact.evidence in _PHYSICAL
-        and fact.milestone in _ON_THE_WAY
-        and not fact.retracts
-        and watermark_ms < state.look_ms <= fact.occurred_ms + state.quiet_ms
-        and state.newest_ms < fact.occurred_ms <= state.look_ms
-    )
+def _armed(armed_ms: int, look_ms: int, now_ms: int) -> int:
+    """A timer that is armed earlier stays: it will find nothing and be armed again, at no cost now."""
+    return armed_ms if now_ms < armed_ms <= look_ms else look_ms
 
 
 def _outgoing(reports: list[Report]) -> list[Outgoing]:

@@ -1,0 +1,218 @@
+"""Most facts are the next step of an ordinary life: label, first scan, scans on the way, delivery, check-in, each in time.
+
+For these the outcome of a look is known without looking: what was waited for has come before its deadline, and the next
+deadline is that of the new fact. So a look notes the `stage` of a parcel whose life has been ordinary so far, and the
+fact that comes next in it takes the shortcut. Anything else (a late or older fact, a retraction, a second label, a
+breach ever said, ...) takes the full look. tests/property/test_shortcuts.py holds the two against each other.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+from schemas.facts import ParcelFact, ParcelReport, encode_json
+from schemas.vocabulary import Evidence, Milestone
+from streams.journeys import SILENT_MS, Journey
+from streams.keys import split_parcel_key
+from streams.parcel import FACT_BYTES, ParcelState, append_fact, find_fact
+from streams.terms import CompiledPolicy, Deadline, ParcelTerms
+from streams.watermark import Outgoing
+
+
+class Stage(IntEnum):
+    """How far an ordinary life has come. Lives in changelogs: a number is never used again."""
+
+    NOT_ORDINARY = 0
+    LABELLED = 1
+    ON_THE_WAY = 2
+    DELIVERED = 3
+    CHECKED_IN = 4
+
+
+class Step(IntEnum):
+    """What kind of step a fact is."""
+
+    NOTHING = 0
+    """Proves nothing that a rule waits for."""
+    SCAN = 1
+    DELIVERY = 2
+    CHECK_IN = 3
+    OTHER = 4
+    """Only a look can tell."""
+
+
+class Move(IntEnum):
+    """What a step does at a stage."""
+
+    KEEP = 0
+    """Fold it in: no report changes, and no deadline moves nearer."""
+    MOVE_ON = 1
+    """As KEEP, but it has to be in time."""
+    FIRST_SCAN = 2
+    DELIVERED = 3
+    CHECKED_IN = 4
+    LOOK = 5
+
+
+_MOVES: dict[tuple[int, int], int] = {
+    (int(stage), int(step)): int(move)
+    for stage, moves in {
+        Stage.LABELLED: (Move.KEEP, Move.FIRST_SCAN, Move.LOOK, Move.LOOK),
+        Stage.ON_THE_WAY: (Move.KEEP, Move.MOVE_ON, Move.DELIVERED, Move.LOOK),
+        Stage.DELIVERED: (Move.KEEP, Move.KEEP, Move.KEEP, Move.CHECKED_IN),
+        Stage.CHECKED_IN: (Move.KEEP, Move.KEEP, Move.KEEP, Move.KEEP),
+    }.items()
+    for step, move in zip(Step, moves, strict=False)
+}
+_KEEP, _MOVE_ON, _LOOK = int(Move.KEEP), int(Move.MOVE_ON), int(Move.LOOK)
+_FIRST_SCAN, _DELIVERED, _CHECKED_IN = int(Move.FIRST_SCAN), int(Move.DELIVERED), int(Move.CHECKED_IN)
+
+_PHYSICAL = (int(Evidence.AGENT_SCAN), int(Evidence.CARRIER_SCAN))
+
+_AS_STEP = {
+    Milestone.CHECKED_IN: Step.CHECK_IN,
+    Milestone.LABEL_CREATED: Step.OTHER,
+    Milestone.LABEL_VOIDED: Step.OTHER,
+    Milestone.RETURNED_TO_SENDER: Step.OTHER,
+    Milestone.LOST: Step.OTHER,
+    Milestone.DISPOSED: Step.OTHER,
+}
+_STEPS: dict[tuple[int, int], int] = {
+    (int(milestone), int(evidence)): int(
+        _AS_STEP.get(
+            milestone,
+            Step.NOTHING
+            if evidence not in {Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN}
+            else Step.DELIVERY
+            if milestone is Milestone.DELIVERED
+            else Step.SCAN,
+        )
+    )
+    for milestone in Milestone
+    for evidence in Evidence
+}
+
+
+def take_shortcut(
+    key: bytes, state: ParcelState, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
+) -> list[Outgoing] | None:
+    """Fold the fact in if it is the next step of an ordinary life; the reports to send. None: it needs a look."""
+    at_ms, newest_ms, look_ms = fact.occurred_ms, state.newest_ms, state.look_ms
+    if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms) or fact.retracts:
+        return None
+    move = _MOVES.get((state.stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
+    if move == _LOOK or (move != _KEEP and at_ms > look_ms):
+        return None
+    if move <= _MOVE_ON:
+        if move == _MOVE_ON and at_ms + state.quiet_ms < look_ms:
+            return None
+        return [] if append_fact(state, fact) else None
+    label = state.labels[0]
+    terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)
+    look_ms = min(_next_due(move, fact, terms), at_ms + policy.accept_age_ms)
+    if look_ms <= watermark_ms or not append_fact(state, fact):
+        return None
+    state.look_ms = look_ms
+    return _report(key, state, move, terms)
+
+
+def _next_due(move: int, fact: ParcelFact, terms: ParcelTerms) -> int:
+    deadlines: tuple[Deadline, ...] = ()
+    if move == _FIRST_SCAN:
+        deadlines = (terms.silence, terms.progress)
+    elif move == _DELIVERED:
+        deadlines = (terms.dock,)
+    dues = [one.due_ms(fact.occurred_ms, fact.arrived_ms) for one in deadlines if one.enabled]
+    return min(dues, default=1 << 62)
+
+
+def _report(key: bytes, state: ParcelState, move: int, terms: ParcelTerms) -> list[Outgoing]:
+    """Move the stage on, and report as a look would."""
+    newest = len(state.facts) // FACT_BYTES - 1
+    label_at, scan_at, delivered_at = state.where
+    checked_in_ms = state.quiet_ms = 0
+    if move == _FIRST_SCAN:
+        state.stage, scan_at, state.quiet_ms = int(Stage.ON_THE_WAY), newest, terms.quiet_ms
+    elif move == _DELIVERED:
+        state.stage, delivered_at = int(Stage.DELIVERED), newest
+    else:
+        state.stage, checked_in_ms = int(Stage.CHECKED_IN), state.newest_ms
+    state.where = bytes((label_at, scan_at, delivered_at))
+    facts = state.facts
+    label_content = int.from_bytes(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
+    first_scan_ms = int.from_bytes(facts[scan_at * FACT_BYTES : scan_at * FACT_BYTES + 6], "big")
+    delivered_ms = arrived_ms = 0
+    if state.stage >= Stage.DELIVERED:
+        at = delivered_at * FACT_BYTES
+        delivered_ms = int.from_bytes(facts[at : at + 6], "big")
+        arrived_ms = int.from_bytes(facts[at + 16 : at + 22], "big")
+    state.digest = digest((0, 1, label_content, first_scan_ms, delivered_ms, arrived_ms, checked_in_ms))
+    state.revision += 1
+    label, parcel = state.labels[0], key.decode()
+    value = encode_json(
+        ParcelReport(
+            parcel=parcel,
+            revision=state.revision,
+            carrier=split_parcel_key(parcel)[0],
+            origin=label.origin,
+            destination=label.destination,
+            facility=label.facility,
+            value_minor=label.value_minor,
+            currency=label.currency,
+            label_ms=label_content >> 16,
+            first_scan_ms=first_scan_ms,
+            last_scan_ms=_last_scan_ms(state) if move == _CHECKED_IN else state.newest_ms,
+            delivered_ms=delivered_ms,
+            delivered_arrived_ms=arrived_ms,
+            checked_in_ms=checked_in_ms,
+        )
+    )
+    return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]
+
+
+def _last_scan_ms(state: ParcelState) -> int:
+    """Event time of the last physical scan, which is seldom far from the end."""
+    facts = state.facts
+    for at in range(len(facts) - FACT_BYTES, -1, -FACT_BYTES):
+        if facts[at + 7] >> 4 in _PHYSICAL:
+            return int.from_bytes(facts[at : at + 6], "big")
+    return 0
+
+
+def digest(told: tuple[int, ...]) -> int:
+    """64 bits of what a report says besides breaches and label terms.
+
+    `hash` of integers is the same in every process; an interpreter that hashed otherwise would at worst
+    say the same again under the next revision.
+    """
+    return hash(told) or 1
+
+
+def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTerms | None) -> None:
+    """After a look: note how far an ordinary life has come, for the shortcut of the next fact."""
+    state.stage, state.quiet_ms = int(Stage.NOT_ORDINARY), 0
+    if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.truncated:
+        return
+    journey = found[0]
+    if len(journey.labels) != 1 or journey.voids or journey.given_up is not None:
+        return
+    fact, label = journey.labels[0]
+    if state.told != tuple(sorted(label.returns)):
+        return
+    delivered = journey.delivered
+    if journey.checked_in is not None:
+        stage = Stage.CHECKED_IN if delivered is not None else Stage.NOT_ORDINARY
+    elif delivered is not None:
+        stage = Stage.DELIVERED
+    else:
+        stage = Stage.ON_THE_WAY if journey.scans else Stage.LABELLED
+    state.stage = int(stage)
+    state.quiet_ms = deadlines.quiet_ms if stage is Stage.ON_THE_WAY else 0
+    facts = state.facts
+    state.where = bytes(
+        find_fact(facts, one) // FACT_BYTES if one else 0
+        for one in (
+            fact.identity,
+            journey.scan(0).identity if journey.scans else 0,
+            delivered.identity if delivered is not None else 0,
+        )
+    )

@@ -1,0 +1,268 @@
+"""Both stateful stages in memory, for tests: a log of facts and markers in, escalations out."""
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas.facts import (
+    MARKER_KEY,
+    POLICY_KEY,
+    LabelTerms,
+    Mark,
+    Marker,
+    ParcelFact,
+    ReturnFact,
+    Source,
+    encode_json,
+)
+from schemas.outputs import Escalation, decode_escalation
+from schemas.policy import Policy
+from schemas.policy_loading import default_policy
+from schemas.vocabulary import Evidence, Milestone
+from streams.batch import Write
+from streams.parcel_stage import parcel_logic
+from streams.partition import Batch, Logic, Outgoing, Partition
+from streams.return_stage import return_logic
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+MONDAY = 1_767_571_200_000
+"""Monday 2026-01-05 00:00 UTC."""
+
+
+@dataclass
+class Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class MemoryStore:
+    """A StateReader over dicts, as simple as can be."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, tuple[int, bytes]] = {}
+        self.position: bytes | None = None
+        self.policy: bytes | None = None
+
+    def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
+        return [self.rows.get(key) for key in keys]
+
+    def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        timers = ((armed, key) for key, (armed, _) in self.rows.items() if armed)
+        return sorted(timer for timer in timers if after < timer and timer[0] <= until_ms)[:limit]
+
+    def keys_after(self, key: bytes, limit: int) -> list[bytes]:
+        return sorted(known for known in self.rows if known > key)[:limit]
+
+    def apply(self, batch: Batch) -> None:
+        self.position = batch.position
+        self.policy = batch.policy or self.policy
+        for write in batch.writes:
+            self._write(write)
+
+    def _write(self, write: Write) -> None:
+        armed = self.rows.get(write.key, (0, b""))[0]
+        assert write.disarm_ms in {0, armed}, "a timer entry would be left behind"
+        assert write.disarm_ms or not armed or armed == write.armed_ms, "a timer entry would be left behind"
+        if write.raw is None:
+            self.rows.pop(write.key, None)
+        else:
+            self.rows[write.key] = (write.armed_ms, write.raw)
+
+
+def batch_bytes(batch: Batch) -> int:
+    """Size of the changelog batch, as its limit counts it."""
+    policy = len(batch.policy) + 32 if batch.policy else 0
+    return (
+        policy
+        + len(batch.position)
+        + sum(len(w.key) + len(w.raw or b"") + 24 for w in batch.writes if w.durable)
+    )
+
+
+@dataclass
+class StageRun:
+    """One partition of a stage with its store; feeds records in chunks."""
+
+    logic_of: type | object
+    sources: tuple[str, ...]
+    max_facts: int = 8_000
+    max_bytes: int = 900_000
+    store: MemoryStore = field(default_factory=MemoryStore)
+    said: list[Outgoing] = field(default_factory=list)
+    counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    largest_batch: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Open the partition from what is stored, as after a restart."""
+        self.logic: Logic = self.logic_of()  # type: ignore[operator]
+        self.engine = Partition(
+            self.logic,
+            0,
+            position=self.store.position,
+            policy=self.store.policy,
+            sources=self.sources,
+            max_facts=self.max_facts,
+            max_bytes=self.max_bytes,
+        )
+
+    def lose_disk(self) -> None:
+        """Restart with the timers rebuilt from the states alone, as recovery does."""
+        self.start()
+        self.store.rows = {
+            key: (self.logic.armed_ms(key, raw), raw) for key, (_, raw) in self.store.rows.items()
+        }
+
+    def feed(self, records: Sequence[Record]) -> None:
+        """Work through one chunk."""
+        if not records:
+            return
+        start, next_offset = 0, records[-1].offset + 1
+        for _ in range(100_000):
+            batch = self.engine.step(records, start, self.store, next_offset)
+            self.largest_batch = max(self.largest_batch, batch_bytes(batch))
+            self.store.apply(batch)
+            self.said += batch.outgoing
+            for name, count in batch.counters.items():
+                self.counters[name] = self.counters.get(name, 0) + count
+            start += batch.consumed
+            if self.engine.next_offset >= next_offset:
+                return
+        raise AssertionError("the partition makes no progress")
+
+
+def parcels_run(**limits: int) -> StageRun:
+    return StageRun(lambda: parcel_logic(1), ("inputs",), **limits)
+
+
+def returns_run(**limits: int) -> StageRun:
+    return StageRun(return_logic, ("inputs", "parcels"), **limits)
+
+
+def marker(through_ms: int, topic: str = "inputs") -> bytes:
+    return encode_json(
+        Marker(marks=(Mark(topic=topic, partition=0, through_ms=through_ms),), roster={topic: 1})
+    )
+
+
+class Shop:
+    """Both stages, one partition each, wired together. Times: ms after MONDAY."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.parcels, self.returns = parcels_run(), returns_run()
+        self._forwarded = 0
+        self._told = 0
+        self.apply_policy(policy or default_policy())
+
+    def apply_policy(self, policy: Policy) -> None:
+        self._to(self.parcels, POLICY_KEY, policy.to_log())
+        self._to(self.returns, POLICY_KEY, policy.to_log())
+        self._forward()
+
+    def _to(self, stage: StageRun, key: bytes, value: bytes) -> None:
+        stage.feed([Record(stage.engine.next_offset, key, value)])
+
+    def _forward(self) -> None:
+        said = self.parcels.said[self._forwarded :]
+        self._forwarded = len(self.parcels.said)
+        for message in said:
+            assert message.value is not None
+            self._to(self.returns, message.key, message.value)
+
+    def parcel_fact(self, parcel: str, fact: ParcelFact) -> None:
+        self._to(self.parcels, parcel.encode(), encode_json(fact))
+        self._forward()
+
+    def return_fact(self, return_id: str, fact: ReturnFact) -> None:
+        self._to(self.returns, return_id.encode(), encode_json(fact))
+
+    def reach(self, at_ms: int) -> None:
+        """The watermark of both stages comes to this time."""
+        through = MONDAY + at_ms
+        self._to(self.parcels, MARKER_KEY, marker(through))
+        self._forward()
+        self._to(self.returns, MARKER_KEY, marker(through))
+        passed_on = self.parcels.engine.marks_to_forward()
+        if passed_on is not None:
+            self._to(self.returns, MARKER_KEY, passed_on)
+
+    def news(self) -> list[Escalation]:
+        """Escalations since the last call."""
+        said = [message for message in self.returns.said[self._told :] if message.topic == "escalations"]
+        self._told = len(self.returns.said)
+        return [decode_escalation(message.value or b"") for message in said]
+
+
+def identity_of(*parts: object) -> int:
+    """A 48-bit identity, the same for the same parts."""
+    text = repr(parts).encode()
+    return (zlib.crc32(text) << 16 | zlib.adler32(text) & 0xFFFF) & ((1 << 48) - 1) or 1
+
+
+def parcel_fact(
+    milestone: Milestone,
+    at_ms: int,
+    *,
+    evidence: Evidence = Evidence.CARRIER_SCAN,
+    arrived_ms: int | None = None,
+    identity: int | None = None,
+    place: str = "",
+    label: LabelTerms | None = None,
+    retracts: int = 0,
+    source: Source | None = None,
+) -> ParcelFact:
+    """A fact at `at_ms` after MONDAY."""
+    return ParcelFact(
+        identity=identity if identity is not None else identity_of(milestone, at_ms, place, label, retracts),
+        milestone=milestone,
+        evidence=evidence,
+        occurred_ms=MONDAY + at_ms,
+        arrived_ms=MONDAY + (at_ms if arrived_ms is None else arrived_ms),
+        source=source or Source("carrier-scans", 0, at_ms // MINUTE),
+        place=place,
+        label=label,
+        retracts=retracts,
+    )
+
+
+def label(*returns: str, origin: str = "FR", destination: str = "FR", facility: str = "") -> LabelTerms:
+    return LabelTerms(
+        returns=returns, carrier="ups", origin=origin, destination=destination, facility=facility
+    )
+
+
+def label_fact(at_ms: int, *returns: str, arrived_ms: int | None = None, **terms: str) -> ParcelFact:
+    return parcel_fact(
+        Milestone.LABEL_CREATED,
+        at_ms,
+        evidence=Evidence.SYSTEM,
+        arrived_ms=arrived_ms,
+        label=label(*returns, **terms),
+        source=Source("labels", 0, at_ms // MINUTE),
+    )
+
+
+def return_fact(
+    milestone: Milestone, at_ms: int, arrived_ms: int | None = None, **more: object
+) -> ReturnFact:
+    return msgspec.convert(
+        {
+            "kind": "fact",
+            "identity": identity_of(milestone, at_ms, sorted(more.items())),
+            "milestone": int(milestone),
+            "occurred_ms": MONDAY + at_ms,
+            "arrived_ms": MONDAY + (at_ms if arrived_ms is None else arrived_ms),
+            "source": ("orders", 0, at_ms // MINUTE),
+            **more,
+        },
+        ReturnFact,
+    )
+
+
+def keyed(facts: Iterable[tuple[str, ParcelFact]]) -> list[tuple[bytes, bytes]]:
+    return [(key.encode(), encode_json(fact)) for key, fact in facts]
