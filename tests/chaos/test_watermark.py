@@ -180,12 +180,12 @@ async def supervise(chaos: Chaos) -> None:
 async def test_a_planted_mistake_is_found_by_the_same_check(
     kafka: EmbeddedKafka, tmp_path: Path, mistake: Mistake
 ) -> None:
-    verdict = await run_with(mistake, kafka, tmp_path, seconds=15)
+    verdict = await run_with(mistake, kafka, tmp_path, seconds=12)
     assert verdict.violations, f"seed {SEED}: {mistake} was not found: {verdict}"
 
 
 async def test_the_same_run_without_a_mistake_is_clean(kafka: EmbeddedKafka, tmp_path: Path) -> None:
-    verdict = await run_with("", kafka, tmp_path, seconds=15)
+    verdict = await run_with("", kafka, tmp_path, seconds=12)
     assert not verdict.violations, f"seed {SEED}: {verdict}\n" + "\n".join(verdict.violations[:20])
     assert not verdict.wrong_positions, f"seed {SEED}: " + "\n".join(verdict.wrong_positions[:20])
     assert not verdict.missing, f"seed {SEED}: " + "\n".join(verdict.missing[:20])
@@ -201,7 +201,8 @@ async def run_with(mistake: Mistake, kafka: EmbeddedKafka, tmp_path: Path, *, se
         traffic = start_traffic(settings, SEED, 40)
         await asyncio.sleep(seconds)
         await traffic.stop()
-        await passed(started, time.time(), 30)
+        if not mistake:
+            await passed(started, time.time(), 30)
         started[0].kill()
     verdict = await check_installation(settings)
     print(f"seed {SEED}, {mistake or 'no mistake'}: {verdict}")  # noqa: T201 - read by who runs it with -s

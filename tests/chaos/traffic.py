@@ -151,6 +151,8 @@ class Traffic:
         for _ in range(rnd.randint(1, max(2, int(self._rate / 2)))):
             await producer.send(topic, self._event(kind, rnd), partition=rnd.choice(partitions))
             await asyncio.sleep(rnd.expovariate(self._rate))
+        if rnd.random() < 0.3:  # left open, as by a producer that waits for its database
+            await asyncio.sleep(rnd.uniform(1, 3))
         if rnd.random() < 0.3:
             await producer.abort_transaction()
         else:
