@@ -1,8 +1,8 @@
 """How a worker logs: one named event per line with its fields, as JSON or for a terminal.
 
 Our own lines are `log.info("partition_ready", stage="parcels", partition=3)`. What libraries say goes through
-the same door as `library_message`. aiokafka repeats itself 80 times a second while its broker is away: each
-of its sentences is let through a few times, then counted.
+the same door as `library_message`, from warnings on. aiokafka repeats itself 80 times a second while its
+broker is away: each sentence is let through a few times, then counted.
 """
 
 import logging
@@ -21,32 +21,34 @@ LINES_PER_WINDOW = 3
 MAX_TEXT = 2_000
 """Characters of one field: a library may print a whole message set."""
 NEVER_LOGGED = frozenset(
-    {"value", "payload", "body", "headers", "text", "customer_ref", "name", "address", "email", "phone",
-    "password",
-     "sasl_password", "ssl_key_password"}
-)  # fmt: skip
-"""Fields whose content may be personal or secret: the field stays, so that the mistake is seen, its content
-goes."""
-CHATTY_LOGGERS = ("aiokafka", "faust", "mode", "kafka")
+    {"value", "payload", "body", "headers", "text", "customer_ref", "name", "address", "email", "phone"}
+    | {"password", "sasl_password", "ssl_key_password"}
+)
+"""Fields whose content may be personal or secret: the field stays, so that the mistake is seen, its content goes."""
 _MAX_SENTENCES = 500
 
 
-class RepeatedLines(logging.Filter):
-    """Lets each sentence of the chatty libraries through a few times per window, then counts it.
+class LibraryLines(logging.Filter):
+    """Lets warnings of libraries through, each sentence a few times per window, then counts it.
 
-    A sentence is a logger, a level and an unfilled format string. When it is said again in a later window,
-    the line carries `repeats`: how many were left out before it.
+    A sentence is a logger, a level and an unfilled format string. When it is said again in a later window, the line
+    carries `repeats`: how many were left out before it. Our own lines pass as they are.
     """
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, least_level: int, now: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._least_level = least_level
         self._now = now
         self._sentences: dict[tuple[str, int, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether `record` is to be written."""
-        if record.name.split(".", 1)[0] not in CHATTY_LOGGERS:
+        if isinstance(
+            record.msg, dict
+        ):  # by structlog, so it is ours: mode's services log under our module names
             return True
+        if record.levelno < self._least_level:
+            return False
         sentence = (record.name, record.levelno, str(record.msg))
         if sentence not in self._sentences and len(self._sentences) >= _MAX_SENTENCES:
             self._sentences.clear()
@@ -94,6 +96,11 @@ def _length_of_bytes(value: object) -> object:
     return f"[{len(value)} bytes]" if isinstance(value, bytes | bytearray) else value
 
 
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put what every line has in front, where the eye looks for it."""
+    return {name: event.pop(name) for name in ("at", "level", "event") if name in event} | dict(event)
+
+
 def _renderer(log_format: LogFormat, stream: TextIO) -> list[Processor]:
     if log_format == "console" or (log_format == "auto" and stream.isatty()):
         plain = structlog.dev.plain_traceback
@@ -101,7 +108,7 @@ def _renderer(log_format: LogFormat, stream: TextIO) -> list[Processor]:
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
-    return [tracebacks, structlog.processors.JSONRenderer(sort_keys=False)]
+    return [tracebacks, _event_first, structlog.processors.JSONRenderer(sort_keys=False)]
 
 
 def configure_logging(
@@ -117,6 +124,7 @@ def configure_logging(
     level.
     """
     stream = stream or sys.stderr
+    least_level = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -132,9 +140,10 @@ def configure_logging(
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)
-    handler.addFilter(RepeatedLines(now))
+    lines_of_libraries = logging.DEBUG if least_level <= logging.DEBUG else max(least_level, logging.WARNING)
+    handler.addFilter(LibraryLines(lines_of_libraries, now))
     handler.addFilter(_bytes_in_arguments)
-    logging.basicConfig(handlers=[handler], level=logging.getLevelNamesMapping()[level.upper()], force=True)
+    logging.basicConfig(handlers=[handler], level=least_level, force=True)
     structlog.configure(
         processors=[*shared, _reserve_names, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

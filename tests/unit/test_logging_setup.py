@@ -118,3 +118,13 @@ def test_the_console_format_names_the_event_first(written: io.StringIO) -> None:
     structlog.get_logger().info("worker_started", partitions=8)
     assert "worker_started" in stream.getvalue()
     assert "partitions=8" in stream.getvalue()
+
+
+def test_libraries_are_heard_from_warnings_on_and_at_debug_in_full(written: io.StringIO) -> None:
+    logging.getLogger("faust").info("Starting...")
+    logging.getLogger("agents.worker").info("[^WorkerApp]: Starting...")
+    assert lines(written) == []
+    stream = io.StringIO()
+    configure_logging("json", "debug", stream=stream)
+    logging.getLogger("faust").info("Starting...")
+    assert [line["message"] for line in lines(stream)] == ["Starting..."]
