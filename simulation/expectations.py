@@ -1,6 +1,6 @@
 """What the four rules wait for, read from what is known about a parcel: plainly, and apart from `streams/rules`."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -11,20 +11,28 @@ from simulation.terms import Terms
 
 
 class Expectation(NamedTuple):
-    """Something that is waited for. `satisfied`: the first thing that ended the waiting, None while nothing has."""
+    """Something that is waited for. `ends`: whatever would end the waiting, in any order; none while nothing has."""
 
     rule: RuleId
     anchor: Hashable
     since_at: datetime
     due_at: datetime
-    satisfied: End | None
+    ends: tuple[End, ...]
     holds: bool = True
     """False while something has not been seen without which this rule says nothing."""
+    linked: bool = True
+    """False when the label is void."""
+
+    @property
+    def satisfied(self) -> End | None:
+        """The first thing that ended the waiting."""
+        return min(self.ends, key=lambda end: end[0], default=None)
 
     @property
     def breached(self) -> bool:
         """Whether the deadline passes, or has passed, before what was waited for happened."""
-        return self.holds and (self.satisfied is None or self.satisfied[0] > self.due_at)
+        end = self.satisfied
+        return self.holds and (end is None or end[0] > self.due_at)
 
 
 def what_is_expected(
@@ -47,16 +55,13 @@ def what_is_expected(
         *_no_progress(story, terms, closing),
         *_check_in(story, terms, closing),
     ]
-    return [expectation for expectation in found if terms.applies(expectation.rule)]
+    linked = story.voided_at is None
+    return [expectation._replace(linked=linked) for expectation in found if terms.applies(expectation.rule)]
 
 
 def _due(story: ParcelStory, terms: Terms, rule: RuleId, start: ParcelNews) -> datetime:
     used_up = terms.used_up(rule, start.at, story.route)
     return max(used_up + terms.allowance(rule, story.route.carrier), start.appended_at + terms.settle)
-
-
-def _first(ends: Iterable[End]) -> End | None:
-    return min(ends, key=lambda end: end[0], default=None)
 
 
 def _first_scan(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
@@ -70,28 +75,28 @@ def _first_scan(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterato
         story.return_id,
         label.at,
         _due(story, terms, rule, label),
-        _first([*scans, *given_up, *closing]),
+        (*scans, *given_up, *closing),
     )
 
 
-def _journey_ends(story: ParcelStory, closing: list[End]) -> End | None:
+def _journey_ends(story: ParcelStory, closing: list[End]) -> list[End]:
     ends = list(closing)
     if story.delivered is not None:
         ends.append((story.delivered.at, Reason.DELIVERED))
     if story.given_up is not None:
         ends.append(story.given_up)
-    return _first(ends)
+    return ends
 
 
 def _silence(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[Expectation]:
     """Each physical scan waits for another one, until the journey ends."""
-    rule, end = RuleId.STALLED_SILENT, _journey_ends(story, closing)
+    rule, closing = RuleId.STALLED_SILENT, _journey_ends(story, closing)
     for position, scan in enumerate(story.scans):
-        if end is not None and scan.at >= end[0]:
+        if any(scan.at >= at for at, _ in closing):
             return
         later = [(n.at, _name_of(n)) for n in story.scans[position + 1 :][:1]]
-        satisfied = _first([*later, *([end] if end else [])])
-        yield Expectation(rule, scan.identity, scan.at, _due(story, terms, rule, scan), satisfied)
+        ends = (*later, *closing)
+        yield Expectation(rule, scan.identity, scan.at, _due(story, terms, rule, scan), ends)
 
 
 def _name_of(scan: ParcelNews) -> Reason:
@@ -104,21 +109,21 @@ def _no_progress(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterat
     It is silence, and told by that rule, when the last scan before the deadline has been left alone for as long as
     silence may last. Such a parcel is due again when it is scanned after all and has not moved.
     """
-    rule, end = RuleId.STALLED_NO_PROGRESS, _journey_ends(story, closing)
+    rule, closing = RuleId.STALLED_NO_PROGRESS, _journey_ends(story, closing)
     steps = _steps_forward(story.scans)
     for position, step in enumerate(steps):
-        if end is not None and step.at >= end[0]:
+        if any(step.at >= at for at, _ in closing):
             return
         following = steps[position + 1] if position + 1 < len(steps) else None
         later: list[End] = [] if following is None else [(following.at, _name_of(following))]
-        satisfied = _first([*later, *([end] if end else [])])
+        ends = (*later, *closing)
         stretch = [
             scan for scan in story.scans[story.scans.index(step) :] if scan not in steps[position + 1 :]
         ]
         if following is not None:
             stretch = [scan for scan in stretch if scan.at <= following.at]
         due, holds = _stuck_at(story, terms, stretch)
-        yield Expectation(rule, step.identity, step.at, due, satisfied, holds)
+        yield Expectation(rule, step.identity, step.at, due, ends, holds)
 
 
 def _stuck_at(story: ParcelStory, terms: Terms, stretch: list[ParcelNews]) -> tuple[datetime, bool]:
@@ -169,4 +174,4 @@ def _check_in(story: ParcelStory, terms: Terms, closing: list[End]) -> Iterator[
     rule, delivered = RuleId.DELIVERED_NOT_CHECKED_IN, story.delivered
     if delivered is not None:
         due = _due(story, terms, rule, delivered)
-        yield Expectation(rule, delivered.identity, delivered.at, due, _first(closing))
+        yield Expectation(rule, delivered.identity, delivered.at, due, tuple(closing))

@@ -9,7 +9,8 @@ asks of every expectation whether, and when, its deadline passes before the next
 - satisfied after the deadline: a case opens and is resolved;
 - never satisfied: a case opens and stays open.
 
-A deadline is the later of (start + budget + allowance of the carrier's feed) and (start appended + settle).
+A case needs a label that held for the return when it became known. A deadline is the later of
+(start + budget + allowance of the carrier's feed) and (start appended + settle).
 
 A worker that was held up knows, at a deadline, also records that were appended shortly after it. So everything is
 judged again as if records had been known up to `tolerance` earlier, and where the outcome differs it is "either".
@@ -37,8 +38,9 @@ class ExpectedCase:
     """A case that has to be found. Times are aware UTC, in simulated time.
 
     `occurrence` counts the cases of the same (rule, return, parcel) by `due_at`, from 0; `opens_at` is the first
-    moment at which the log's knowledge suffices (never before `due_at`); `final_states` are the states in which the
-    case may stand at the end; `ended_at` is the event time of what ended it.
+    moment at which the log's knowledge suffices (never before `due_at`), `opens_by` the latest, as a worker that knows
+    more may open it later; `final_states` are the states in which the case may stand at the end; `ended_at` is the
+    event time of what ended it.
     """
 
     rule: RuleId
@@ -48,6 +50,7 @@ class ExpectedCase:
     since_at: datetime
     due_at: datetime
     opens_at: datetime
+    opens_by: datetime
     opens: Maybe
     retracted: Maybe
     final_states: frozenset[CaseState]
@@ -99,12 +102,12 @@ class _Watch:
 
     def cases(self, until_at: datetime, tolerance: timedelta) -> list[ExpectedCase]:
         """What must be found, judged once as the records were appended, and again as if known earlier."""
-        runs = [self._walk(timedelta(0), until_at)]
+        runs = [self._walk(timedelta(0), until_at, tolerance)]
         decided = [case.expectation.due_at for case in runs[0].values()]
         if any(due < at <= due + tolerance for due in decided for at in self.appended):
-            runs.extend(self._walk(tolerance * part / 3, until_at) for part in (1, 2, 3))
+            runs.extend(self._walk(tolerance * part / 3, until_at, tolerance) for part in (1, 2, 3))
         if runs[0] and any(until_at - tolerance < at <= until_at for at in (*decided, *self.appended)):
-            runs.append(self._walk(timedelta(0), until_at - tolerance))
+            runs.append(self._walk(timedelta(0), until_at - tolerance, tolerance))
         keys = dict.fromkeys(key for run in runs for key in run)
         return _numbered([self._merge([run.get(key) for run in runs], until_at, tolerance) for key in keys])
 
@@ -127,6 +130,7 @@ class _Watch:
             since_at=first.expectation.since_at,
             due_at=first.expectation.due_at,
             opens_at=first.opens_at,
+            opens_by=max(case.opens_at for case in cases),
             opens=True if len(cases) == len(told) else "either",
             retracted=_agreed({case.state is CaseState.RETRACTED for case in cases}),
             final_states=frozenset(states),
@@ -136,17 +140,22 @@ class _Watch:
 
     # ---- walking through the records ------------------------------------------------------------------------
 
-    def _walk(self, known_earlier: timedelta, until_at: datetime) -> dict[tuple[RuleId, Hashable], _Case]:
+    def _walk(
+        self, known_earlier: timedelta, until_at: datetime, tolerance: timedelta
+    ) -> dict[tuple[RuleId, Hashable], _Case]:
         cases: dict[tuple[RuleId, Hashable], _Case] = {}
+        linked = False
         moments = [at - known_earlier for at in self.appended if at - known_earlier <= until_at]
         for moment, following in zip(moments, [*moments, until_at][1:], strict=True):
             expectations = {(e.rule, e.anchor): e for e in self._expectations(moment + known_earlier)}
-            for key, case in cases.items():
-                _look_again(case, expectations.get(key))
+            linked = linked or any(expectation.linked for expectation in expectations.values())
             for key, expectation in expectations.items():
-                if key not in cases and expectation.breached and expectation.due_at < following:
+                if key not in cases and linked and expectation.breached and expectation.due_at < following:
                     cases[key] = _Case(expectation, max(expectation.due_at, moment))
-                    _look_again(cases[key], expectation)
+            for key, case in cases.items():
+                if _look_again(case, expectations.get(key)):
+                    soon = {(e.rule, e.anchor): e for e in self._expectations(moment + tolerance)}
+                    case.reasons |= {why for _, why in soon[key].ends} if key in soon else set()
         return cases
 
     def _expectations(self, now: datetime) -> list[Expectation]:
@@ -180,16 +189,18 @@ def _received_by_number(stories: dict[str, ParcelStory], of_return: list[ReturnN
     return received
 
 
-def _look_again(case: _Case, expectation: Expectation | None) -> None:
-    """What the case is now, by what is expected now."""
+def _look_again(case: _Case, expectation: Expectation | None) -> bool:
+    """Bring the case to what is expected now; True when it has just been resolved."""
+    before = case.state
     if expectation is None or not expectation.breached:
         case.state, case.reasons, case.ended_at = CaseState.RETRACTED, {Reason.LATE_EVIDENCE}, None
     elif expectation.satisfied is None:
         case.state, case.reasons, case.ended_at = CaseState.OPEN, {Reason.DUE}, None
     else:
         case.ended_at, reason = expectation.satisfied
-        case.reasons = {*case.reasons, reason} if case.state is CaseState.RESOLVED else {reason}
+        case.reasons = {*case.reasons, reason} if before is CaseState.RESOLVED else {reason}
         case.state = CaseState.RESOLVED
+    return case.state is CaseState.RESOLVED and before is not CaseState.RESOLVED
 
 
 def _agreed(values: set[bool]) -> Maybe:

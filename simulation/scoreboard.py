@@ -206,9 +206,9 @@ def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Scor
     if opened < case.due_at:
         counts.early += 1
         findings.append(f"early by {case.due_at - opened}")
-    if opened > case.opens_at + bound:
+    if opened > case.opens_by + bound:
         counts.late += 1
-        findings.append(f"late by {opened - case.opens_at}")
+        findings.append(f"late by {opened - case.opens_by}")
     if last.state is CaseState.RETRACTED:
         counts.retracted += 1
         if case.retracted is False:

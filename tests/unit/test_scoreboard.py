@@ -21,6 +21,7 @@ STAYS_OPEN = ExpectedCase(
     since_at=DUE - timedelta(days=5),
     due_at=DUE,
     opens_at=DUE,
+    opens_by=DUE,
     opens=True,
     retracted=False,
     final_states=frozenset({CaseState.OPEN, CaseState.ESCALATED}),
@@ -102,11 +103,11 @@ def test_what_may_or_may_not_be_found_is_right_either_way() -> None:
 
 
 def test_a_case_that_could_only_open_later_is_not_late() -> None:
-    assert score([replace(STAYS_OPEN, opens_at=DUE + timedelta(hours=40))], [told(41)], BOUND).ok
+    assert score([replace(STAYS_OPEN, opens_by=DUE + timedelta(hours=40))], [told(41)], BOUND).ok
 
 
 def test_two_cases_of_one_parcel_are_told_apart_by_their_due_times() -> None:
-    second = replace(RESOLVED, occurrence=1, due_at=DUE + timedelta(days=9), opens_at=DUE + timedelta(days=9))
+    second = replace(RESOLVED, occurrence=1, due_at=DUE + timedelta(days=9), opens_by=DUE + timedelta(days=9))
     later = told(9 * 24 + 1, case="c2")._replace(due_at=second.due_at)
     end = told(9 * 24 + 30, CaseState.RESOLVED, Reason.PROGRESS, 2, "c2")._replace(due_at=second.due_at)
     assert score([STAYS_OPEN, second], [later, told(1), end], BOUND).ok

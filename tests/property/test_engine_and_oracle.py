@@ -1,0 +1,29 @@
+"""Two readings of the same rules, one fast and one plain, must agree on timelines that nobody thought of."""
+
+from datetime import timedelta
+
+import pytest
+
+from schemas.policy_loading import default_policy
+from simulation.oracle import expected
+from simulation.player import undisturbed_ledger
+from simulation.scoreboard import score
+from simulation.terms import Terms
+from simulation.warehouse import policy_of_this_world
+from tests.property.random_timelines import END, random_timelines
+from tests.scenarios.one_process import OneProcess
+
+PERIOD = timedelta(hours=1)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_engine_and_oracle_agree_on_random_timelines(seed: int) -> None:
+    policy = policy_of_this_world(default_policy())
+    events = random_timelines(seed, count=50)
+    engine = OneProcess(policy)
+    engine.play(events, END, PERIOD)
+    cases = expected(undisturbed_ledger(events), Terms(policy), END, 2 * PERIOD)
+    result = score(cases, engine.observed, bound=2 * PERIOD, same_due=timedelta(minutes=1))
+    assert result.problems == []
+    assert result.ok
+    assert sum(case.opens is True for case in cases) > 40
