@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types.tuples import TP
 
 from agents.dead_letters import DeadLetterWriter
@@ -332,4 +332,8 @@ class Engine:
             self.app.consumer.resume_partitions({tp})
 
     async def _seek(self, tp: TP, offset: int) -> None:
-        await self.app.consumer.seek(tp, offset)
+        # `consumer.seek` would move the position from this thread while the consumer's own thread reads it.
+        try:
+            await self.app.consumer.seek_wait({tp: offset})
+        except IllegalStateError:
+            log.info("seek_of_a_partition_that_left", topic=tp.topic, partition=tp.partition)
