@@ -1,0 +1,205 @@
+"""What a run has left in its topics, read as any consumer could, and held against what the world knows to be true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agents.demo_player import epoch_ms, moment_of
+from agents.settings import Settings
+from schemas.dead_letters import DeadLetter
+from schemas.outputs import Case, Escalation, case_after, decode_case, decode_escalation
+from schemas.policy import Policy
+from schemas.vocabulary import CaseState
+from simulation.ledger import LedgerEvent
+from simulation.oracle import ExpectedCase, expected
+from simulation.scoreboard import Observed, Score, score
+from simulation.terms import Terms
+from streams.watermark import POSITION_KEY, decode_position
+from tests.chaos.installation import read_all
+
+STANDING = frozenset({CaseState.OPEN, CaseState.ESCALATED})
+SHOWN = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """How far watermarks were behind, measured where each partition's position was made durable (simulated time)."""
+
+    longest: timedelta
+    """Behind the clock when a watermark moved on: until then, later records may have been known at a deadline."""
+    longest_to_say: timedelta
+    """The same, with the position after: by then everything that a batch said, or had to say again, was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The comparison, and the records themselves."""
+
+    score: Score
+    expected: list[ExpectedCase]
+    standstill: Standstill
+    escalations: list[Escalation]
+    """Each change once, in the order of its first telling per partition."""
+    cases: dict[str, Case]
+    """Case id -> the last record under that key."""
+    dead_letters: list[DeadLetter]
+    """Each refused record once."""
+    findings: list[str]
+    """What is wrong with the topics themselves, whatever the oracle says."""
+
+    @property
+    def standing(self) -> set[tuple[str, str, str]]:
+        """(rule, return, parcel) of the cases that `cases` shows as open."""
+        return {
+            (case.rule, case.return_id, case.parcel) for case in self.cases.values() if case.state in STANDING
+        }
+
+    def wrong_standing(self) -> list[str]:
+        """Where the open cases in `cases` are not those that are open in truth."""
+        surely, perhaps = set(), set()
+        for case in self.expected:
+            if case.final_states & STANDING:
+                perhaps.add((case.rule, case.return_id, case.parcel))
+                if case.opens is True and case.final_states <= STANDING:
+                    surely.add((case.rule, case.return_id, case.parcel))
+        standing = self.standing
+        return [
+            *(f"closed, though it is so: {subject}" for subject in sorted(surely - standing)),
+            *(f"open, though it is not so: {subject}" for subject in sorted(standing - perhaps)),
+        ]
+
+    @property
+    def undecided(self) -> int:
+        """Expected cases of which the oracle cannot say whether they open, or how they end."""
+        return sum(case.opens == "either" or case.retracted == "either" for case in self.expected)
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong, in sentences."""
+        wrong_scores = [] if self.score.ok else self.score.problems
+        return [*self.findings, *self.wrong_standing(), *wrong_scores]
+
+    def story(self) -> str:
+        """A few lines for whoever reads a test's output."""
+        return (
+            f"{len(self.expected)} cases expected, {self.undecided} of them undecided; {len(self.escalations)} changes,"
+            f" {self.score.repeats} repeats; longest standstill {self.standstill.longest} of simulated time;"
+            f" {len(self.dead_letters)} dead letters"
+        )
+
+    def assert_true(self, told: str) -> None:
+        """Fail with the problems, if there are any."""
+        problems = self.problems()
+        shown = "\n".join(problems[:SHOWN])
+        assert not problems, f"{told}\n{self.story()}\n{len(problems)} problems:\n{shown}"
+
+
+async def read_outcome(
+    settings: Settings,
+    ledger: Iterable[LedgerEvent],
+    policy: Policy,
+    *,
+    starts_at: datetime,
+    until_at: datetime,
+    exact: bool = False,
+) -> Outcome:
+    """Read and compare. `exact`: judge as if every worker had known everything in the moment it was appended."""
+    names, clock = settings.topics, settings.simulated
+    assert clock is not None
+    changelogs = (names.parcel_changelog, names.return_changelog)
+    read = await read_all(settings, [names.escalations, names.cases, names.dead_letters, *changelogs])
+    by_topic: dict[str, list[list[Any]]] = {}
+    for tp, records in read.items():
+        by_topic.setdefault(tp.topic, []).append(records)
+    standstill = _standstill(
+        [log for name in changelogs for log in by_topic[name]], clock, starts_at, until_at
+    )
+    told = [record for log in by_topic[names.escalations] for record in log]
+    observed = [
+        Observed.of(decode_escalation(record.value), moment_of(clock.simulated_ms(record.timestamp)))
+        for record in told
+    ]
+    known = timedelta(0) if exact else standstill.longest
+    cases = expected(ledger, Terms(policy), until_at, known)
+    first_told, findings = _each_once(told, "escalations")
+    escalations = [decode_escalation(record.value) for record in first_told.values()]
+    truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
+    return Outcome(
+        score=score(cases, observed, bound=max(standstill.longest_to_say, timedelta(minutes=1))),
+        expected=cases,
+        standstill=standstill,
+        escalations=escalations,
+        cases=truth,
+        dead_letters=_letters(by_topic[names.dead_letters]),
+        findings=[*findings, *case_findings],
+    )
+
+
+def _standstill(
+    changelogs: Sequence[Sequence[Any]], clock: Any, starts_at: datetime, until_at: datetime
+) -> Standstill:
+    starts_ms, until_ms = epoch_ms(starts_at), epoch_ms(until_at)
+    longest = longest_to_say = 0
+    for changelog in changelogs:
+        before_ms = two_before_ms = starts_ms
+        for record in changelog:
+            if record.key != POSITION_KEY or two_before_ms >= until_ms:
+                continue
+            appended_ms = clock.simulated_ms(record.timestamp)
+            if before_ms < until_ms:
+                longest = max(longest, appended_ms - before_ms)
+            longest_to_say = max(longest_to_say, appended_ms - two_before_ms)
+            reached_ms = max(before_ms, decode_position(record.value).watermark_ms)
+            two_before_ms, before_ms = before_ms, reached_ms
+    return Standstill(timedelta(milliseconds=longest), timedelta(milliseconds=longest_to_say))
+
+
+def _each_once(records: Iterable[Any], topic: str) -> tuple[dict[str, Any], list[str]]:
+    """The first record of each `ce_id`, and where a later one is not the same to the byte."""
+    first: dict[str, Any] = {}
+    findings = []
+    for record in records:
+        ce_id = dict(record.headers)["ce_id"].decode()
+        known = first.setdefault(ce_id, record)
+        if (known.key, known.value, known.headers, known.partition) != (
+            record.key,
+            record.value,
+            record.headers,
+            record.partition,
+        ):
+            findings.append(f"{topic}: {ce_id} was said in two ways")
+    return first, findings
+
+
+def _newest_cases(
+    logs: Iterable[Sequence[Any]], escalations: Iterable[Escalation]
+) -> tuple[dict[str, Case], list[str]]:
+    newest: dict[str, Escalation] = {}
+    for change in escalations:
+        if change.case_id not in newest or newest[change.case_id].revision < change.revision:
+            newest[change.case_id] = change
+    truth: dict[str, Case] = {}
+    for log in logs:
+        for record in log:
+            case_id = record.key.decode()
+            if record.value is None:
+                truth.pop(case_id, None)
+            else:
+                truth[case_id] = decode_case(record.value)
+    findings = [
+        f"cases: the last record of {case_id} is revision {truth[case_id].revision if case_id in truth else None},"
+        f" escalations has {change.revision}"
+        for case_id, change in newest.items()
+        if truth.get(case_id) != case_after(change)
+    ]
+    findings += [
+        f"cases: {case_id} was never told in escalations" for case_id in truth.keys() - newest.keys()
+    ]
+    return truth, findings
+
+
+def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:
+    letters = [DeadLetter.from_headers(record.headers) for log in logs for record in log]
+    return list({(letter.topic, letter.partition, letter.offset): letter for letter in letters}.values())
