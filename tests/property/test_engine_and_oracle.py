@@ -20,7 +20,7 @@ PERIOD = timedelta(hours=1)
 def test_engine_and_oracle_agree_on_random_timelines(seed: int) -> None:
     policy = policy_of_this_world(default_policy())
     events = random_timelines(seed, count=50)
-    engine = OneProcess(policy)
+    engine = OneProcess(policy, slow_road=seed % 2 == 1)
     engine.play(events, END, PERIOD)
     cases = expected(undisturbed_ledger(events), Terms(policy), END, 2 * PERIOD)
     result = score(cases, engine.observed, bound=2 * PERIOD, same_due=timedelta(minutes=1))

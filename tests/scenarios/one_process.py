@@ -100,13 +100,17 @@ class Stage:
 class OneProcess:
     """Feed it with `play`; `observed` holds every escalation with the simulated time at which it was said."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, slow_road: bool = False) -> None:
+        """`slow_road`: what intake writes to `returns` comes there after the reports of the parcel stage."""
         self.observed: list[Observed] = []
         self.refused: list[str] = []
+        self.slow_road = slow_road
         self.mapper = IntakeMapper(load_carrier_codes())
         self.offsets = dict.fromkeys(INPUTS, 0)
         self.parcels = Stage([_partition("parcels", number) for number in range(PARTITIONS)])
         self.returns = Stage([_partition("returns", number) for number in range(PARTITIONS)])
+        self.on_the_road: list[tuple[int, bytes, bytes]] = []
+        """From intake to `returns`: (partition, key, value)."""
         for stage in (self.parcels, self.returns):
             for number in range(PARTITIONS):
                 stage.append(number, POLICY_KEY, policy.to_log())
@@ -131,15 +135,20 @@ class OneProcess:
             taken = self.mapper.map_chunk([record], event.kind, arrived_ms, topic=event.kind, partition=0)
             self.refused += [refused.reason.value for refused in taken.refused]
             for stage, key, value in taken.facts:
-                target = self.parcels if stage == "parcels" else self.returns
-                target.append(partition_of(key, PARTITIONS), key, value)
+                where = partition_of(key, PARTITIONS)
+                if stage == "parcels":
+                    self.parcels.append(where, key, value)
+                else:
+                    self.on_the_road.append((where, key, value))
 
     def _mark(self, now: datetime) -> None:
         marks = tuple(Mark(topic=topic, partition=0, through_ms=_ms(now)) for topic in INPUTS)
         marker = encode_json(Marker(marks=marks, roster=dict.fromkeys(INPUTS, 1)))
-        for stage in (self.parcels, self.returns):
-            for number in range(PARTITIONS):
-                stage.append(number, MARKER_KEY, marker)
+        for number in range(PARTITIONS):
+            self.parcels.append(number, MARKER_KEY, marker)
+            self.on_the_road.append((number, MARKER_KEY, marker))
+        if not self.slow_road:
+            self._arrive()
         for report in self.parcels.run():
             self.returns.append(partition_of(report.key, PARTITIONS), report.key, report.value)
         for partition in self.parcels.partitions:
@@ -147,6 +156,16 @@ class OneProcess:
             if forwarded is not None:
                 for number in range(PARTITIONS):
                     self.returns.append(number, MARKER_KEY, forwarded)
+        self._decide(now)
+        self._arrive()
+        self._decide(now)
+
+    def _arrive(self) -> None:
+        for where, key, value in self.on_the_road:
+            self.returns.append(where, key, value)
+        self.on_the_road.clear()
+
+    def _decide(self, now: datetime) -> None:
         for message in self.returns.run():
             if message.topic == "escalations" and message.value is not None:
                 self.observed.append(Observed.of(decode_escalation(message.value), now))

@@ -23,10 +23,10 @@ def judged(world: World, played: OneProcess, tolerance: timedelta) -> Score:
     return score(cases, played.observed, bound=tolerance)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "slow_road"), [(1, False), (2, True)])
+def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_road: bool) -> None:
     world = World(seed, returns=800)
-    played = OneProcess(policy_of_this_world(default_policy()))
+    played = OneProcess(policy_of_this_world(default_policy()), slow_road=slow_road)
     played.play(world.events, world.until_at, PERIOD)
     result = judged(world, played, tolerance=2 * PERIOD)
     assert result.problems == []
