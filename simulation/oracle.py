@@ -13,13 +13,15 @@ A case needs a label that held for the return when it became known. A deadline i
 (start + budget + allowance of the carrier's feed) and (start appended + settle).
 
 A worker that was held up knows, at a deadline, also records that were appended shortly after it. So everything is
-judged again as if records had been known up to `tolerance` earlier, and where the outcome differs it is "either".
+judged again as if records had been known up to `tolerance` earlier, or had arrived that much later, and where the
+outcome differs it is "either".
 
 Scope: one journey per tracking number (numbers are not used again within the time watched).
 """
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -108,8 +110,16 @@ class _Watch:
             runs.extend(self._walk(tolerance * part / 3, until_at, tolerance) for part in (1, 2, 3))
         if runs[0] and any(until_at - tolerance < at <= until_at for at in (*decided, *self.appended)):
             runs.append(self._walk(timedelta(0), until_at - tolerance, tolerance))
+        if runs[0] and tolerance:
+            runs.append(self._as_if_read_late(tolerance)._walk(timedelta(0), until_at, tolerance))
         keys = dict.fromkeys(key for run in runs for key in run)
         return _numbered([self._merge([run.get(key) for run in runs], until_at, tolerance) for key in keys])
+
+    def _as_if_read_late(self, lateness: timedelta) -> "_Watch":
+        """The same, for a worker that was held up and stamps what it reads with a later arrival."""
+        late = copy(self)
+        late.terms = self.terms.settling(self.terms.settle + lateness)
+        return late
 
     def _merge(self, told: list[_Case | None], until_at: datetime, tolerance: timedelta) -> ExpectedCase:
         cases = [case for case in told if case is not None]

@@ -1,5 +1,6 @@
 """The policy's numbers as the oracle reads them: which budget holds for a parcel, and when it is used up."""
 
+from copy import copy
 from datetime import datetime, time, timedelta
 from typing import Final
 
@@ -23,6 +24,12 @@ class Terms:
         """How long after its deadline a case stays at level 1; None: for ever."""
         self._used_up: dict[tuple[RuleId, datetime, Route], datetime] = {}
         self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
+
+    def settling(self, settle: timedelta) -> "Terms":
+        """The same terms with another time to settle."""
+        other = copy(self)
+        other.settle = settle
+        return other
 
     def applies(self, rule: RuleId) -> bool:
         """Whether the rule is switched on."""
