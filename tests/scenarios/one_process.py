@@ -5,6 +5,7 @@ their logs: exactly what workers do, only that the topics are lists and nothing 
 """
 
 from bisect import bisect_right, insort
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -100,8 +101,8 @@ class Stage:
 class OneProcess:
     """Feed it with `play`; `observed` holds every escalation with the simulated time at which it was said."""
 
-    def __init__(self, policy: Policy, *, slow_road: bool = False) -> None:
-        """`slow_road`: what intake writes to `returns` comes there after the reports of the parcel stage."""
+    def __init__(self, policy: Policy, *, slow_road: timedelta = timedelta(0)) -> None:
+        """`slow_road`: how much later than reports what intake writes to `returns` comes there."""
         self.observed: list[Observed] = []
         self.refused: list[str] = []
         self.slow_road = slow_road
@@ -109,8 +110,8 @@ class OneProcess:
         self.offsets = dict.fromkeys(INPUTS, 0)
         self.parcels = Stage([_partition("parcels", number) for number in range(PARTITIONS)])
         self.returns = Stage([_partition("returns", number) for number in range(PARTITIONS)])
-        self.on_the_road: list[tuple[int, bytes, bytes]] = []
-        """From intake to `returns`: (partition, key, value)."""
+        self.on_the_road: deque[tuple[datetime, int, bytes, bytes]] = deque()
+        """From intake to `returns`: (when it comes, partition, key, value)."""
         for stage in (self.parcels, self.returns):
             for number in range(PARTITIONS):
                 stage.append(number, POLICY_KEY, policy.to_log())
@@ -126,6 +127,8 @@ class OneProcess:
             self._take_in(waiting[taken:end])
             taken = end
             self._mark(now)
+        self._arrive(until_at + self.slow_road)
+        self._decide(until_at)
 
     def _take_in(self, events: Sequence[SimEvent]) -> None:
         for event in events:
@@ -139,16 +142,15 @@ class OneProcess:
                 if stage == "parcels":
                     self.parcels.append(where, key, value)
                 else:
-                    self.on_the_road.append((where, key, value))
+                    self.on_the_road.append((event.appears_at + self.slow_road, where, key, value))
 
     def _mark(self, now: datetime) -> None:
         marks = tuple(Mark(topic=topic, partition=0, through_ms=_ms(now)) for topic in INPUTS)
         marker = encode_json(Marker(marks=marks, roster=dict.fromkeys(INPUTS, 1)))
         for number in range(PARTITIONS):
             self.parcels.append(number, MARKER_KEY, marker)
-            self.on_the_road.append((number, MARKER_KEY, marker))
-        if not self.slow_road:
-            self._arrive()
+            self.on_the_road.append((now + self.slow_road, number, MARKER_KEY, marker))
+        self._arrive(now)
         for report in self.parcels.run():
             self.returns.append(partition_of(report.key, PARTITIONS), report.key, report.value)
         for partition in self.parcels.partitions:
@@ -157,13 +159,11 @@ class OneProcess:
                 for number in range(PARTITIONS):
                     self.returns.append(number, MARKER_KEY, forwarded)
         self._decide(now)
-        self._arrive()
-        self._decide(now)
 
-    def _arrive(self) -> None:
-        for where, key, value in self.on_the_road:
+    def _arrive(self, now: datetime) -> None:
+        while self.on_the_road and self.on_the_road[0][0] <= now:
+            _, where, key, value = self.on_the_road.popleft()
             self.returns.append(where, key, value)
-        self.on_the_road.clear()
 
     def _decide(self, now: datetime) -> None:
         for message in self.returns.run():
