@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import monotonic
@@ -30,8 +31,10 @@ from agents.stage import Stage, StageHost, StageTopics
 from agents.store import SharedMemory
 from agents.transport import Chunk
 from schemas.carrier_codes import load_carrier_codes
+from schemas.vocabulary import RuleId
 from streams.parcel_stage import parcel_logic
 from streams.return_stage import return_logic
+from streams.terms import CompiledPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -70,6 +73,8 @@ class Engine:
         self._intake_ready: set[TP] = set()
         self._kinds = self._names.kinds()
         self._checkpoint = checkpoint
+        self._policy: CompiledPolicy | None = None
+        self._policy_record = b""
         self._recovery_began = monotonic()
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -316,13 +321,30 @@ class Engine:
                     waiting[f"{name}/{number}"] = holding[0] if holding else "no marker yet"
                 behind = max(0.0, now_ms - partition.watermark_ms) / 1000 if partition.watermark_ms else 0.0
                 self.metrics.held_by(name, number, source, behind)
-                if partition.policy_hash:
-                    self.metrics.policy(partition.policy_hash)
+        self._observe_policy()
+        for number, partition in self.returns.ready_partitions().items():
+            self.metrics.cases_of(number, self._by_severity(partition.standing_cases()))
         if waiting:
             where, why = min(waiting.items())
             self._readiness.waits_for("watermark", f"{len(waiting)} partitions know none yet; {where}: {why}")
         else:
             self._readiness.has("watermark")
+
+    def _observe_policy(self) -> None:
+        """Export the newest policy in force; during a sweep partitions may still differ."""
+        for stage in self.stages.values():
+            for number in stage.ready_partitions():
+                policy = stage.policy(number)
+                if policy is not None and (self._policy is None or policy != self._policy_record):
+                    self._policy_record, self._policy = policy, CompiledPolicy(policy)
+                    self.metrics.policy(self._policy.hash)
+
+    def _by_severity(self, standing: Mapping[tuple[str, int], int]) -> dict[tuple[str, str], int]:
+        counts: Counter[tuple[str, str]] = Counter()
+        for (rule, level), count in standing.items():
+            if self._policy is not None:
+                counts[rule, self._policy.severity(RuleId(rule), level)] += count
+        return counts
 
     def _pause(self, tp: TP) -> None:
         self.app.consumer.pause_partitions({tp})

@@ -199,6 +199,10 @@ class Stage:
         """Partitions open for work."""
         return {n: o.engine for n, o in self._owned.items() if o.ready and o.engine is not None}
 
+    def policy(self, number: int) -> bytes | None:
+        """The policy record in force in a partition; None before the first."""
+        return self._owned[number].store.policy
+
     def is_paused(self, number: int) -> bool:
         """Whether reading this partition is paused because its queue is full."""
         owned = self._owned.get(number)

@@ -36,7 +36,8 @@ def parse_duration(text: object) -> timedelta:
     if isinstance(text, timedelta):
         return text
     if not isinstance(text, str):
-        raise ValueError(f"a duration needs its unit: {FORMS}")
+        # pydantic turns a ValueError into a finding, and lets a TypeError through.
+        raise ValueError(f"a duration needs its unit: {FORMS}")  # noqa: TRY004
     cleaned = text.strip().lower()
     total, at = timedelta(0), 0
     while at < len(cleaned):

@@ -9,6 +9,7 @@ from datetime import time, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 import holidays
@@ -43,7 +44,8 @@ def _clock_time(text: object) -> object:
     if isinstance(text, str) and text.strip() in {"24:00", "24:00:00"}:
         return time.max
     if isinstance(text, int):
-        raise ValueError('write a time of day in quotes, as "08:30"')
+        # pydantic turns a ValueError into a finding, and lets a TypeError through.
+        raise ValueError('write a time of day in quotes, as "08:30"')  # noqa: TRY004
     return text
 
 
@@ -173,7 +175,7 @@ class Facility(_Model):
 
 
 def _ascending(levels: tuple[Level, ...]) -> tuple[Level, ...]:
-    for earlier, later in zip(levels, levels[1:], strict=False):
+    for earlier, later in pairwise(levels):
         if later.after <= earlier.after or later.level <= earlier.level:
             raise ValueError(
                 f"level {later.level} must come after level {earlier.level}, in time and in number"

@@ -12,7 +12,7 @@ gives the same messages in the same order.
   over batches like a marker, and the facts behind it wait.
 - Before the first policy, facts are merged without a look and W stands at 0.
 
-Counters of a batch: `too_old`, `unreadable`, `unmapped`, `truncated`, `orphan_expired`, `purged`, `timers_fired`,
+Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `orphan_expired`, `purged`, `timers_fired`,
 `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`, `retracts_unlinked`;
 labels are rules, stages or "".
 """
@@ -29,6 +29,8 @@ from streams.watermark import (
     PARCELS_SOURCE,
     POLICY_STATE_KEY,
     POSITION_KEY,
+    STANDS,
+    STANDS_NO_MORE,
     Outgoing,
     Position,
     decode_position,
@@ -186,6 +188,11 @@ class Partition:
         mark = Mark(topic=topic, partition=self._number, through_ms=self._position.watermark_ms)
         return encode_json(Marker(marks=(mark,), roster={topic: count}))
 
+    def standing_cases(self) -> dict[tuple[str, int], int]:
+        """(rule, level) -> how many cases stand open here."""
+        named = ((key.rsplit("|", 1), count) for key, count in self._position.standing.items())
+        return {(rule, int(level)): count for (rule, level), count in named}
+
     def holding(self) -> list[str]:
         """What holds the watermark, in words for a person."""
         if not self._has_policy:
@@ -221,7 +228,7 @@ class Partition:
                 _count(counters, "unreadable", self._logic.stage)
                 continue
             if change is None:
-                work.units += 1
+                self._nothing_new(work, counters)
             elif not take(key, held, change):
                 self._forget()
                 return index
@@ -380,11 +387,22 @@ class Partition:
                 position.sweep = None
         return True
 
+    def _nothing_new(self, work: Work, counters: dict[tuple[str, str], int]) -> None:
+        """A record that changed nothing, and gave no other reason: it was known already."""
+        work.units += 1
+        if not self._logic.notes:
+            _count(counters, "duplicate", self._logic.stage)
+
     # -- counting --------------------------------------------------------------------------------------------
 
     def _collect(self, counters: dict[tuple[str, str], int]) -> None:
         for name, label in self._logic.notes:
-            _count(counters, name, label)
+            if name == STANDS:
+                self._position.note_standing(label, 1)
+            elif name == STANDS_NO_MORE:
+                self._position.note_standing(label, -1)
+            else:
+                _count(counters, name, label)
         self._delays += self._logic.delays
         self._logic.notes.clear()
         self._logic.delays.clear()

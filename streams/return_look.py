@@ -16,7 +16,7 @@ from streams.clocks import DAY_MS
 from streams.parcel_look import ENDED, RETRACTED
 from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told, received_by_number
 from streams.terms import CompiledPolicy
-from streams.watermark import Outgoing
+from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
 FORGET_AFTER_MS = 2 * DAY_MS
 """A return outlives its parcels' last reports by this."""
@@ -225,6 +225,10 @@ class _Teller:
         self.outgoing += messages(self.telling, record, previous, finding.evidence)
         name = "opened" if state is CaseState.OPEN else state.value
         self.notes.append((f"case_{name}", finding.rule))
+        if previous is not None and previous.state in STANDING:
+            self.notes.append((STANDS_NO_MORE, f"{previous.rule}|{previous.level}"))
+        if record.state in STANDING:
+            self.notes.append((STANDS, f"{record.rule}|{record.level}"))
 
     def _record(
         self, finding: Finding, state: str, reason: Reason, at_ms: int, previous: CaseRecord | None

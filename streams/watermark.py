@@ -11,6 +11,8 @@ import msgspec
 
 from schemas.facts import Marker
 
+STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
+"""Notes of a stage's logic for `Position.note_standing`; their label is `rule|level`."""
 POSITION_KEY = b"\x00position"
 POLICY_STATE_KEY = b"\x00policy"
 """Keys of the two changelog records that are not states."""
@@ -53,6 +55,16 @@ class Position(msgspec.Struct, array_like=True):
     """States whose reports belong to this batch: said again after a crash, from the state."""
     outbox: list[Outgoing] = msgspec.field(default_factory=list)
     """Messages of this batch: said again after a crash, as they are."""
+    standing: dict[str, int] = msgspec.field(default_factory=dict)
+    """`rule|level` -> cases that stand open in this partition; kept here so that nobody has to count them anew."""
+
+    def note_standing(self, rule_and_level: str, more: int) -> None:
+        """One case more, or less, stands."""
+        count = self.standing.get(rule_and_level, 0) + more
+        if count > 0:
+            self.standing[rule_and_level] = count
+        else:
+            self.standing.pop(rule_and_level, None)
 
     def fold_marker(self, marker: Marker) -> bool:
         """Take in a marker; False when it told nothing new. Order and repetition do not matter."""
