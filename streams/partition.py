@@ -252,7 +252,6 @@ class Partition:
 
     def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         position = self._position
-        work.units += 1
         position.fold_marker(marker)
         if not self._has_policy:
             return True
@@ -262,6 +261,7 @@ class Partition:
         if not self._fire(proved_ms, work, counters):
             return False
         position.watermark_ms, position.cursor_ms, position.cursor_key = proved_ms, proved_ms + 1, b""
+        work.units += 1
         return True
 
     # -- timers ----------------------------------------------------------------------------------------------

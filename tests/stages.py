@@ -1,7 +1,7 @@
 """Both stateful stages in memory, for tests: a log of facts and markers in, escalations out."""
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -86,7 +86,7 @@ def batch_bytes(batch: Batch) -> int:
 class StageRun:
     """One partition of a stage with its store; feeds records in chunks."""
 
-    logic_of: type | object
+    logic_of: Callable[[], Logic]
     sources: tuple[str, ...]
     max_facts: int = 8_000
     max_bytes: int = 900_000
@@ -94,13 +94,15 @@ class StageRun:
     said: list[Outgoing] = field(default_factory=list)
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     largest_batch: int = 0
+    last_said: list[Outgoing] = field(default_factory=list)
+    """Messages of the last batch."""
 
     def __post_init__(self) -> None:
         self.start()
 
     def start(self) -> None:
         """Open the partition from what is stored, as after a restart."""
-        self.logic: Logic = self.logic_of()  # type: ignore[operator]
+        self.logic = self.logic_of()
         self.engine = Partition(
             self.logic,
             0,
@@ -123,10 +125,11 @@ class StageRun:
         if not records:
             return
         start, next_offset = 0, records[-1].offset + 1
-        for _ in range(100_000):
+        for _ in range(3_000):
             batch = self.engine.step(records, start, self.store, next_offset)
             self.largest_batch = max(self.largest_batch, batch_bytes(batch))
             self.store.apply(batch)
+            self.last_said = batch.outgoing
             self.said += batch.outgoing
             for name, count in batch.counters.items():
                 self.counters[name] = self.counters.get(name, 0) + count
@@ -136,12 +139,12 @@ class StageRun:
         raise AssertionError("the partition makes no progress")
 
 
-def parcels_run(**limits: int) -> StageRun:
-    return StageRun(lambda: parcel_logic(1), ("inputs",), **limits)
+def parcels_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
+    return StageRun(lambda: parcel_logic(1), ("inputs",), max_facts, max_bytes)
 
 
-def returns_run(**limits: int) -> StageRun:
-    return StageRun(return_logic, ("inputs", "parcels"), **limits)
+def returns_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
+    return StageRun(return_logic, ("inputs", "parcels"), max_facts, max_bytes)
 
 
 def marker(through_ms: int, topic: str = "inputs") -> bytes:

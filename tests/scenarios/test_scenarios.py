@@ -69,8 +69,8 @@ def play(shop: Shop, step: dict[str, Any]) -> None:
         terms = {name: told_of[name] for name in ("origin", "destination", "facility") if name in told_of}
         shop.parcel_fact(parcel, label_fact(at, *told_of["returns"], arrived_ms=told, **terms))
     elif what == "voided":
-        terms = LabelTerms(returns=tuple(told_of.get("returns", ())), carrier="ups")
-        fact = parcel_fact(Milestone.LABEL_VOIDED, at, evidence=Evidence.SYSTEM, label=terms)
+        names = LabelTerms(returns=tuple(told_of.get("returns", ())), carrier="ups")
+        fact = parcel_fact(Milestone.LABEL_VOIDED, at, evidence=Evidence.SYSTEM, label=names)
         shop.parcel_fact(parcel, fact)
     elif what == "taken_back":
         identity = identity_of(told_of["scan"])

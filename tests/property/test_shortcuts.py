@@ -1,0 +1,88 @@
+"""An ordinary life takes shortcuts; a look at every fact would have said and kept the same."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelFact, encode_json
+from schemas.policy_loading import default_policy
+from schemas.vocabulary import Evidence, Milestone
+from streams.parcel import decode_parcel, fold_of
+from tests.property.parcel_lives import facts
+from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcel_fact, parcels_run
+
+POLICY = Record(0, POLICY_KEY, default_policy().to_log())
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
+    """Mostly an ordinary life, each fact with the watermark (days) reached before it; now and then anything else."""
+    at_ms, told = 0, []
+    steps = [
+        None,
+        (Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),
+        (Milestone.ACCEPTED, Evidence.AGENT_SCAN),
+        *[(Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN)] * 4,
+        (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        (Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN),
+        (Milestone.CHECKED_IN, Evidence.WAREHOUSE_SCAN),
+        (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+    ]
+    for step in steps:
+        if step is not None and draw(st.integers(0, 5)) == 0:
+            continue
+        if draw(st.integers(0, 7)) == 0:
+            told.append((draw(facts(days=20)), at_ms // DAY))
+        at_ms += draw(st.sampled_from([HOUR, 20 * HOUR, 20 * HOUR, 4 * DAY, 6 * DAY]))
+        reached = max(0, at_ms - draw(st.sampled_from([0, HOUR, 3 * DAY]))) // DAY
+        place = draw(st.sampled_from(["", "lyon", "dijon", "lille"]))
+        if step is None:
+            told.append((label_fact(at_ms, "R1", "R2", origin="FR", destination="FR"), reached))
+        else:
+            told.append((parcel_fact(step[0], at_ms, evidence=step[1], place=place), reached))
+    return told
+
+
+def live(told: list[tuple[ParcelFact, int]]) -> StageRun:
+    run = parcels_run()
+    run.feed([POLICY])
+    for fact, reached in told:
+        offset = run.engine.next_offset
+        run.feed(
+            [
+                Record(offset, MARKER_KEY, marker(MONDAY + reached * DAY)),
+                Record(offset + 1, b"ups:1", encode_json(fact)),
+            ]
+        )
+    run.feed([Record(run.engine.next_offset, MARKER_KEY, marker(MONDAY + 60 * DAY))])
+    return run
+
+
+@settings(max_examples=60, deadline=None)
+@given(lives())
+def test_with_and_without_shortcuts_the_same_is_said_and_kept(told: list[tuple[ParcelFact, int]]) -> None:
+    short = live(told)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.parcel_stage.take_shortcut", lambda *_args: None)
+        long = live(told)
+    assert [(out.key, out.value) for out in short.said] == [(out.key, out.value) for out in long.said]
+    ours, theirs = (decode_parcel(run.store.rows[b"ups:1"][1]) for run in (short, long))
+    assert fold_of(ours) == fold_of(theirs)
+    assert (ours.revision, ours.breaches, ours.digest) == (theirs.revision, theirs.breaches, theirs.digest)
+
+
+def test_an_ordinary_life_is_never_looked_at_after_its_label() -> None:
+    told = [label_fact(0, "R1")]
+    told += [parcel_fact(Milestone.IN_TRANSIT, hours * HOUR, place=f"p{hours}") for hours in (10, 30, 50)]
+    told += [parcel_fact(Milestone.DELIVERED, 60 * HOUR)]
+    told += [parcel_fact(Milestone.CHECKED_IN, 62 * HOUR, evidence=Evidence.WAREHOUSE_SCAN)]
+    looks: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        from streams import parcel_stage
+
+        look = parcel_stage.look
+        patch.setattr(parcel_stage, "look", lambda *args: (looks.append(1), look(*args))[1])
+        run = parcels_run()
+        run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
+    assert len(looks) == 1
+    assert len(run.said) == 4
