@@ -2,17 +2,30 @@
 
 Every decisive time lies at least MARGIN before or after the deadline that it decides about, so that neither a
 feed's ordinary lateness nor the speed at which a simulation is played can change the outcome. The one exception
-is the ordinary check-in, which has to come within one business day: it is appended within four hours of the delivery.
+is the ordinary check-in, which has to come within one business day: it comes within four hours of the delivery, or
+in the first hours of the next working day, and so at least 20 hours before its deadline. Budgets are those of the
+default policy.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
-from simulation.business_days import add_business_days, is_business_day
 from simulation.carriers import UNKNOWN_CODES, Code
-from simulation.journey import DAY, HOUR, Journey, SimParcel
+from simulation.journey import HOUR, Journey
+from simulation.legs import (
+    arrive,
+    check_in,
+    check_in_due,
+    deliver,
+    dock_time,
+    handed_over,
+    labelled,
+    scans_all_along,
+    through_hubs,
+    until_delivered,
+)
 
 MARGIN: Final = timedelta(hours=30)
 FIRST_SCAN_BUDGET: Final = timedelta(hours=72)
@@ -31,121 +44,27 @@ class Story:
     play: Callable[[Journey], None]
 
 
-# ---- pieces of a journey ----------------------------------------------------------------------------------
-
-
-def _labelled(journey: Journey, returns: int = 1) -> SimParcel:
-    approved = journey.request(returns)
-    parcel = journey.label(approved + journey.hours(0.02, 0.4))
-    if journey.rng.random() < 0.3:
-        journey.announce(parcel, parcel.labelled_at + journey.hours(0.1, 2))
-    return parcel
-
-
-def _handed_over(journey: Journey, parcel: SimParcel) -> datetime:
-    at = parcel.labelled_at + journey.hours(2, 36)
-    if journey.rng.random() < 0.15:
-        said = at + journey.hours(0.1, 1)
-        journey.order("dropoff_claimed", said, parcel.returns[0], carrier=parcel.lane.carrier.name)
-    journey.first_scan(parcel, at)
-    return at
-
-
-def _through_hubs(
-    journey: Journey, parcel: SimParcel, since: datetime, least: int = 1, most: int = 4
-) -> datetime:
-    at = since
-    for _ in range(journey.rng.randint(least, most)):
-        at += journey.hours(8, 26)
-        journey.hub(parcel, at)
-    return at
-
-
-def _delivered(journey: Journey, since: datetime, *parcels: SimParcel, seen: bool = True) -> datetime:
-    """Out for delivery on the facility's next working morning (now and then a Saturday), delivered the same day.
-
-    Over long weekends the parcels wait in hubs. `seen`: the carrier says delivered.
-    """
-    calendar, dock = journey.lane.facility.calendar, journey.lane.facility.place
-    morning = calendar.at_clock(since + 5 * HOUR, 7) + journey.hours(0, 1)
-    saturday_too = journey.rng.random() < 0.3
-    while morning < since + 4 * HOUR or not (
-        is_business_day(morning, calendar) or (saturday_too and calendar.local(morning).weekday() == 5)
-    ):
-        morning = calendar.at_clock(morning + DAY, 7) + journey.hours(0, 1)
-    at = since
-    while morning - at > 44 * HOUR:
-        at += journey.hours(24, 30)
-        for parcel in parcels:
-            journey.hub(parcel, at)
-    delivered = morning + journey.hours(1.5, 6)
-    for parcel in parcels:
-        depot = {**dock, "site": f"{dock['city'][:3].upper()}-DEPOT"}
-        journey.scan(parcel, parcel.lane.carrier.last_leg, morning, depot)
-        if seen:
-            journey.scan(parcel, parcel.lane.carrier.delivered, delivered, dock, soon=True)
-    return delivered
-
-
-def _checked_in(journey: Journey, parcel: SimParcel, delivered: datetime) -> None:
-    journey.check_in(parcel, dock_time(journey, delivered))
-
-
-def dock_time(journey: Journey, delivered: datetime) -> datetime:
-    """When an ordinary dock checks a delivery in: within hours, a Saturday's on the next working morning."""
-    calendar = journey.lane.facility.calendar
-    if is_business_day(delivered, calendar):
-        return delivered + journey.hours(0.3, 3.5)
-    morning = calendar.at_clock(delivered + DAY, 8)
-    while not is_business_day(morning, calendar):
-        morning = calendar.at_clock(morning + DAY, 8)
-    return morning + journey.hours(0.2, 2)
-
-
-def check_in_due(journey: Journey, delivered: datetime) -> datetime:
-    """Deadline of the check-in after a delivery."""
-    return add_business_days(delivered, 1, journey.lane.facility.calendar)
-
-
-def _arrives(journey: Journey, parcel: SimParcel, since: datetime) -> None:
-    _checked_in(journey, parcel, _delivered(journey, since, parcel))
-
-
-def _until_delivered(journey: Journey, parcel: SimParcel, most_hubs: int = 4) -> datetime:
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel), most=most_hubs)
-    return _delivered(journey, at, parcel)
-
-
-def _scans_all_along(journey: Journey, parcel: SimParcel, since: datetime, until: datetime) -> datetime:
-    """The parcel moves from hub to hub, a scan every 20 to 30 hours, until after `until`."""
-    at = since
-    while at < until:
-        at += journey.hours(20, 30)
-        journey.hub(parcel, at)
-    return at
-
-
 # ---- all is well ------------------------------------------------------------------------------------------
 
 
 def smooth(journey: Journey) -> None:
     """Everything in its time."""
-    parcel = _labelled(journey)
-    _checked_in(journey, parcel, _until_delivered(journey, parcel))
+    parcel = labelled(journey)
+    check_in(journey, parcel, until_delivered(journey, parcel))
 
 
 def checked_in_by_return_number(journey: Journey) -> None:
     """The dock could not read the label and typed the number of the return."""
-    parcel = _labelled(journey)
-    delivered = _until_delivered(journey, parcel)
+    parcel = labelled(journey)
+    delivered = until_delivered(journey, parcel)
     journey.check_in_by_return(parcel.returns[0], dock_time(journey, delivered))
 
 
 def delivery_not_scanned(journey: Journey) -> None:
     """The dock has it though the carrier never said delivered."""
-    parcel = _labelled(journey)
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel))
-    _checked_in(journey, parcel, _delivered(journey, at, parcel, seen=False))
+    parcel = labelled(journey)
+    at = through_hubs(journey, parcel, handed_over(journey, parcel))
+    check_in(journey, parcel, deliver(journey, at, parcel, seen=False))
 
 
 def scanned_before_label(journey: Journey) -> None:
@@ -155,62 +74,62 @@ def scanned_before_label(journey: Journey) -> None:
     parcel = journey.label(journey.rng.choice((printed, posted)), appears_at=posted)
     scanned = printed + journey.hours(0.5, 3)
     journey.first_scan(parcel, scanned)
-    _arrives(journey, parcel, _through_hubs(journey, parcel, max(scanned, posted)))
+    arrive(journey, parcel, through_hubs(journey, parcel, max(scanned, posted)))
 
 
 def wrong_delivery_taken_back(journey: Journey) -> None:
     """Delivered by mistake, taken back within hours, delivered in truth some days later."""
-    parcel = _labelled(journey)
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel), most=2)
+    parcel = labelled(journey)
+    at = through_hubs(journey, parcel, handed_over(journey, parcel), most=2)
     wrong = at + journey.hours(1, 3)
     journey.scan(parcel, parcel.lane.carrier.delivered, wrong, journey.lane.facility.place, soon=True)
     journey.retract_last_scan(parcel, wrong + journey.hours(1, 4))
-    _arrives(journey, parcel, _through_hubs(journey, parcel, wrong + 6 * HOUR))
+    arrive(journey, parcel, through_hubs(journey, parcel, wrong + 6 * HOUR))
 
 
 def cancelled_in_time(journey: Journey) -> None:
     """The customer keeps it and says so."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     journey.order("return_cancelled", parcel.labelled_at + journey.hours(3, 40), parcel.returns[0])
 
 
 def label_replaced(journey: Journey) -> None:
     """The first label is voided, its successor does the journey."""
-    first = _labelled(journey)
+    first = labelled(journey)
     voided = first.labelled_at + journey.hours(1, 12)
     journey.void(first, voided)
     second = journey.label(voided + 0.2 * HOUR)
-    _checked_in(journey, second, _until_delivered(journey, second))
+    check_in(journey, second, until_delivered(journey, second))
 
 
 def turned_back(journey: Journey) -> None:
     """The carrier brings it back to the customer, where its interface has a code for that."""
-    parcel = _labelled(journey)
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel))
+    parcel = labelled(journey)
+    at = through_hubs(journey, parcel, handed_over(journey, parcel))
     if parcel.lane.carrier.turned_back is None:
-        _arrives(journey, parcel, at)
+        arrive(journey, parcel, at)
     else:
         journey.scan(parcel, parcel.lane.carrier.turned_back, at + journey.hours(8, 30), parcel.stops[0])
 
 
 def two_parcels_scanned(journey: Journey) -> None:
     """Two parcels, each with its own dock scan."""
-    first, second = _labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
+    first, second = labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
     for parcel in (first, second):
-        _checked_in(journey, parcel, _until_delivered(journey, parcel))
+        check_in(journey, parcel, until_delivered(journey, parcel))
 
 
 def two_parcels_complete(journey: Journey) -> None:
     """Two parcels, one check-in by number that accounts for both: complete, counted or naming them."""
-    first, second = _labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
-    at = _handed_over(journey, first)
+    first, second = labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
+    at = handed_over(journey, first)
     journey.first_scan(second, at + 0.1 * HOUR)
     end = at
     for _ in range(journey.rng.randint(1, 3)):
         end += journey.hours(8, 26)
         where = journey.hub(first, end)
         journey.hub(second, end + 0.1 * HOUR, where)
-    delivered = _delivered(journey, end, first, second)
+    delivered = deliver(journey, end, first, second)
     name = first.lane.carrier.name
     ways: list[dict[str, Any]] = [
         {"complete": True},
@@ -222,18 +141,18 @@ def two_parcels_complete(journey: Journey) -> None:
 
 def two_parcels_last_by_number(journey: Journey) -> None:
     """Two parcels: the first is scanned at the dock, so the number typed later can only mean the second."""
-    first, second = _labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
-    delivered = _until_delivered(journey, first, most_hubs=2)
-    _checked_in(journey, first, delivered)
+    first, second = labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
+    delivered = until_delivered(journey, first, most_hubs=2)
+    check_in(journey, first, delivered)
     journey.first_scan(second, second.labelled_at + journey.hours(2, 36))
-    moving = _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
-    journey.check_in_by_return(second.returns[0], dock_time(journey, _delivered(journey, moving, second)))
+    moving = scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
+    journey.check_in_by_return(second.returns[0], dock_time(journey, deliver(journey, moving, second)))
 
 
 def shared_parcel(journey: Journey) -> None:
     """One parcel for two or three returns."""
-    parcel = _labelled(journey, journey.rng.randint(2, 3))
-    _checked_in(journey, parcel, _until_delivered(journey, parcel))
+    parcel = labelled(journey, journey.rng.randint(2, 3))
+    check_in(journey, parcel, until_delivered(journey, parcel))
 
 
 # ---- missing first scan -----------------------------------------------------------------------------------
@@ -241,21 +160,21 @@ def shared_parcel(journey: Journey) -> None:
 
 def never_handed_over(journey: Journey) -> None:
     """A label, and nothing more; some customers say that they dropped it off."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     if journey.rng.random() < 0.4:
         journey.order("dropoff_claimed", parcel.labelled_at + journey.hours(5, 60), parcel.returns[0])
 
 
 def only_announced(journey: Journey) -> None:
     """The carrier has the data, again and again, and never the parcel."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     for _ in range(journey.rng.randint(1, 3)):
         journey.announce(parcel, parcel.labelled_at + journey.hours(1, 130))
 
 
 def only_unknown_codes(journey: Journey) -> None:
     """Codes that nobody has published prove nothing."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     api = parcel.lane.carrier.hub[0]
     for _ in range(journey.rng.randint(1, 3)):
         code = Code(api.api, api.code_type, journey.rng.choice(UNKNOWN_CODES), "Status updated")
@@ -264,7 +183,7 @@ def only_unknown_codes(journey: Journey) -> None:
 
 def first_scan_taken_back(journey: Journey) -> None:
     """The only scan was of another parcel and is taken back."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     at = parcel.labelled_at + journey.hours(2, 24)
     journey.first_scan(parcel, at)
     journey.retract_last_scan(parcel, at + journey.hours(1, 15))
@@ -272,32 +191,32 @@ def first_scan_taken_back(journey: Journey) -> None:
 
 def first_scan_late(journey: Journey) -> None:
     """Handed over more than a day after the deadline."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     at = parcel.labelled_at + FIRST_SCAN_BUDGET + MARGIN + journey.hours(0, 50)
     journey.first_scan(parcel, at)
-    _arrives(journey, parcel, _through_hubs(journey, parcel, at))
+    arrive(journey, parcel, through_hubs(journey, parcel, at))
 
 
 def first_scan_posted_late(journey: Journey) -> None:
     """Handed over in time, but the carrier's feed was stuck: a case opens and is taken back."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     posted = parcel.labelled_at + FIRST_SCAN_BUDGET + MARGIN + journey.hours(0, 24)
     journey.hold_scans(parcel.labelled_at + 2 * HOUR, posted)
     at = parcel.labelled_at + journey.hours(3, 36)
     journey.first_scan(parcel, at)
-    _arrives(journey, parcel, _scans_all_along(journey, parcel, at, posted))
+    arrive(journey, parcel, scans_all_along(journey, parcel, at, posted))
 
 
 def cancelled_late(journey: Journey) -> None:
     """Cancelled when the case had been open for more than a day."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     at = parcel.labelled_at + FIRST_SCAN_BUDGET + MARGIN + journey.hours(0, 60)
     journey.order("return_cancelled", at, parcel.returns[0])
 
 
 def cancelled_posted_late(journey: Journey) -> None:
     """Cancelled in time, told late: the case is taken back."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     posted = parcel.labelled_at + FIRST_SCAN_BUDGET + MARGIN + journey.hours(0, 24)
     at = parcel.labelled_at + journey.hours(3, 40)
     journey.order("return_cancelled", at, parcel.returns[0], appears_at=posted)
@@ -305,13 +224,13 @@ def cancelled_posted_late(journey: Journey) -> None:
 
 def voided_late(journey: Journey) -> None:
     """The label is voided when the case had been open for more than a day."""
-    parcel = _labelled(journey)
+    parcel = labelled(journey)
     journey.void(parcel, parcel.labelled_at + FIRST_SCAN_BUDGET + MARGIN + journey.hours(0, 60))
 
 
 def shared_never_handed_over(journey: Journey) -> None:
     """One label for two returns and no parcel: one case for each of them."""
-    _labelled(journey, 2)
+    labelled(journey, 2)
 
 
 # ---- stalled ----------------------------------------------------------------------------------------------
@@ -319,56 +238,47 @@ def shared_never_handed_over(journey: Journey) -> None:
 
 def lost_in_silence(journey: Journey) -> None:
     """Some scans, then never another."""
-    parcel = _labelled(journey)
-    _through_hubs(journey, parcel, _handed_over(journey, parcel), 0, 3)
+    parcel = labelled(journey)
+    through_hubs(journey, parcel, handed_over(journey, parcel), 0, 3)
 
 
 def resumed_late(journey: Journey) -> None:
     """Silent for too long, then it goes on from another place."""
-    parcel = _labelled(journey)
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel), 0, 1)
+    parcel = labelled(journey)
+    at = through_hubs(journey, parcel, handed_over(journey, parcel), 0, 1)
     at += SILENT_BUDGET[journey.lane.international] + MARGIN + journey.hours(0, 30)
     journey.hub(parcel, at)
-    _arrives(journey, parcel, at)
+    arrive(journey, parcel, at)
 
 
 def scans_posted_late(journey: Journey) -> None:
     """It moved all the time, but the carrier's feed was stuck: a case opens and is taken back."""
-    parcel = _labelled(journey)
-    at = _through_hubs(journey, parcel, _handed_over(journey, parcel), 1, 1)
+    parcel = labelled(journey)
+    at = through_hubs(journey, parcel, handed_over(journey, parcel), 1, 1)
     posted = at + SILENT_BUDGET[journey.lane.international] + MARGIN + journey.hours(0, 20)
     journey.hold_scans(at, posted)
-    _arrives(journey, parcel, _scans_all_along(journey, parcel, at, posted))
-
-
-def _stuck(journey: Journey, parcel: SimParcel, until: datetime) -> datetime:
-    """Scanned in one hub every day or two until `until`."""
-    at = _handed_over(journey, parcel) + journey.hours(8, 26)
-    where = journey.hub(parcel, at)
-    last = at
-    while at < until:
-        last = at
-        at += journey.hours(20, 44)
-        if at < until:
-            journey.hub(parcel, at, where)
-    return last
+    arrive(journey, parcel, scans_all_along(journey, parcel, at, posted))
 
 
 def stuck_for_ever(journey: Journey) -> None:
-    """Scanned again and again in the same hub, until the end."""
-    _stuck(journey, _labelled(journey), journey.ends_at)
+    """Scanned again and again in the same hub, every day or two, until the end."""
+    parcel = labelled(journey)
+    at = handed_over(journey, parcel) + journey.hours(8, 26)
+    where = journey.hub(parcel, at)
+    while (at := at + journey.hours(20, 44)) < journey.ends_at:
+        journey.hub(parcel, at, where)
 
 
 def stuck_then_moves(journey: Journey) -> None:
     """Scanned again and again in the same hub, and on its way more than a day after the deadline."""
-    parcel = _labelled(journey)
-    at = _handed_over(journey, parcel) + journey.hours(8, 26)
+    parcel = labelled(journey)
+    at = handed_over(journey, parcel) + journey.hours(8, 26)
     where = journey.hub(parcel, at)
     moves = at + NO_PROGRESS_BUDGET[journey.lane.international] + MARGIN + journey.hours(0, 20)
     while (at := at + journey.hours(20, 44)) < moves - HOUR:
         journey.hub(parcel, at, where)
     journey.hub(parcel, moves)
-    _arrives(journey, parcel, moves)
+    arrive(journey, parcel, moves)
 
 
 # ---- delivered, not checked in ----------------------------------------------------------------------------
@@ -376,18 +286,18 @@ def stuck_then_moves(journey: Journey) -> None:
 
 def never_checked_in(journey: Journey) -> None:
     """Delivered, and lost on the dock."""
-    _until_delivered(journey, _labelled(journey))
+    until_delivered(journey, labelled(journey))
 
 
 def shared_never_checked_in(journey: Journey) -> None:
     """One parcel of two returns is lost on the dock: one case for each."""
-    _until_delivered(journey, _labelled(journey, 2))
+    until_delivered(journey, labelled(journey, 2))
 
 
 def checked_in_late(journey: Journey) -> None:
     """Found on the dock more than a day after the deadline; one in three by the number of the return."""
-    parcel = _labelled(journey)
-    found = check_in_due(journey, _until_delivered(journey, parcel)) + MARGIN + journey.hours(0, 40)
+    parcel = labelled(journey)
+    found = check_in_due(journey, until_delivered(journey, parcel)) + MARGIN + journey.hours(0, 40)
     if journey.rng.random() < 1 / 3:
         journey.check_in_by_return(parcel.returns[0], found)
     else:
@@ -396,8 +306,8 @@ def checked_in_late(journey: Journey) -> None:
 
 def check_in_posted_late(journey: Journey) -> None:
     """Checked in within hours, told more than a day after the deadline: the case is taken back."""
-    parcel = _labelled(journey)
-    delivered = _until_delivered(journey, parcel)
+    parcel = labelled(journey)
+    delivered = until_delivered(journey, parcel)
     posted = check_in_due(journey, delivered) + MARGIN + journey.hours(0, 24)
     if journey.rng.random() < 1 / 3:
         journey.check_in_by_return(parcel.returns[0], dock_time(journey, delivered), appears_at=posted)
@@ -407,19 +317,19 @@ def check_in_posted_late(journey: Journey) -> None:
 
 def check_in_taken_back(journey: Journey) -> None:
     """The dock scanned the wrong label and takes it back within hours; the right parcel never turns up."""
-    parcel = _labelled(journey)
-    at = dock_time(journey, _until_delivered(journey, parcel))
+    parcel = labelled(journey)
+    at = dock_time(journey, until_delivered(journey, parcel))
     journey.check_in_by_mistake(parcel, at, at + journey.hours(0.2, 3))
 
 
 def two_parcels_one_counted(journey: Journey) -> None:
     """Two parcels are delivered, days apart, one number is typed: the second parcel's case stays true."""
-    first, second = _labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
-    delivered = _until_delivered(journey, first, most_hubs=2)
+    first, second = labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
+    delivered = until_delivered(journey, first, most_hubs=2)
     journey.check_in_by_return(first.returns[0], dock_time(journey, delivered))
     journey.first_scan(second, second.labelled_at + journey.hours(2, 36))
-    moving = _scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
-    _delivered(journey, moving, second)
+    moving = scans_all_along(journey, second, second.labelled_at + 36 * HOUR, delivered + 6 * HOUR)
+    deliver(journey, moving, second)
 
 
 STORIES: Final = (
