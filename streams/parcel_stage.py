@@ -41,7 +41,7 @@ class ParcelLogic:
         """Fold a fact in; look, unless it is a scan that changes nothing."""
         fact = decode_parcel_fact(value)
         policy = self._policy
-        if policy is not None and fact.occurred_ms < watermark_ms - policy.accept_age_ms:
+        if policy is not None and fact.occurred_ms <= watermark_ms - policy.accept_age_ms:
             self.notes.append(("too_old", self.stage))
             return None
         if fact.milestone == Milestone.UNMAPPED and not fact.retracts:
@@ -60,6 +60,8 @@ class ParcelLogic:
             self.notes.append(("truncated", self.stage))
         if policy is None:
             return Change(encode_parcel(state), 0)
+        if armed_ms > watermark_ms and not state.labels and not state.told:
+            return Change(encode_parcel(state), armed_ms)  # nobody waits for it, and it is remembered longer now
         cause = Cause(terms_changed=True) if state.labels is not before[1] else ORDINARY
         return self._looked(key, state, watermark_ms, armed_ms, policy, cause)
 

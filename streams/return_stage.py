@@ -46,7 +46,7 @@ class ReturnLogic:
                 return None  # taken back before we ever heard of it
             news = merge_report(state, record)
         else:
-            if policy is not None and record.occurred_ms < watermark_ms - policy.accept_age_ms:
+            if policy is not None and record.occurred_ms <= watermark_ms - policy.accept_age_ms:
                 self.notes.append(("too_old", self.stage))
                 return None
             if record.milestone == Milestone.UNMAPPED and not record.retracts:

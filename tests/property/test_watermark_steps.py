@@ -6,11 +6,11 @@ Also when the process stops between any two batches, with its disk or without.
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelFact, ReturnFact, encode_json
+from schemas.facts import MARKER_KEY, POLICY_KEY, ReturnFact, encode_json
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from tests.property.parcel_lives import facts, return_facts
-from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, marker, parcels_run, returns_run
+from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcels_run, returns_run
 
 Entry = tuple[bytes, bytes]
 STRICTER = Policy.model_validate(
@@ -28,20 +28,23 @@ STRICTER = Policy.model_validate(
 
 @st.composite
 def parcel_logs(draw: st.DrawFn) -> list[Entry]:
-    """A policy, then facts of four parcels as they come in, and the watermark behind them; perhaps another policy."""
+    """A policy, then facts of three parcels as they come in, and the watermark behind them; perhaps another policy."""
     log: list[Entry] = [(POLICY_KEY, default_policy().to_log())]
-    told: list[ParcelFact] = sorted(
-        draw(st.lists(facts(), min_size=1, max_size=14)), key=lambda f: f.arrived_ms
-    )
+    labelled = [
+        (f"ups:{parcel}", label_fact(draw(st.integers(0, 12)) * 6 * HOUR, *returns))
+        for parcel, returns in ((1, ("R1",)), (2, ("R1", "R2")))
+    ]
+    others = st.tuples(st.sampled_from(["ups:1", "ups:1", "ups:2", "ups:2", "ups:3"]), facts(identities=30))
+    told = sorted([*labelled, *draw(st.lists(others, max_size=14))], key=lambda keyed: keyed[1].arrived_ms)
     change_at = draw(st.integers(0, 20))
     reached = 0
-    for number, fact in enumerate(told):
+    for number, (parcel, fact) in enumerate(told):
         if draw(st.booleans()):
             reached = max(reached, fact.arrived_ms - draw(st.sampled_from([HOUR, 2 * DAY])))
             log.append((MARKER_KEY, marker(reached)))
         if number == change_at:
             log.append((POLICY_KEY, STRICTER.to_log()))
-        log.append((f"ups:{draw(st.integers(1, 4))}".encode(), encode_json(fact)))
+        log.append((parcel.encode(), encode_json(fact)))
     return [*log, (MARKER_KEY, marker(MONDAY + 90 * DAY)), (MARKER_KEY, marker(MONDAY + 300 * DAY))]
 
 
