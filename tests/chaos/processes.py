@@ -156,6 +156,11 @@ class WorkerProcess:
             if sample.name == name
         ]
 
+    def show_tasks(self) -> None:
+        """Make it write into its log where every task stands."""
+        if self.exit_code is None:
+            self.process.send_signal(signal.SIGUSR1)
+
     def tail(self, lines: int = 25) -> str:
         """The end of its log, for a failure's message."""
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
@@ -170,6 +175,9 @@ def workers(settings: Settings, directory: Path, *plans: Plan) -> Iterator[list[
             worker.start()
         yield started
     except BaseException:
+        for worker in started:
+            worker.show_tasks()
+        time.sleep(1)
         for worker in started:
             sys.stderr.write(f"\n--- {worker.log_file}\n{worker.tail()}\n")
         raise

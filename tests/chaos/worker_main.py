@@ -136,6 +136,10 @@ class DelayedMarkers(Markers):
             probe = AIOKafkaConsumer(**connection, client_id="planted", isolation_level="read_committed")
         self._probe: Any = DelayedProbe(probe, plan.mistake)
 
+    async def start(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, show_tasks)
+        await super().start()
+
     async def beat(self) -> None:
         if plan.mistake == "ends_before_heartbeat":
             await self._probe.ask([TopicPartition(*tp) for tp in self._host.open_inputs()])
@@ -172,6 +176,13 @@ def lying_clock(*arguments: Any) -> LogClock:
         return HOUR_S if behind.exists() else 0.0
 
     return LogClock(*arguments, now=lambda: time.monotonic() - lag(), wall=lambda: time.time() - lag())
+
+
+def show_tasks() -> None:
+    """Tell where every task stands, for a failure's message."""
+    for task in asyncio.all_tasks():
+        task.print_stack(limit=6, file=sys.stderr)
+    sys.stderr.flush()
 
 
 def main() -> None:
