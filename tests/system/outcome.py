@@ -47,6 +47,8 @@ class Outcome:
     """Case id -> the last record under that key."""
     dead_letters: list[DeadLetter]
     """Each refused record once."""
+    until_at: datetime
+    """The end of the world."""
     findings: list[str]
     """What is wrong with the topics themselves, whatever the oracle says."""
 
@@ -54,7 +56,9 @@ class Outcome:
     def standing(self) -> set[tuple[str, str, str]]:
         """(rule, return, parcel) of the cases that `cases` shows as open."""
         return {
-            (case.rule, case.return_id, case.parcel) for case in self.cases.values() if case.state in STANDING
+            (case.rule, case.return_id, case.parcel)
+            for case in self.cases.values()
+            if case.state in STANDING and case.due_at <= self.until_at
         }
 
     def wrong_standing(self) -> list[str]:
@@ -103,9 +107,8 @@ async def read_outcome(
     *,
     starts_at: datetime,
     until_at: datetime,
-    exact: bool = False,
 ) -> Outcome:
-    """Read and compare. `exact`: judge as if every worker had known everything in the moment it was appended."""
+    """Read and compare."""
     names, clock = settings.topics, settings.simulated
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
@@ -121,18 +124,20 @@ async def read_outcome(
         Observed.of(decode_escalation(record.value), moment_of(clock.simulated_ms(record.timestamp)))
         for record in told
     ]
-    known = timedelta(0) if exact else standstill.longest
-    cases = expected(ledger, Terms(policy), until_at, known)
+    # The clock runs on while the workers are told to stop: what it brings is of no world.
+    observed = [change for change in observed if change.effective_at <= until_at]
+    cases = expected(ledger, Terms(policy), until_at, standstill.longest)
     first_told, findings = _each_once(told, "escalations")
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
     return Outcome(
-        score=score(cases, observed, bound=max(standstill.longest_to_say, timedelta(minutes=1))),
+        score=score(cases, observed, bound=standstill.longest + standstill.longest_to_say + policy.settle),
         expected=cases,
         standstill=standstill,
         escalations=escalations,
         cases=truth,
         dead_letters=_letters(by_topic[names.dead_letters]),
+        until_at=until_at,
         findings=[*findings, *case_findings],
     )
 
