@@ -12,6 +12,7 @@ from typing import IO
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.child_process import dying_with_parent
 from agents.demo_player import moment_of
 from agents.errors import Finding, UserError
 from agents.settings import Settings
@@ -47,7 +48,7 @@ class WorkerProcess:
         """Start the process; its output goes to the log file."""
         self._log = self._log_file.open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "agents", "worker"],
+            dying_with_parent([sys.executable, "-m", "agents", "worker"]),
             env={**os.environ, **self._settings.environment()},
             stdin=subprocess.DEVNULL,
             stdout=self._log,

@@ -1,7 +1,7 @@
 """A real Apache Kafka of our own, for the demo and the tests: no Docker, no installed Java, one process.
 
 It is one KRaft node, broker and controller in one, that listens on 127.0.0.1 only. It ends with the process
-that started it, whatever kills that process (`_DIE_WITH_PARENT`), and leaves a signal from the terminal to
+that started it, whatever kills that process (agents/child_process.py), and leaves a signal from the terminal to
 its owner, so that a Ctrl-C stops workers first and the broker last. It is no broker for production: it keeps
 one copy of everything.
 """
@@ -13,7 +13,6 @@ import atexit
 import base64
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from agents.child_process import dying_with_parent
 from agents.embedded_kafka_jars import (
     EmbeddedKafkaUnavailable,
     default_jar_cache,
@@ -87,19 +87,6 @@ _JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config.AbstractConfig=warn",
 )
 
-# Runs between us and Java: the kernel kills Java when the thread that started it ends. The signal must be
-# asked for in the new process, and a preexec function could deadlock in a program with threads. Elsewhere
-# than on Linux there is no prctl: there only the exit handler stops the broker.
-_DIE_WITH_PARENT = """
-import ctypes, os, signal, sys
-try:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-except (AttributeError, OSError):
-    pass
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedKafka:
@@ -299,10 +286,9 @@ class EmbeddedKafka:
             raise EmbeddedKafkaUnavailable("its process could not be started.", str(error)) from error
 
     def _popen(self, command: list[str]) -> subprocess.Popen[bytes]:
-        wrapper = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
         with self.log_file.open("wb") as log:
             return subprocess.Popen(
-                [*wrapper, *command],
+                dying_with_parent(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

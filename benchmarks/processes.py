@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
+from agents.child_process import dying_with_parent
 from agents.embedded_kafka_net import free_port
 from benchmarks.stock_faust.app import ALERTS_TOPIC, CHANGELOG, DUE_TOPIC
 from benchmarks.workload import create_topics
@@ -269,7 +270,7 @@ def _environment() -> dict[str, str]:
 def _spawn(command: list[str], log: Path, environment: dict[str, str]) -> psutil.Process:
     with log.open("ab") as output:
         started = subprocess.Popen(
-            command,
+            dying_with_parent(command),
             env={**_environment(), **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
