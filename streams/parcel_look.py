@@ -170,11 +170,12 @@ def _ledger(said: Sequence[Breach], current: list[Breach], *, policy_changed: bo
 
 def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bool) -> list[Report]:
     """The reports under a new revision when they say something new; `changed`: breaches or label terms did."""
-    linked = [return_id for one in found for return_id, void in one.returns().items() if void is None]
-    if not linked and not state.told:
+    # Also those whose label was taken back before we could tell them: they have heard of the label, and wait for it.
+    named = [return_id for one in found for return_id in one.returns()]
+    if not named and not state.told:
         return []
-    if any(return_id not in state.told for return_id in linked):
-        state.told = tuple(sorted({*state.told, *linked}))
+    if any(return_id not in state.told for return_id in named):
+        state.told = tuple(sorted({*state.told, *named}))
         changed = True
     told = _digest(state, found)
     if told == state.digest and not changed:

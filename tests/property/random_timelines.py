@@ -72,7 +72,7 @@ class Timeline:
             if mistake and self.chance(0.3):
                 self.sometime(WAREHOUSE, type="checkin_retracted", **parcel, retracts=mistake)
         if self.chance(0.15):
-            self.write(LABELS, labelled + self.rng.randint(9_000, 20_000), type="label_voided", **parcel)
+            self.write(LABELS, labelled + self.rng.randint(60, 20_000), type="label_voided", **parcel)
 
     def _scans(self, parcel: dict[str, str]) -> None:
         scans = []
