@@ -289,8 +289,9 @@ def _mark(state: ParcelState, fact: ParcelFact) -> None:
     state.marks = b"".join(sorted(known)[:MOST_MARKS])
 
 
-def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
-    label = Label(
+def label_of(identity: int, terms: LabelTerms) -> Label:
+    """The terms of a label fact as the state keeps them."""
+    return Label(
         identity,
         terms.returns,
         terms.origin,
@@ -300,7 +301,10 @@ def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
         terms.currency,
         terms.service,
     )
+
+
+def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
     others = [known for known in state.labels if known.identity != identity]
     same = [known for known in state.labels if known.identity == identity]
-    smallest = min([label, *same], key=msgspec.structs.astuple)
+    smallest = min([label_of(identity, terms), *same], key=msgspec.structs.astuple)
     state.labels = tuple(sorted([*others, smallest], key=lambda known: known.identity))

@@ -13,8 +13,8 @@ from schemas.facts import ParcelFact, ParcelReport, encode_json
 from schemas.vocabulary import Evidence, Milestone
 from streams.journeys import SILENT_MS, Journey
 from streams.keys import split_parcel_key
-from streams.parcel import FACT_BYTES, ParcelState, append_fact, find_fact
-from streams.terms import CompiledPolicy, Deadline, ParcelTerms
+from streams.parcel import FACT_BYTES, ParcelState, append_fact, find_fact, label_of, pack_fact
+from streams.terms import CompiledPolicy, ParcelTerms
 from streams.watermark import Outgoing
 
 
@@ -63,9 +63,11 @@ _MOVES: dict[tuple[int, int], int] = {
     }.items()
     for step, move in zip(Step, moves, strict=False)
 }
-_KEEP, _MOVE_ON, _LOOK = int(Move.KEEP), int(Move.MOVE_ON), int(Move.LOOK)
+_MOVE_ON, _LOOK = int(Move.MOVE_ON), int(Move.LOOK)
 _FIRST_SCAN, _DELIVERED, _CHECKED_IN = int(Move.FIRST_SCAN), int(Move.DELIVERED), int(Move.CHECKED_IN)
 
+_ON_THE_WAY = int(Stage.ON_THE_WAY)
+_NEVER = 1 << 62
 _PHYSICAL = (int(Evidence.AGENT_SCAN), int(Evidence.CARRIER_SCAN))
 
 _AS_STEP = {
@@ -80,7 +82,9 @@ _STEPS: dict[tuple[int, int], int] = {
     (int(milestone), int(evidence)): int(
         _AS_STEP.get(
             milestone,
-            Step.NOTHING
+            Step.OTHER
+            if milestone is Milestone.UNMAPPED
+            else Step.NOTHING
             if evidence not in {Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN}
             else Step.DELIVERY
             if milestone is Milestone.DELIVERED
@@ -92,80 +96,118 @@ _STEPS: dict[tuple[int, int], int] = {
 }
 
 
+def first_label(
+    key: bytes, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
+) -> tuple[ParcelState, list[Outgoing]] | None:
+    """The state of a parcel that nothing was known of, and the reports to send. None: it needs a look."""
+    terms = fact.label
+    if terms is None or not terms.returns or fact.milestone != Milestone.LABEL_CREATED or fact.retracts:
+        return None
+    deadline = policy.terms(
+        split_parcel_key(key.decode())[0], terms.origin, terms.destination, terms.facility
+    ).first_scan
+    at_ms = fact.occurred_ms
+    look_ms = at_ms + policy.accept_age_ms
+    if deadline.enabled:
+        look_ms = min(look_ms, deadline.due_ms(at_ms, fact.arrived_ms))
+    if look_ms <= watermark_ms or at_ms < 0:
+        return None
+    state = ParcelState(
+        facts=pack_fact(fact, 0),
+        labels=(label_of(fact.identity, terms),),
+        topics=(fact.source.topic,),
+        look_ms=look_ms,
+        stage=int(Stage.LABELLED),
+        where=b"\0\0\0",
+        told=tuple(sorted(set(terms.returns))),
+    )
+    return state, _tell(key, state, 0, 0)
+
+
 def take_shortcut(
     key: bytes, state: ParcelState, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
 ) -> list[Outgoing] | None:
     """Fold the fact in if it is the next step of an ordinary life; the reports to send. None: it needs a look."""
-    at_ms, newest_ms, look_ms = fact.occurred_ms, state.newest_ms, state.look_ms
+    at_ms, look_ms = fact.occurred_ms, state.look_ms
+    newest_ms = int.from_bytes(state.facts[-FACT_BYTES : 6 - FACT_BYTES], "big")
     if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms) or fact.retracts:
         return None
     move = _MOVES.get((state.stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
-    if move == _LOOK or (move != _KEEP and at_ms > look_ms):
-        return None
     if move <= _MOVE_ON:
-        if move == _MOVE_ON and at_ms + state.quiet_ms < look_ms:
+        if move == _MOVE_ON and not at_ms <= look_ms <= at_ms + state.quiet_ms:
             return None
         return [] if append_fact(state, fact) else None
+    if move == _LOOK or at_ms > look_ms:
+        return None
     label = state.labels[0]
     terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)
     look_ms = min(_next_due(move, fact, terms), at_ms + policy.accept_age_ms)
     if look_ms <= watermark_ms or not append_fact(state, fact):
         return None
     state.look_ms = look_ms
-    return _report(key, state, move, terms)
+    return _move_on(key, state, move, at_ms, terms)
 
 
 def _next_due(move: int, fact: ParcelFact, terms: ParcelTerms) -> int:
-    deadlines: tuple[Deadline, ...] = ()
+    at_ms, arrived_ms = fact.occurred_ms, fact.arrived_ms
     if move == _FIRST_SCAN:
-        deadlines = (terms.silence, terms.progress)
-    elif move == _DELIVERED:
-        deadlines = (terms.dock,)
-    dues = [one.due_ms(fact.occurred_ms, fact.arrived_ms) for one in deadlines if one.enabled]
-    return min(dues, default=1 << 62)
+        silence, progress = terms.silence, terms.progress
+        return min(
+            silence.due_ms(at_ms, arrived_ms) if silence.enabled else _NEVER,
+            progress.due_ms(at_ms, arrived_ms) if progress.enabled else _NEVER,
+        )
+    if move == _DELIVERED and terms.dock.enabled:
+        return terms.dock.due_ms(at_ms, arrived_ms)
+    return _NEVER
 
 
-def _report(key: bytes, state: ParcelState, move: int, terms: ParcelTerms) -> list[Outgoing]:
-    """Move the stage on, and report as a look would."""
-    newest = len(state.facts) // FACT_BYTES - 1
+def _move_on(key: bytes, state: ParcelState, move: int, at_ms: int, terms: ParcelTerms) -> list[Outgoing]:
+    """The fact that was just folded in begins the next stage."""
     label_at, scan_at, delivered_at = state.where
-    checked_in_ms = state.quiet_ms = 0
+    newest = len(state.facts) // FACT_BYTES - 1
+    state.quiet_ms = 0
+    if move == _CHECKED_IN:
+        state.stage = int(Stage.CHECKED_IN)
+        return _tell(key, state, _last_scan_ms(state), at_ms)
     if move == _FIRST_SCAN:
         state.stage, scan_at, state.quiet_ms = int(Stage.ON_THE_WAY), newest, terms.quiet_ms
-    elif move == _DELIVERED:
-        state.stage, delivered_at = int(Stage.DELIVERED), newest
     else:
-        state.stage, checked_in_ms = int(Stage.CHECKED_IN), state.newest_ms
+        state.stage, delivered_at = int(Stage.DELIVERED), newest
     state.where = bytes((label_at, scan_at, delivered_at))
-    facts = state.facts
-    label_content = int.from_bytes(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
-    first_scan_ms = int.from_bytes(facts[scan_at * FACT_BYTES : scan_at * FACT_BYTES + 6], "big")
-    delivered_ms = arrived_ms = 0
-    if state.stage >= Stage.DELIVERED:
+    return _tell(key, state, at_ms, 0)
+
+
+def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int) -> list[Outgoing]:
+    """The report of an ordinary life, to each of the returns, under the next revision."""
+    label_at, scan_at, delivered_at = state.where
+    facts, stage, number = state.facts, state.stage, int.from_bytes
+    label_content = number(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
+    first_scan_ms = delivered_ms = arrived_ms = 0
+    if stage >= _ON_THE_WAY:
+        first_scan_ms = number(facts[scan_at * FACT_BYTES : scan_at * FACT_BYTES + 6], "big")
+    if stage > _ON_THE_WAY:
         at = delivered_at * FACT_BYTES
-        delivered_ms = int.from_bytes(facts[at : at + 6], "big")
-        arrived_ms = int.from_bytes(facts[at + 16 : at + 22], "big")
+        delivered_ms, arrived_ms = number(facts[at : at + 6], "big"), number(facts[at + 16 : at + 22], "big")
     state.digest = digest((0, 1, label_content, first_scan_ms, delivered_ms, arrived_ms, checked_in_ms))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
-    value = encode_json(
-        ParcelReport(
-            parcel=parcel,
-            revision=state.revision,
-            carrier=split_parcel_key(parcel)[0],
-            origin=label.origin,
-            destination=label.destination,
-            facility=label.facility,
-            value_minor=label.value_minor,
-            currency=label.currency,
-            label_ms=label_content >> 16,
-            first_scan_ms=first_scan_ms,
-            last_scan_ms=_last_scan_ms(state) if move == _CHECKED_IN else state.newest_ms,
-            delivered_ms=delivered_ms,
-            delivered_arrived_ms=arrived_ms,
-            checked_in_ms=checked_in_ms,
-        )
+    report = ParcelReport(
+        parcel=parcel,
+        revision=state.revision,
+        carrier=split_parcel_key(parcel)[0],
+        origin=label.origin,
+        destination=label.destination,
+        facility=label.facility,
+        value_minor=label.value_minor,
+        currency=label.currency,
+        label_ms=label_content >> 16,
+        first_scan_ms=first_scan_ms,
+        last_scan_ms=last_scan_ms,
+        delivered_ms=delivered_ms,
+        delivered_arrived_ms=arrived_ms,
+        checked_in_ms=checked_in_ms,
     )
+    value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]
 
 

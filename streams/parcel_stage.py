@@ -4,12 +4,12 @@ Most facts are the next step of an ordinary life and need no look (streams/parce
 before its parcel moved on comes early, finds nothing, and is armed again.
 """
 
-from schemas.facts import decode_parcel_fact, encode_json
+from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
 from streams.batch import Change
 from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, merge
 from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
-from streams.parcel_shortcuts import take_shortcut
+from streams.parcel_shortcuts import first_label, take_shortcut
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
 
@@ -38,31 +38,57 @@ class ParcelLogic:
     def apply(
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
     ) -> Change | None:
-        """Fold a fact in; look, unless it is a scan that changes nothing."""
+        """Fold a fact in; look, unless it is the next step of an ordinary life."""
         fact = decode_parcel_fact(value)
         policy = self._policy
-        if policy is not None and fact.occurred_ms <= watermark_ms - policy.accept_age_ms:
+        if policy is None:
+            merged = self._merged(raw, fact)
+            return Change(encode_parcel(merged[0]), 0) if merged is not None else None
+        if fact.occurred_ms <= watermark_ms - policy.accept_age_ms:
             self.notes.append(("too_old", self.stage))
             return None
+        if raw is None:
+            opened = first_label(key, fact, watermark_ms, policy)
+            if opened is not None:
+                return Change(encode_parcel(opened[0]), opened[0].look_ms, opened[1])
+        else:
+            state = decode_parcel(raw)
+            said = take_shortcut(key, state, fact, watermark_ms, policy) if state.stage else None
+            if said is not None:
+                return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, watermark_ms), said)
+        return self._merged_and_looked(key, raw, fact, armed_ms, watermark_ms, policy)
+
+    def _merged(self, raw: bytes | None, fact: ParcelFact) -> tuple[ParcelState, Cause] | None:
+        """The state with the fact in it, and what a look must know; None: it was known, or proves nothing."""
         if fact.milestone == Milestone.UNMAPPED and not fact.retracts:
             self.notes.append(("unmapped", self.stage))
             return None
         state = decode_parcel(raw) if raw is not None else ParcelState()
-        if state.stage and policy is not None:
-            said = take_shortcut(key, state, fact, watermark_ms, policy)
-            if said is not None:
-                return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, watermark_ms), said)
         before = fold_of(state)
         merge(state, fact)
         if raw is not None and fold_of(state) == before:
             return None
         if state.truncated and not before[-1]:
             self.notes.append(("truncated", self.stage))
-        if policy is None:
-            return Change(encode_parcel(state), 0)
+        return state, Cause(terms_changed=True) if state.labels is not before[1] else ORDINARY
+
+    def _merged_and_looked(
+        self,
+        key: bytes,
+        raw: bytes | None,
+        fact: ParcelFact,
+        armed_ms: int,
+        watermark_ms: int,
+        policy: CompiledPolicy,
+    ) -> Change | None:
+        merged = self._merged(raw, fact)
+        if merged is None:
+            return None
+        state, cause = merged
         if armed_ms > watermark_ms and not state.labels and not state.told:
-            return Change(encode_parcel(state), armed_ms)  # nobody waits for it, and it is remembered longer now
-        cause = Cause(terms_changed=True) if state.labels is not before[1] else ORDINARY
+            return Change(
+                encode_parcel(state), armed_ms
+            )  # nobody waits for it, and it is remembered longer now
         return self._looked(key, state, watermark_ms, armed_ms, policy, cause)
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:

@@ -13,7 +13,7 @@ gives the same messages in the same order.
 - Before the first policy, facts are merged without a look and W stands at 0.
 
 Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `orphan_expired`, `purged`, `timers_fired`,
-`swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`, `retracts_unlinked`;
+`swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`;
 labels are rules, stages or "".
 """
 
