@@ -7,13 +7,15 @@ tests/contract/ asserts each of them (docs/adr/0002).
 """
 
 import asyncio
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import structlog
 from aiokafka import TopicPartition
+from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher as aiokafka_fetcher
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.transport.drivers.aiokafka import Transport as FaustTransport
@@ -72,18 +74,44 @@ def _light_record(_self: Any, _tp: Any, record: Any) -> Any:
     return record
 
 
+def _telling_broken_connections(write: Any) -> Any:
+    """Make uvloop's RuntimeError for a connection that was lost the error that aiokafka expects.
+
+    Else it ends the client's metadata task, unseen, and its producer waits for metadata for ever.
+    """
+
+    @functools.wraps(write)
+    def send(self: Any, *arguments: Any, **named: Any) -> Any:
+        try:
+            return write(self, *arguments, **named)
+        except RuntimeError as error:
+            self.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"connection at {self.host}:{self.port} broken: {error}") from error
+
+    return send
+
+
+_original_send = AIOKafkaConnection.send
+_original_sasl = AIOKafkaConnection._send_sasl_token
 _original_getall = aiokafka_fetcher.FetchResult.getall
 _original_consumer_record = aiokafka_fetcher.PartitionRecords._consumer_record
 
 
 def install() -> None:
-    """Patch aiokafka for this process. Every consumer made afterwards yields chunks and light records."""
+    """Patch aiokafka for this process.
+
+    Every consumer made afterwards yields chunks and light records; every client survives a lost connection on uvloop.
+    """
+    AIOKafkaConnection.send = _telling_broken_connections(_original_send)
+    AIOKafkaConnection._send_sasl_token = _telling_broken_connections(_original_sasl)
     aiokafka_fetcher.FetchResult.getall = _getall
     aiokafka_fetcher.PartitionRecords._consumer_record = _light_record
 
 
 def uninstall() -> None:
     """Undo `install` (contract tests run in one process)."""
+    AIOKafkaConnection.send = _original_send
+    AIOKafkaConnection._send_sasl_token = _original_sasl
     aiokafka_fetcher.FetchResult.getall = _original_getall
     aiokafka_fetcher.PartitionRecords._consumer_record = _original_consumer_record
 
