@@ -1,0 +1,184 @@
+"""Policies: what they may say, and how a wrong one is refused."""
+
+from datetime import timedelta
+from textwrap import dedent
+
+import pytest
+
+from schemas.durations import BusinessDays, duration_text, parse_budget, parse_duration
+from schemas.policy import Policy, policy_from_log
+from schemas.policy_loading import PolicyError, default_policy, load_policy
+from schemas.vocabulary import RuleId
+from streams.clocks import DAY_MS
+from streams.terms import CompiledPolicy
+
+RULES = """\
+rules:
+  missing_first_scan: {budget: 72h, action: ask}
+  stalled_silent: {budget: 5d, international: 7d, action: trace}
+  stalled_no_progress: {budget: 7d, action: trace}
+  delivered_not_checked_in: {budget: 1 business day, action: search}
+"""
+
+
+def findings(text: str) -> list[str]:
+    with pytest.raises(PolicyError) as caught:
+        load_policy(dedent(text), "policy.yaml")
+    return caught.value.findings
+
+
+def test_the_default_policy_names_every_rule_and_survives_the_log() -> None:
+    policy = default_policy()
+    assert list(policy.rules) == list(RuleId)
+    assert policy_from_log(policy.to_log()) == (policy, policy.hash)
+
+
+def test_the_same_numbers_written_otherwise_have_the_same_hash() -> None:
+    one, other = load_policy(RULES, "a"), load_policy(RULES.replace("72h", '"3d"').replace("7d", "1w"), "b")
+    assert one.hash == other.hash
+    assert one.hash != load_policy(RULES.replace("72h", "73h"), "c").hash
+
+
+def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
+    told = findings(
+        """\
+        rules:
+          missing_first_scn: {budget: 72h, action: ask}
+          stalled_silent:
+            bugdet: 5d
+            action: trace
+            severity: loud
+          stalled_no_progress: {budget: 0h, action: trace}
+          delivered_not_checked_in:
+            budget: 1 busines day
+            action: search
+        levels:
+          - {after: 48h, level: 2}
+          - {after: 24h, level: 3}
+        setle: 30m
+        go_live_at: 2026-01-01T00:00:00
+        """
+    )
+    assert [finding.split(": ")[0] for finding in told] == [
+        "policy.yaml:2:3",
+        "policy.yaml:4:5",
+        "policy.yaml:4:5",
+        "policy.yaml:6:15",
+        "policy.yaml:7:33",
+        "policy.yaml:9:13",
+        "policy.yaml:12:3",
+        "policy.yaml:14:1",
+        "policy.yaml:15:13",
+    ]
+    text = "\n".join(told)
+    for hint in (
+        "did you mean `missing_first_scan`?",
+        "`budget` is missing in rules.stalled_silent",
+        "did you mean `budget`?",
+        "none of info, warning, error, critical",
+        "a budget of nothing would make every parcel late",
+        "`1 business day`",
+        "level 3 must come after level 2",
+        "did you mean `settle`?",
+        "write it as 2026-01-31T08:00:00+01:00",
+    ):
+        assert hint in text
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "start from `returnwatch policy show --default`"),
+        ("- a\n", "a policy is a mapping"),
+        ("rules: [\n", "not YAML"),
+        ("rules: {}\nrules: {}\n", "stands here twice"),
+        ("rules: {}\n", "no numbers for missing_first_scan, stalled_silent"),
+        (RULES + "facilities: {L: {time_zone: Paris}}\n", "no time zone of the IANA database"),
+        (RULES + "facilities: {L: {time_zone: UTC, country: XX}}\n", "has no public holidays here"),
+        (RULES + "facilities: {L: {time_zone: UTC, working_days: []}}\n", "a facility that never works"),
+        (
+            RULES + 'facilities: {L: {time_zone: UTC, opens: "17:00", closes: "08:00"}}\n',
+            "is not before closes",
+        ),
+        (RULES + "default_facility: LIL1\n", "'LIL1' is not in facilities"),
+        (RULES + "accept_age: 1h\n", "would forget parcels that are on their way"),
+        (RULES + "allowances: {UPS: 1h}\n", "write it in lower case"),
+        (RULES + "settle: 30\n", "a duration needs its unit"),
+        (
+            RULES.replace("72h, action", "72h, overrides: [{budget: 1d}], action"),
+            "needs a carrier, a lane or a facility",
+        ),
+        (
+            RULES.replace("72h, action", "72h, overrides: [{lane: fr-de, budget: 1d}], action"),
+            "two country codes, as FR-DE",
+        ),
+    ],
+)
+def test_a_wrong_policy_is_refused_with_a_hint(text: str, hint: str) -> None:
+    assert hint in "\n".join(findings(text))
+
+
+@pytest.mark.parametrize("text", ["72", "h", "3 days", "-5h", "", "500d", "1h30"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"duration|longer"):
+        parse_duration(text)
+
+
+def test_durations_and_budgets() -> None:
+    assert parse_duration("1d 12h") == timedelta(hours=36)
+    assert duration_text(timedelta(hours=36, milliseconds=5)) == "1d12h5ms"
+    assert parse_budget("2 business days") == BusinessDays(2)
+    assert parse_budget("90m") == timedelta(minutes=90)
+
+
+def compiled(changes: str) -> CompiledPolicy:
+    return CompiledPolicy(
+        load_policy(RULES.replace("5d, international", f"5d, {changes} international"), "p").to_log()
+    )
+
+
+def silent_days(
+    policy: CompiledPolicy, carrier: str, origin: str, destination: str, facility: str = ""
+) -> float:
+    return policy.terms(carrier, origin, destination, facility).silence.due_ms(0, 0) / DAY_MS
+
+
+def test_the_budget_between_countries_needs_both_of_them() -> None:
+    policy = compiled("")
+    assert silent_days(policy, "ups", "FR", "FR") == 5
+    assert silent_days(policy, "ups", "FR", "DE") == 7
+    assert silent_days(policy, "ups", "FR", "") == 5
+
+
+def test_the_most_specific_override_wins() -> None:
+    policy = compiled(
+        "overrides: [{carrier: ups, budget: 1d}, {lane: FR-DE, budget: 2d}, {facility: LIL1, budget: 3d},"
+        " {carrier: ups, lane: FR-DE, budget: 4d}, {carrier: fedex, budget: 6d}, {carrier: fedex, budget: 8d}],"
+    )
+    assert silent_days(policy, "ups", "FR", "FR") == 1
+    assert silent_days(policy, "dhl", "FR", "DE") == 2
+    assert silent_days(policy, "ups", "IT", "IT", "LIL1") == 3
+    assert silent_days(policy, "ups", "FR", "DE", "LIL1") == 4
+    assert silent_days(policy, "fedex", "FR", "FR") == 8
+
+
+def test_severity_and_action_follow_the_level() -> None:
+    text = (
+        RULES + "levels: [{after: 1d, level: 2, severity: error}, {after: 2d, level: 3, route: team lead}]\n"
+    )
+    policy = CompiledPolicy(load_policy(text, "p").to_log())
+    rule = RuleId.STALLED_SILENT
+    assert [policy.severity(rule, level) for level in (1, 2, 3)] == ["warning", "error", "error"]
+    assert [policy.action(rule, level) for level in (1, 2, 3)] == ["trace", "trace", "team lead"]
+
+
+def test_a_policy_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        default_policy().settle = timedelta(0)  # type: ignore[misc]
+
+
+def test_the_canonical_text_loads_to_the_same_policy() -> None:
+    policy = load_policy(
+        RULES + 'facilities: {L: {time_zone: Europe/Paris, country: FR, closes: "24:00"}}\n', "p"
+    )
+    assert Policy.model_validate_json(policy.canonical()) == policy
