@@ -34,7 +34,7 @@ ALTERATIONS_VARIABLE = "RETURNWATCH_TEST_ALTERATIONS"
 GATES_VARIABLE = "RETURNWATCH_TEST_GATES"
 """A directory: while it holds a file `TOPIC-PARTITION`, that partition is not worked on."""
 HELD_SECONDS = 2.0
-SILENT_DEATHS = {"parcels": ("returns", 1), "returns": ("cases", 2)}
+SILENT_DEATHS = {"parcels": ("returns", 1), "returns": ("cases", 1)}
 """Stage -> what a batch must say to be fatal, and how many times the process dies there, over all its starts."""
 
 Alteration = Callable[[Settings], None]
