@@ -69,7 +69,11 @@ class Logic(Protocol):
     delays: list[tuple[str, int]]
 
     def adopt(self, policy: bytes) -> str:
-        """Decide by this policy (a POLICY_KEY record) from now on; returns its hash."""
+        """Decide by this policy (a POLICY_KEY record) from now on; returns its hash.
+
+        Raises pydantic.ValidationError when a newer version wrote it: to go on by the old one would be to decide
+        otherwise than the other workers.
+        """
         ...
 
     def bind(self, number: int) -> None:

@@ -1,0 +1,83 @@
+"""A return: what its parcels report, and which of them a check-in by its number accounts for."""
+
+import pytest
+
+from schemas.facts import ParcelReport
+from schemas.vocabulary import Milestone
+from streams.returns import ReturnState, merge_fact, merge_report, received_by_number
+from tests.stages import HOUR, MONDAY, return_fact
+
+
+def report(
+    parcel: str, revision: int = 1, *, delivered: int = 0, label: int = 0, checked_in: int = 0
+) -> ParcelReport:
+    """Times in hours after MONDAY; 0 is never (label: at once)."""
+    return ParcelReport(
+        parcel=parcel,
+        revision=revision,
+        carrier="ups",
+        label_ms=MONDAY + label * HOUR,
+        delivered_ms=MONDAY + delivered * HOUR if delivered else 0,
+        checked_in_ms=MONDAY + checked_in * HOUR if checked_in else 0,
+    )
+
+
+def received(reports: list[ParcelReport], *check_ins: tuple[int, dict[str, object]]) -> dict[str, int]:
+    """Parcel -> hour of the check-in that accounts for it."""
+    state = ReturnState()
+    for one in reports:
+        merge_report(state, one)
+    for hour, more in check_ins:
+        merge_fact(state, return_fact(Milestone.CHECKED_IN, hour * HOUR, **more))
+    return {parcel: (fact.at_ms - MONDAY) // HOUR for parcel, fact in received_by_number(state).items()}
+
+
+def test_the_report_with_the_highest_revision_counts_whenever_it_comes() -> None:
+    state = ReturnState()
+    assert merge_report(state, report("ups:1", 2, delivered=9))
+    assert not merge_report(state, report("ups:1", 1))
+    assert not merge_report(state, report("ups:1", 2))
+    assert [one.delivered_ms for one in state.carried] == [MONDAY + 9 * HOUR]
+
+
+TWO_DELIVERED = [report("ups:1", delivered=5), report("ups:2", delivered=4)]
+
+
+@pytest.mark.parametrize(
+    ("reports", "check_ins", "accounted"),
+    [
+        pytest.param([report("ups:1")], [(6, {})], {"ups:1": 6}, id="the only parcel, delivered or not"),
+        pytest.param(TWO_DELIVERED, [(6, {})], {"ups:2": 6}, id="the oldest delivery first"),
+        pytest.param(TWO_DELIVERED, [(6, {}), (7, {})], {"ups:2": 6, "ups:1": 7}, id="one for each check-in"),
+        pytest.param(TWO_DELIVERED, [(6, {"count": 2})], {"ups:1": 6, "ups:2": 6}, id="as many as it counts"),
+        pytest.param(TWO_DELIVERED, [(6, {"complete": True})], {"ups:1": 6, "ups:2": 6}, id="all, when complete"),
+        pytest.param(TWO_DELIVERED, [(6, {"parcels": ("ups:1",)})], {"ups:1": 6}, id="those that it names"),
+        pytest.param([report("ups:1"), report("ups:2")], [(6, {})], {}, id="none of two on their way"),
+        pytest.param(
+            [report("ups:1", delivered=2, checked_in=3), report("ups:2")], [(6, {})], {"ups:2": 6},
+            id="the only one that was not scanned at the dock before",
+        ),
+        pytest.param([report("ups:1"), report("ups:2", label=9)], [(6, {})], {"ups:1": 6}, id="not one labelled later"),
+    ],
+)  # fmt: skip
+def test_a_check_in_by_number_accounts_for(
+    reports: list[ParcelReport], check_ins: list[tuple[int, dict[str, object]]], accounted: dict[str, int]
+) -> None:
+    assert received(reports, *check_ins) == accounted
+
+
+def test_a_labelled_parcel_that_has_not_reported_yet_may_have_been_meant() -> None:
+    state = ReturnState()
+    merge_report(state, report("ups:1"))
+    merge_fact(state, return_fact(Milestone.LABEL_CREATED, 0, parcels=("ups:2",)))
+    merge_fact(state, return_fact(Milestone.CHECKED_IN, 6 * HOUR))
+    assert received_by_number(state) == {}
+
+
+def test_a_check_in_taken_back_accounts_for_nothing() -> None:
+    check_in = return_fact(Milestone.CHECKED_IN, 6 * HOUR)
+    state = ReturnState()
+    merge_report(state, report("ups:1"))
+    merge_fact(state, return_fact(Milestone.UNMAPPED, 7 * HOUR, retracts=check_in.identity))
+    merge_fact(state, check_in)
+    assert received_by_number(state) == {}
