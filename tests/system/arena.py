@@ -20,21 +20,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
+
 from agents.demo_player import Player, moment_of
 from agents.embedded_kafka import EmbeddedKafka
 from agents.engine import EXIT_FENCED
-from agents.kafka_connection import open_admin
+from agents.kafka_connection import open_admin, open_producer
 from agents.settings import Settings, SimulatedTime
 from agents.topics import prepare_topics
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from schemas.topics import InputKind
 from simulation.happenings import SimEvent
 from simulation.ledger import LedgerEvent
 from simulation.warehouse import policy_of_this_world
 from tests.chaos.processes import ROOT, WorkerProcess
+from tests.system.altered_worker import ALTERATIONS_VARIABLE, GATES_VARIABLE
 from tests.system.outcome import Outcome, read_outcome
 
-ALTERATIONS_VARIABLE = "RETURNWATCH_TEST_ALTERATIONS"
 START_SECONDS = 8.0
 """The simulated clock starts this long after the workers do."""
 PATIENCE_SECONDS = 180.0
@@ -80,6 +83,9 @@ class Member(WorkerProcess):
     def __init__(self, settings: Settings, directory: Path, alterations: Sequence[str] = ()) -> None:
         super().__init__(settings, directory)
         self.alterations = tuple(alterations)
+        self.gates = directory / "gates"
+        """See `gated` in tests/system/altered_worker.py."""
+        self.gates.mkdir(exist_ok=True)
         self.wanted = False
         """Whether it is started again when it ends."""
         self.starts = 0
@@ -96,6 +102,7 @@ class Member(WorkerProcess):
                     **os.environ,
                     **self.settings.environment(),
                     ALTERATIONS_VARIABLE: ",".join(self.alterations),
+                    GATES_VARIABLE: str(self.gates),
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -131,7 +138,10 @@ class Arena:
         ]
         self.player = Player(self.settings, show.events, clock)
         self.exits: list[int] = []
+        self.said: list[LedgerEvent] = []
+        """What `say` has written."""
         self.ledger: list[LedgerEvent] = []
+        """Every input record; complete when `play` has returned."""
 
     def _settings(self) -> Settings:
         self._directory.mkdir(parents=True)
@@ -199,8 +209,22 @@ class Arena:
     async def play(self, *troubles: Callable[[Arena], Awaitable[None]]) -> None:
         """Play the whole show, with the troubles beside it, and wait until every watermark has passed its end."""
         await asyncio.gather(self.player.run(), *(trouble(self) for trouble in troubles))
-        self.ledger = self.player.ledger
+        self.ledger = [*self.player.ledger, *self.said]
         await self.until(self.show.until_at)
+
+    async def say(self, *events: SimEvent, producer: AIOKafkaProducer | None = None) -> None:
+        """Write records now, beside those of the show; `producer`: one of the caller's own, else one is made."""
+        if producer is None:
+            async with open_producer(self.settings) as own:
+                await self.say(*events, producer=own)
+            return
+        for event in events:
+            topic = self.settings.topics.inputs[InputKind(event.kind)][0]
+            metadata = await producer.send_and_wait(
+                topic, event.value, key=event.key, headers=list(event.headers)
+            )
+            appended_at = moment_of(self.clock.simulated_ms(metadata.timestamp))
+            self.said.append(LedgerEvent(event.kind, event.value, event.headers, appended_at))
 
     # -- time
 

@@ -1,0 +1,166 @@
+"""What explains a breach may come by a slower road. No case opens for it; what it does not explain stays true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from agents.embedded_kafka import EmbeddedKafka
+from schemas.vocabulary import CaseState, RuleId
+from simulation.happenings import SimEvent
+from streams.keys import parcel_key, partition_of
+from tests.chaos.processes import until
+from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.crafted import Pen, policy_with_check_in_within
+from tests.system.outcome import STANDING, Outcome
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)]
+
+HOURS_PER_SECOND = 9
+BUDGET_HOURS = 240
+"""Of the dock. So long that half a minute of a machine that is busy with other things changes nothing."""
+UNTIL_HOUR = 330
+SLOW, FAST = 0, 1
+"""Partitions of `parcels`."""
+
+
+def number_in(partition: int, serial: int) -> str:
+    """A tracking number whose parcel lies in a partition of `parcels`."""
+    numbers = (f"1Z{serial:04d}{attempt:012d}" for attempt in range(1000))
+    return next(n for n in numbers if partition_of(parcel_key("ups", n).encode(), 4) == partition)
+
+
+SLOW_PARCEL, FAST_PARCEL = number_in(SLOW, 1), number_in(FAST, 2)
+COUNTED, NOT_COUNTED, NEVER = number_in(SLOW, 3), number_in(FAST, 4), number_in(FAST, 5)
+CHECKED_IN_BY_NUMBER = number_in(FAST, 6)
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
+    with append_time_broker(tmp_path / "kafka") as kafka:
+        yield kafka
+
+
+class Crafted(Arena):
+    """An arena for events written by hand."""
+
+    def __init__(
+        self,
+        broker: EmbeddedKafka,
+        directory: Path,
+        pen: Pen,
+        events: list[SimEvent],
+        name: str,
+        *altered: str,
+    ) -> None:
+        self.pen = pen
+        events = sorted(events, key=lambda event: event.appears_at)
+        policy = policy_with_check_in_within(f"{BUDGET_HOURS}h")
+        show = Show(events, pen.starts_at, pen.at(UNTIL_HOUR), HOURS_PER_SECOND * 3600, policy)
+        super().__init__(broker, directory, show, name=name, alterations=altered)
+
+    def mark(self, stage: str, partition: int) -> float:
+        """A watermark, in epoch seconds; 0 while it is not known."""
+        return self.members[0].metric(
+            "returnwatch_watermark_timestamp_seconds", stage=stage, partition=str(partition)
+        )
+
+
+async def eventually(condition: Callable[[], bool]) -> None:
+    await until(condition, 60, "the fast partition passes the deadline")
+
+
+def subjects(outcome: Outcome) -> set[tuple[RuleId, str, str]]:
+    return {(told.rule, told.return_id, told.tracking_number) for told in outcome.escalations}
+
+
+async def test_a_check_in_by_number_in_an_open_transaction_is_waited_for(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    pen = Pen()
+    due = 10 + BUDGET_HOURS
+    events = [
+        *pen.journey(CHECKED_IN_BY_NUMBER, "R-IN", label=1, delivered=10),
+        *pen.journey(NEVER, "R-NEVER", label=1, delivered=10),
+        *pen.journey(COUNTED, "R-TWO", label=1, delivered=10),
+        *pen.journey(NOT_COUNTED, "R-TWO", label=1, delivered=20),
+        pen.check_in(30, return_id="R-TWO"),
+    ]
+    arena = Crafted(broker, tmp_path, pen, events, "transaction")
+
+    async def say_slowly(_arena: Arena) -> None:
+        await arena.sleep_until(pen.at(33))
+        producer = AIOKafkaProducer(
+            bootstrap_servers=broker.bootstrap_servers,
+            transactional_id="dock",
+            transaction_timeout_ms=300_000,
+        )
+        await producer.start()
+        async with producer.transaction():
+            await arena.say(pen.check_in(33, return_id="R-IN"), producer=producer)
+            await arena.sleep_until(pen.at(due + 30))
+            marks = [arena.mark("returns", number) for number in range(4)]
+            assert max(marks) < pen.at(due).timestamp(), "the watermark has passed an open transaction"
+        await producer.stop()
+
+    async with arena.running():
+        await arena.play(say_slowly)
+    outcome = await arena.outcome()
+    outcome.assert_true("an open transaction")
+    rule = RuleId.DELIVERED_NOT_CHECKED_IN
+    assert subjects(outcome) == {(rule, "R-NEVER", NEVER), (rule, "R-TWO", NOT_COUNTED)}
+    assert {case.state for case in outcome.cases.values()} <= STANDING, (
+        "what one number does not count stays true"
+    )
+
+
+async def test_a_breach_by_the_fast_road_waits_for_what_is_on_the_slow_one(
+    broker: EmbeddedKafka, tmp_path: Path
+) -> None:
+    pen = Pen()
+    events = two_parcels(pen)
+    arenas = [
+        Crafted(broker, tmp_path, pen, events, name, "gated", *mistakes)
+        for name, mistakes in (("waits", ()), ("hasty", ("breach_does_not_wait",)))
+    ]
+    await asyncio.gather(*(run_with_slow_partition(arena) for arena in arenas))
+    patient, hasty = [await arena.outcome() for arena in arenas]
+    patient.assert_true("a slow partition of parcels")
+    assert not patient.escalations
+    told = [change.state for change in hasty.escalations]
+    assert told == [CaseState.OPEN, CaseState.RETRACTED], "the mistake must show, else this shows nothing"
+    assert not hasty.score.ok
+
+
+def two_parcels(pen: Pen) -> list[SimEvent]:
+    return [
+        *pen.journey(SLOW_PARCEL, "R-TWO", label=1, delivered=8),
+        *pen.journey(FAST_PARCEL, "R-TWO", label=1, delivered=10),
+    ]
+
+
+async def run_with_slow_partition(arena: Crafted) -> None:
+    """The dock scans one parcel and types the number for the other; of the scan nobody hears for days."""
+    pen, gate = arena.pen, arena.members[0].gates / f"{arena.settings.topics.parcels}-{SLOW}"
+    due_at = pen.at(10 + BUDGET_HOURS)
+    check_ins = pen.check_in(32, tracking_number=SLOW_PARCEL), pen.check_in(33, return_id="R-TWO")
+
+    async def check_in(_arena: Arena) -> None:
+        await arena.until(pen.at(15))
+        gate.touch()
+        await arena.sleep_until(pen.at(33))
+        await arena.say(*check_ins)
+        assert arena.said[-1].appended_at < due_at - timedelta(hours=10), "too slow a machine for this test"
+        await arena.sleep_until(due_at)
+        await eventually(lambda: arena.mark("parcels", FAST) > due_at.timestamp())
+        await asyncio.sleep(2.0)  # time for a hasty case
+        assert arena.mark("parcels", SLOW) < due_at.timestamp()
+        gate.unlink()
+
+    async with arena.running():
+        await arena.play(check_in)
