@@ -86,7 +86,14 @@ def _line(change: Observed) -> tuple[str | Text, ...]:
 def show_score(console: Console, score: Score, starts: int) -> None:
     """Print the final comparison."""
     title = "found, compared with what the simulated world knows to be true"
-    table = Table(*SCORE_COLUMNS, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        *SCORE_COLUMNS,
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for column in table.columns:
         column.no_wrap = True
         column.justify = "left" if column.header == "rule" else "right"
