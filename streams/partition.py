@@ -19,12 +19,12 @@ labels are rules, stages or "".
 
 from collections.abc import Sequence
 from heapq import heappop
-from typing import Protocol
 
 import msgspec
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
 from streams.batch import Batch, Change, LogRecord, StateReader, Work, Write
+from streams.logic import Logic
 from streams.watermark import (
     PARCELS_SOURCE,
     POLICY_STATE_KEY,
@@ -53,50 +53,6 @@ __all__ = [
 
 TIMER_PAGE = 1_000
 POSITION_SLACK_BYTES = 256
-
-
-class Logic(Protocol):
-    """What a stage does with one key. Pure: the same arguments give the same result."""
-
-    stage: str
-    """"parcels" or "returns"."""
-    says_again: bool
-    """True: what was said is a function of the state (`report`). False: the messages themselves are kept."""
-    marks: tuple[str, int] | None
-    """Topic and partition count under which this stage passes its watermark on."""
-    notes: list[tuple[str, str]]
-    """Counters since they were last taken away."""
-    delays: list[tuple[str, int]]
-
-    def adopt(self, policy: bytes) -> str:
-        """Decide by this policy (a POLICY_KEY record) from now on; returns its hash.
-
-        Raises pydantic.ValidationError when a newer version wrote it: to go on by the old one would be to decide
-        otherwise than the other workers.
-        """
-        ...
-
-    def bind(self, number: int) -> None:
-        """Say which partition this is."""
-        ...
-
-    def apply(
-        self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
-    ) -> Change | None:
-        """Merge a record into the key's state, and look at it; None: nothing changed. Raises msgspec.MsgspecError."""
-        ...
-
-    def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0."""
-        ...
-
-    def armed_ms(self, key: bytes, raw: bytes) -> int:
-        """For the timer index of a restored store: a time at or before the next one that matters."""
-        ...
-
-    def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
-        """What the state says to the outside now (only with `says_again`)."""
-        ...
 
 
 class Partition:

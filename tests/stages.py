@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -250,9 +251,7 @@ def label_fact(at_ms: int, *returns: str, arrived_ms: int | None = None, **terms
     )
 
 
-def return_fact(
-    milestone: Milestone, at_ms: int, arrived_ms: int | None = None, **more: object
-) -> ReturnFact:
+def return_fact(milestone: Milestone, at_ms: int, arrived_ms: int | None = None, **more: Any) -> ReturnFact:
     return msgspec.convert(
         {
             "kind": "fact",

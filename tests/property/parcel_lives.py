@@ -1,5 +1,7 @@
 """Strategies: facts about a parcel, likely and unlikely ones, and logs of them."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from schemas.facts import LabelTerms, ParcelFact, ReturnFact, Source
@@ -70,11 +72,9 @@ def return_facts(draw: st.DrawFn, *, days: int = 40) -> ReturnFact:
         st.sampled_from([Milestone.RETURN_REQUESTED, Milestone.RETURN_CANCELLED, Milestone.CHECKED_IN])
     )
     at_ms = draw(st.integers(0, days * 4)) * 6 * HOUR
-    more = {}
+    more: dict[str, Any] = {}
     if milestone is Milestone.CHECKED_IN:
-        more = draw(
-            st.sampled_from([{}, {"complete": True}, {"count": 2}, {"parcels": ("ups:1",)}])  # type: ignore[arg-type]
-        )
+        more = draw(st.sampled_from([{}, {"complete": True}, {"count": 2}, {"parcels": ("ups:1",)}]))
     return return_fact(milestone, at_ms, **more)
 
 

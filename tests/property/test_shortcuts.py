@@ -1,5 +1,7 @@
 """An ordinary life takes shortcuts; a look at every fact would have said and kept the same."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelFact, encode_json
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import Evidence, Milestone
 from streams.parcel import decode_parcel, fold_of
+from streams.parcel_look import Look, look
 from tests.property.parcel_lives import facts
 from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcel_fact, parcels_run
 
@@ -77,12 +80,14 @@ def test_an_ordinary_life_is_never_looked_at() -> None:
     told += [parcel_fact(Milestone.IN_TRANSIT, hours * HOUR, place=f"p{hours}") for hours in (10, 30, 50)]
     told += [parcel_fact(Milestone.DELIVERED, 60 * HOUR)]
     told += [parcel_fact(Milestone.CHECKED_IN, 62 * HOUR, evidence=Evidence.WAREHOUSE_SCAN)]
-    looks: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        from streams import parcel_stage
+    looks: list[object] = []
 
-        look = parcel_stage.look
-        patch.setattr(parcel_stage, "look", lambda *args: (looks.append(1), look(*args))[1])
+    def counted(*args: Any) -> Look:
+        looks.append(args)
+        return look(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("streams.parcel_stage.look", counted)
         run = parcels_run()
         run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
     assert not looks

@@ -47,8 +47,8 @@ def journeys_of(*told: ParcelFact) -> list[Journey]:
     return journeys(raw_facts(state), state.labels)
 
 
-def scan(at_ms: int, milestone: Milestone = Milestone.IN_TRANSIT, **more: int) -> ParcelFact:
-    return parcel_fact(milestone, at_ms, **more)
+def scan(at_ms: int, milestone: Milestone = Milestone.IN_TRANSIT, identity: int | None = None) -> ParcelFact:
+    return parcel_fact(milestone, at_ms, identity=identity)
 
 
 def checked_in(at_ms: int) -> ParcelFact:

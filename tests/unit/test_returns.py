@@ -1,5 +1,7 @@
 """A return: what its parcels report, and which of them a check-in by its number accounts for."""
 
+from typing import Any
+
 import pytest
 
 from schemas.facts import ParcelReport
@@ -22,7 +24,7 @@ def report(
     )
 
 
-def received(reports: list[ParcelReport], *check_ins: tuple[int, dict[str, object]]) -> dict[str, int]:
+def received(reports: list[ParcelReport], *check_ins: tuple[int, dict[str, Any]]) -> dict[str, int]:
     """Parcel -> hour of the check-in that accounts for it."""
     state = ReturnState()
     for one in reports:
@@ -61,7 +63,7 @@ TWO_DELIVERED = [report("ups:1", delivered=5), report("ups:2", delivered=4)]
     ],
 )  # fmt: skip
 def test_a_check_in_by_number_accounts_for(
-    reports: list[ParcelReport], check_ins: list[tuple[int, dict[str, object]]], accounted: dict[str, int]
+    reports: list[ParcelReport], check_ins: list[tuple[int, dict[str, Any]]], accounted: dict[str, int]
 ) -> None:
     assert received(reports, *check_ins) == accounted
 
