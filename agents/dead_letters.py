@@ -1,17 +1,17 @@
 """Writes refused records to `dead-letters`: original bytes, coordinates, a typed reason, what to do."""
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    KafkaConnectionError,
+    KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
-    RequestTimedOutError,
 )
 from faust.types.tuples import TP
 
@@ -47,22 +47,27 @@ class DeadLetterWriter:
         """Connect; waits for the broker."""
         await start_producer(self._producer)
 
-    async def write(self, tp: TP, refused: Refused) -> None:
-        """Write one refused record and wait for all replicas."""
+    async def write(self, tp: TP, refused: Sequence[Refused]) -> None:
+        """Write the refused records of a chunk and wait for all replicas."""
+        await asyncio.gather(*(self._write(tp, each) for each in refused))
+        reasons = Counter(each.reason for each in refused)
+        for reason, count in reasons.items():
+            self._metrics.dead_letters.labels(reason).inc(count)
+        log.info(
+            "dead_letters",
+            topic=tp.topic,
+            partition=tp.partition,
+            first_offset=refused[0].record.offset,
+            reasons=dict(sorted(reasons.items())),
+        )
+
+    async def _write(self, tp: TP, refused: Refused) -> None:
         try:
             await self._send(tp, refused, self._max_message_bytes)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             # The topic takes less than it should: keep what fits, and say so.
             log.warning("dead_letter_cut", topic=self._topic, error=repr(error)[:200])
             await self._send(tp, refused, SURELY_TAKEN_BYTES)
-        self._metrics.dead_letters.labels(refused.reason).inc()
-        log.info(
-            "dead_letter",
-            topic=tp.topic,
-            partition=tp.partition,
-            offset=refused.record.offset,
-            reason=refused.reason,
-        )
 
     async def _send(self, tp: TP, refused: Refused, max_message_bytes: int) -> None:
         record: Any = refused.record
@@ -83,7 +88,10 @@ class DeadLetterWriter:
         while True:
             try:
                 await self._producer.send_and_wait(self._topic, value, key=letter.key, headers=letter.headers)
-            except (KafkaTimeoutError, KafkaConnectionError, RequestTimedOutError):
+            except KafkaError as error:
+                # Not idempotent, its batches expire with whatever was wrong last while the broker was away.
+                if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                    raise
                 await asyncio.sleep(0.5)
             else:
                 return

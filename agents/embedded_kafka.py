@@ -88,7 +88,6 @@ _JVM_OPTIONS = (
 )
 
 
-
 class EmbeddedKafka:
     """A broker with its data in one directory. Methods block; call them from one thread at a time.
 

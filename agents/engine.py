@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from time import monotonic
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types.tuples import TP
@@ -27,7 +27,8 @@ from agents.metrics import Metrics
 from agents.probe import Probe
 from agents.said import Said
 from agents.settings import Settings
-from agents.stage import Stage, StageHost, StageTopics
+from agents.stage import Stage, StageHost
+from agents.stage_topics import parcels_topics, returns_topics
 from agents.store import SharedMemory
 from agents.transport import Chunk
 from schemas.carrier_codes import load_carrier_codes
@@ -38,7 +39,8 @@ from streams.terms import CompiledPolicy
 
 log = structlog.get_logger(__name__)
 
-PARCELS_SOURCE = "parcels"
+T = TypeVar("T")
+
 EXIT_FENCED, EXIT_FAILED, EXIT_STUCK = 76, 70, 75
 
 
@@ -47,6 +49,10 @@ def leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class OtherLogError(RuntimeError):
+    """State and log do not belong together; going on would skip records in silence."""
 
 
 async def no_checkpoint(_step: str, _partition: int) -> None:
@@ -107,10 +113,11 @@ class Engine:
             lambda: self.producer,
             flow,
             said.batch,
+            self._first_offset,
             self._checkpoint,
         )
-        self.parcels = Stage(self._parcels_topics(), partial(parcel_logic, settings.parcels_partitions), host)
-        self.returns = Stage(self._returns_topics(), return_logic, host)
+        self.parcels = Stage(parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host)
+        self.returns = Stage(returns_topics(settings), return_logic, host)
         self.stages = {names.parcels: self.parcels, names.returns: self.returns}
         self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}
         targets = (
@@ -173,32 +180,6 @@ class Engine:
         )
         leave(EXIT_FENCED if fenced else EXIT_FAILED)
 
-    # -- topics ----------------------------------------------------------------------------------------------
-
-    def _parcels_topics(self) -> StageTopics:
-        names, settings = self._names, self.settings
-        to_returns = (names.returns, settings.returns_partitions)
-        return StageTopics(
-            "parcels",
-            names.parcels,
-            names.parcel_changelog,
-            {"returns": to_returns},
-            to_returns,
-            tuple(self._kinds),
-        )
-
-    def _returns_topics(self) -> StageTopics:
-        names, count = self._names, self.settings.returns_partitions
-        outputs = {"escalations": (names.escalations, count), "cases": (names.cases, count)}
-        return StageTopics(
-            "returns",
-            names.returns,
-            names.return_changelog,
-            outputs,
-            None,
-            (*self._kinds, PARCELS_SOURCE),
-        )
-
     # -- what Faust's recovery asks ---------------------------------------------------------------------------
 
     def assignment_changed(self) -> None:
@@ -241,32 +222,62 @@ class Engine:
         assignment = self._assignment
         for stage in self.stages.values():
             await stage.restored()
-        owned = [tp for tp in self.app.consumer.assignment() if tp.topic in self._kinds]
-        base = await self._committed(owned)
+        owned = [TP(*tp) for tp in self.app.consumer.assignment() if tp.topic in self._kinds]
+        base = await self._patiently(lambda: self._begin_at(owned))
+        await self._patiently(self._refuse_other_logs)
         if assignment != self._assignment:
             return
         self.progress.reset(base)
-        self._intake_ready.update(TP(*tp) for tp in owned)
+        self._intake_ready.update(owned)
         seconds = monotonic() - self._recovery_began
         self.metrics.recovery_seconds.set(seconds)
         log.info("assignment_ready", inputs=len(owned), seconds=round(seconds, 2))
 
-    async def _committed(self, owned: list[TP]) -> dict[TP, int]:
-        """Ask the broker: Faust's memory of commits is stale for partitions that were elsewhere meanwhile."""
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the broker until it answers."""
         while True:
-            admin = AIOKafkaAdminClient(**self._connection, request_timeout_ms=10_000)
             try:
-                await admin.start()
-                committed = await admin.list_consumer_group_offsets(self.settings.app_id)
-            except (KafkaError, OSError) as error:
-                log.warning("committed_offsets_unknown", error=repr(error)[:200])
+                return await ask()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("broker_did_not_answer", error=repr(error)[:200])
                 await asyncio.sleep(1.0)
-            else:
-                return {
-                    TP(*tp): max(0, offset.offset) for tp, offset in committed.items() if TP(*tp) in owned
-                }
-            finally:
-                await admin.close()
+
+    async def _begin_at(self, owned: list[TP]) -> dict[TP, int]:
+        """Where intake goes on: what the group has committed, else where the log begins.
+
+        The broker is asked: Faust's memory of commits is stale for partitions that were elsewhere meanwhile.
+        """
+        if not owned:
+            return {}
+        admin = AIOKafkaAdminClient(**self._connection, request_timeout_ms=10_000)
+        try:
+            await admin.start()
+            answer = await admin.list_consumer_group_offsets(
+                self.settings.app_id, partitions=[TopicPartition(*tp) for tp in owned]
+            )
+        finally:
+            await admin.close()
+        committed = {TP(*tp): offset.offset for tp, offset in answer.items()}
+        if committed.keys() != set(owned):
+            # A coordinator that is loading answers without an error, and without the partitions.
+            raise KafkaError("the group's coordinator did not tell what is committed")
+        starts = await self.markers.first_offsets([tp for tp in owned if committed[tp] < 0])
+        return {tp: starts.get(tp, committed[tp]) for tp in owned}
+
+    async def _refuse_other_logs(self) -> None:
+        """Raise when a stage's topic ends before the position in its state: it is another topic of the same name."""
+        positions = {
+            TP(topic, number): partition.next_offset
+            for topic, stage in self.stages.items()
+            for number, partition in stage.ready_partitions().items()
+        }
+        ends = await self.markers.end_offsets(list(positions))
+        for tp, position in positions.items():
+            if ends[tp] < position:
+                raise OtherLogError(
+                    f"{tp.topic}/{tp.partition} ends at {ends[tp]}, but its state has read up to {position}: the topic "
+                    f"was made again. Delete {', '.join(self.changelogs)} too, or restore the topic"
+                )
 
     # -- what the transport asks -------------------------------------------------------------------------------
 
@@ -298,17 +309,13 @@ class Engine:
         """Input partitions that are owned and open for work."""
         return sorted(self._intake_ready)
 
-    def positions(self) -> dict[TP, tuple[str, int, bool]]:
-        """Every partition open for work -> (stage name, position, expected to move)."""
+    def positions(self) -> dict[TP, tuple[int, int, bool]]:
+        """Every partition open for work -> (position, work done at it, expected to move)."""
         heard = self.clock.known.is_set()  # before that intake rightly forwards nothing
-        known = {
-            tp: ("intake", self.progress.at(tp), heard and not self.intake.is_paused(tp))
-            for tp in self._intake_ready
-        }
+        known = {tp: (self.progress.at(tp), 0, heard) for tp in self._intake_ready}
         for topic, stage in self.stages.items():
             for number, partition in stage.ready_partitions().items():
-                moving = not stage.is_paused(number)
-                known[TP(topic, number)] = (stage.topics.name, partition.next_offset, moving)
+                known[TP(topic, number)] = (partition.next_offset, stage.batches(number), True)
         return known
 
     def observe_stages(self) -> None:
@@ -357,6 +364,9 @@ class Engine:
     def _resume(self, tp: TP) -> None:
         if tp in self.app.consumer.assignment():
             self.app.consumer.resume_partitions({tp})
+
+    async def _first_offset(self, tp: TP) -> int:
+        return (await self.markers.first_offsets([tp]))[tp]
 
     async def _seek(self, tp: TP, offset: int) -> None:
         # `consumer.seek` would move the position from this thread while the consumer's own thread reads it.

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.producer.transaction_manager import PidAndEpoch
@@ -68,9 +69,9 @@ async def submit(producer: AIOKafkaProducer, batch: Any, topic: str, partition: 
     while True:
         try:
             return await producer.send_batch(batch, topic, partition=partition)
-        except KafkaTimeoutError:
+        except (KafkaTimeoutError, UnknownTopicOrPartitionError):
             # Not accepted: no metadata, or the batch before it is still waiting for the broker.
-            continue
+            await asyncio.sleep(0.1)
 
 
 async def init_producer_id(coordinator: AIOKafkaProducer, transactional_id: str) -> PidAndEpoch:

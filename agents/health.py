@@ -17,6 +17,7 @@ STUCK_AFTER_SECONDS = 60.0
 @dataclass(slots=True)
 class _Watched:
     position: int
+    work: int = 0
     waiting_since: float | None = None
 
 
@@ -33,18 +34,22 @@ class Liveness:
         self._stuck_after = stuck_after
         self._watched: dict[tuple[str, int], _Watched] = {}
 
-    def probed(self, topic: str, partition: int, position: int, stable_end: int, *, expected: bool) -> None:
+    def probed(
+        self, topic: str, partition: int, position: int, stable_end: int, *, expected: bool, work: int = 0
+    ) -> None:
         """Note what a probe that succeeded showed of an owned partition.
 
-        `position` is the next offset to process and `stable_end` the last stable offset. `expected` is
-        whether the partition ought to move: it is ready and not paused.
+        `position` is the next offset to process, `stable_end` the last stable offset, and `work` grows with every
+        piece of work finished at one position. `expected` is whether the partition ought to move: it is ready, and
+        what it waits for is there.
         """
-        watched = self._watched.setdefault((topic, partition), _Watched(position))
-        if not expected or position != watched.position or stable_end <= position:
+        watched = self._watched.setdefault((topic, partition), _Watched(position, work))
+        moved = (position, work) != (watched.position, watched.work)
+        if not expected or moved or stable_end <= position:
             watched.waiting_since = None
         elif watched.waiting_since is None:
             watched.waiting_since = self._now()
-        watched.position = position
+        watched.position, watched.work = position, work
 
     def probe_failed(self) -> None:
         """The broker did not answer: nothing can be said of any partition, so every wait starts again."""

@@ -4,11 +4,13 @@ What it has done is told by offsets: everything below `Progress.done` is forward
 chunk is forwarded again, and merging by identity makes that harmless.
 """
 
+from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from agents.dead_letters import DeadLetterWriter
@@ -16,7 +18,7 @@ from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
 from agents.markers import Markers, Progress
-from agents.metrics import Metrics
+from agents.metrics import OTHER_CARRIER, Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
@@ -55,6 +57,8 @@ class IntakeStage:
         self._mapper = IntakeMapper(
             codes, Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
         )
+        self._carriers = codes.carriers
+        """Arrivals are told by carrier in markers, for ever: names that no table knows are one."""
         self._lanes: dict[TP, Lane] = {}
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
@@ -63,11 +67,6 @@ class IntakeStage:
         if lane is None:
             lane = self._lanes[tp] = Lane(tp, partial(self._handle, tp), self._flow)
         lane.put(chunk, done)
-
-    def is_paused(self, tp: TP) -> bool:
-        """Whether reading this partition is paused because its queue is full."""
-        lane = self._lanes.get(tp)
-        return lane is not None and lane.paused
 
     async def close(self) -> None:
         """Stop all lanes."""
@@ -81,7 +80,8 @@ class IntakeStage:
             host.metrics.stale_chunks.inc()
             return
         if chunk.start > progress.at(tp):
-            await host.markers.look_for_trimmed([tp])
+            with suppress(KafkaError, TimeoutError):  # the broker is away: the seek below waits for it
+                await host.markers.look_for_trimmed([tp])
         if chunk.start > progress.at(tp):
             host.metrics.stale_chunks.inc()
             log.info(
@@ -112,8 +112,8 @@ class IntakeStage:
             if group is None:
                 group = messages[where] = []
             group.append((key, value, NO_HEADERS))
-        for refused in taken.refused:
-            await host.dead_letters.write(tp, refused)
+        if taken.refused:
+            await host.dead_letters.write(tp, taken.refused)
         await send_grouped(host.producer, messages)
         self._count(tp, chunk, taken)
 
@@ -121,7 +121,8 @@ class IntakeStage:
         metrics = self._host.metrics
         arrivals = self._host.progress.arrivals[tp]
         for carrier, count in taken.arrivals.items():
-            arrivals[carrier] = arrivals.get(carrier, 0) + count
+            name = carrier if carrier in self._carriers else OTHER_CARRIER
+            arrivals[name] = arrivals.get(name, 0) + count
         refused = len(taken.refused)
         metrics.events_consumed.labels(tp.topic, "accepted").inc(len(chunk) - refused)
         if refused:

@@ -28,6 +28,8 @@ from schemas.facts import MARKER_KEY, Mark, Marker, encode_json
 log = structlog.get_logger(__name__)
 
 PROBE_TIMEOUT_SECONDS = 10.0
+SHRUNK_SECONDS = 30.0
+"""A topic whose end stays below what we have read of it for this long is another topic of the same name."""
 TRIM_LOOK_MS = 3_000
 """A mark this late makes us ask whether retention has removed what it waits for."""
 
@@ -48,6 +50,11 @@ class Progress:
     def at(self, tp: TP) -> int:
         """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
         return max(self.done.get(tp, 0), self.base.get(tp, 0), self.floor.get(tp, 0))
+
+    def forget(self, tp: TP) -> None:
+        """Nothing of this partition is known any more: it is read from its start."""
+        for offsets in (self.done, self.base, self.floor):
+            offsets.pop(tp, None)
 
     def reset(self, base: Mapping[TP, int]) -> None:
         """Start over at an assignment from what the group has committed."""
@@ -90,6 +97,7 @@ class Markers:
         self._clock, self._progress = host.clock, host.progress
         self._producer, self._metrics = host.producer, host.metrics
         self._host = host
+        self._shrunk: dict[TP, float] = {}
         self._pending: dict[TP, deque[tuple[int, int]]] = defaultdict(deque)
         self._probe = AIOKafkaConsumer(
             **connection,
@@ -148,21 +156,56 @@ class Markers:
         # long ago they were appended (this process may have been paused for minutes).
         if not await asyncio.wait_for(self._probe._client.force_metadata_update(), PROBE_TIMEOUT_SECONDS):
             raise KafkaError("the metadata of the inputs could not be read")
-        ends = await asyncio.wait_for(
-            self._probe.end_offsets([TopicPartition(*tp) for tp in owned]), PROBE_TIMEOUT_SECONDS
-        )
+        ends = await self.end_offsets(owned)
+        owned = [tp for tp in owned if not self._is_another_topic(tp, ends[tp])]
         for tp in owned:
-            self._pending[tp].append((metadata.timestamp, ends[tp]))
+            pending = self._pending[tp]
+            if len(pending) > 1 and pending[-1][1] == ends[tp]:
+                pending.pop()  # the same end at a later time says more; the oldest stays, to tell how late it is
+            pending.append((metadata.timestamp, ends[tp]))
         late = [tp for tp in owned if metadata.timestamp - self._pending[tp][0][0] > TRIM_LOOK_MS]
         if late:
             await self.look_for_trimmed(late)
         await self.flush()
 
-    async def look_for_trimmed(self, partitions: list[TP]) -> None:
-        """Count as reached what retention has removed unread: nobody will ever read it."""
+    def _is_another_topic(self, tp: TP, end: int) -> bool:
+        """An end below what we have done: the topic was deleted and made again. No mark may be made of it.
+
+        A new leader can be behind for a moment, so only after a while all that was known is forgotten, and the new
+        topic is read from its start.
+        """
+        if end >= self._progress.at(tp):
+            self._shrunk.pop(tp, None)
+            return False
+        since = self._shrunk.setdefault(tp, monotonic())
+        if monotonic() - since > SHRUNK_SECONDS:
+            log.error("topic_was_made_again", topic=tp.topic, partition=tp.partition, end=end)
+            self._progress.forget(tp)
+            self._pending.pop(tp, None)
+            del self._shrunk[tp]
+        return True
+
+    async def first_offsets(self, partitions: list[TP]) -> dict[TP, int]:
+        """Where the log of each partition begins now."""
+        if not partitions:
+            return {}
         starts = await asyncio.wait_for(
             self._probe.beginning_offsets([TopicPartition(*tp) for tp in partitions]), PROBE_TIMEOUT_SECONDS
         )
+        return {tp: starts[tp] for tp in partitions}
+
+    async def end_offsets(self, partitions: list[TP]) -> dict[TP, int]:
+        """Where the log of each partition ends now (high watermark)."""
+        if not partitions:
+            return {}
+        ends = await asyncio.wait_for(
+            self._probe.end_offsets([TopicPartition(*tp) for tp in partitions]), PROBE_TIMEOUT_SECONDS
+        )
+        return {tp: ends[tp] for tp in partitions}
+
+    async def look_for_trimmed(self, partitions: list[TP]) -> None:
+        """Count as reached what retention has removed unread: nobody will ever read it."""
+        starts = await self.first_offsets(partitions)
         for tp in partitions:
             lost = starts[tp] - self._progress.at(tp)
             if lost > 0:

@@ -74,6 +74,9 @@ async def _apply(settings: Settings, policy: Policy, *, dry_run: bool) -> None:
     await reachable(settings)
     await _refuse_other_topics(settings)
     force = policy_in_force(await read_control(settings))
+    if force.in_log and policy.go_live_at is None and force.policy.go_live_at is not None:
+        # A file that does not speak of it does not mean that what was historical pages people now.
+        policy = policy.model_copy(update={"go_live_at": force.policy.go_live_at})
     if force.in_log and force.hash == policy.hash:
         say("nothing to do: this policy is in force already")
         write_line(policy.hash)

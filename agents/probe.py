@@ -32,8 +32,8 @@ class ProbeHost(Protocol):
 
     metrics: Metrics
 
-    def positions(self) -> Mapping[TP, tuple[str, int, bool]]:
-        """Every partition open for work -> (stage name, position, expected to move)."""
+    def positions(self) -> Mapping[TP, tuple[int, int, bool]]:
+        """Every partition open for work -> (position, work done at it, expected to move)."""
 
     def observe_stages(self) -> None:
         """Export what stages can tell of themselves: sizes, keys, what holds each watermark."""
@@ -94,9 +94,9 @@ class Probe:
             ends = await asyncio.wait_for(
                 self._consumer.end_offsets([TopicPartition(*tp) for tp in positions]), PROBE_TIMEOUT_SECONDS
             )
-            for tp, (_, position, moving) in positions.items():
+            for tp, (position, work, moving) in positions.items():
                 self._watched.add(tp)
-                self._liveness.probed(tp.topic, tp.partition, position, ends[tp], expected=moving)
+                self._liveness.probed(tp.topic, tp.partition, position, ends[tp], expected=moving, work=work)
                 self._host.metrics.lag_records.labels(tp.topic, str(tp.partition)).set(
                     max(0, ends[tp] - position)
                 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from agents.fencing import NO_HEADERS, FencedProducer, Message
@@ -61,6 +62,8 @@ class StageHost:
     flow: Flow
     on_said: Callable[[str, Batch], None]
     """Called with the stage's name after a batch's outbox was acknowledged."""
+    first_offset: Callable[[TP], Awaitable[int]]
+    """Where the log of a partition begins now."""
     checkpoint: Callable[[str, int], Awaitable[None]]
     """Awaited between the steps of the order of effects: (step, partition). Tests stop the process there."""
 
@@ -77,6 +80,8 @@ class Owned:
     ready: bool = False
     engine: Partition | None = None
     repeat_due: bool = False
+    batches: int = 0
+    """Batches written: progress that liveness sees also within one long marker or sweep."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     lane: Lane | None = None
 
@@ -203,10 +208,9 @@ class Stage:
         """The policy record in force in a partition; None before the first."""
         return self._owned[number].store.policy
 
-    def is_paused(self, number: int) -> bool:
-        """Whether reading this partition is paused because its queue is full."""
-        owned = self._owned.get(number)
-        return owned is not None and owned.lane is not None and owned.lane.paused
+    def batches(self, number: int) -> int:
+        """How many batches the partition has written since it is ours."""
+        return self._owned[number].batches
 
     def key_count(self, number: int) -> int:
         """About how many keys the partition holds."""
@@ -242,6 +246,8 @@ class Stage:
         if chunk.next <= engine.next_offset:
             return
         if chunk.start > engine.next_offset:
+            await self._skip_what_is_gone(owned, engine)
+        if chunk.start > engine.next_offset:
             self._host.metrics.stale_chunks.inc()
             log.info(
                 "chunk_does_not_follow",
@@ -253,6 +259,19 @@ class Stage:
             await self._host.flow.seek(TP(self.topics.input, owned.number), engine.next_offset)
             return
         await self._work_through(owned, engine, chunk)
+
+    async def _skip_what_is_gone(self, owned: Owned, engine: Partition) -> None:
+        """Retention may have removed records behind our position: nobody will ever read them. Counted and told."""
+        tp = TP(self.topics.input, owned.number)
+        try:
+            first = await self._host.first_offset(tp)
+        except (KafkaError, TimeoutError):
+            return  # the broker is away: the seek that follows waits for it
+        lost = first - engine.next_offset
+        if lost > 0:
+            self._host.metrics.lost_to_retention.labels(tp.topic).inc(lost)
+            log.error("lost_to_retention", topic=tp.topic, partition=tp.partition, records=lost)
+            await self._commit(owned, engine, engine.step((), 0, owned.store, first))
 
     async def _work_through(self, owned: Owned, engine: Partition, chunk: Chunk) -> None:
         start = 0
@@ -286,6 +305,7 @@ class Stage:
         )
         if batch.advanced:
             await self._pass_watermark_on(owned, engine)
+        owned.batches += 1
         self._host.metrics.progress(self.topics.name, owned.number, engine.watermark_ms)
 
     async def _renew(self, owned: Owned) -> None:

@@ -18,16 +18,18 @@ from yarl import URL
 from agents import transport
 from agents.control import agree, read_control
 from agents.engine import Engine, leave, no_checkpoint
+from agents.errors import Finding, PolicyRefusedError
 from agents.health import HealthServer, Liveness, Readiness, health_app
 from agents.kafka_connection import open_admin, reachable
 from agents.kafka_security import faust_broker_urls, faust_credentials
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
-from agents.policy_reading import read_policy
+from agents.policy_reading import policy_in_force, read_policy
 from agents.recovery import BulkTableManager, StateTable
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from agents.transport import ChunkTransport
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 
 log = structlog.get_logger(__name__)
@@ -147,24 +149,48 @@ def _acknowledge(stream: StreamT[Any], event: EventT[Any]) -> Callable[[], Await
     return done
 
 
-async def prepare(settings: Settings) -> None:
+async def prepare(settings: Settings, readiness: Readiness) -> None:
     """Wait for a broker, check the topics, and agree on policy and clock. Raises UserError with what to do."""
+    readiness.waits_for("broker", f"none answers at {', '.join(settings.bootstrap_servers)}")
     await reachable(settings, BROKER_WAIT)
+    readiness.has("broker")
     async with open_admin(settings) as admin:
         await prepare_topics(admin, settings)
-    given = None
-    if settings.policy_file is not None:
-        given = read_policy(settings.policy_file)
-    default = default_policy()
-    if settings.go_live_at is not None:
-        default = default.model_copy(update={"go_live_at": settings.go_live_at})
-        given = given and given.model_copy(update={"go_live_at": settings.go_live_at})
-    await agree(settings, await read_control(settings), given.to_log() if given else None, default.to_log())
+    control = await read_control(settings)
+    in_force = policy_in_force(control).policy if control.policy is not None else None
+    given = read_policy(settings.policy_file) if settings.policy_file is not None else None
+    await agree(
+        settings,
+        control,
+        None if given is None else with_go_live(given, settings, in_force).to_log(),
+        with_go_live(default_policy(), settings, in_force).to_log(),
+    )
+
+
+def with_go_live(policy: Policy, settings: Settings, in_force: Policy | None) -> Policy:
+    """The policy with the time of going live: of the settings, else its own, else the one in force.
+
+    Raises:
+        PolicyRefusedError: the settings name another time than the policy in force; it counts at the first start.
+    """
+    asked, known = settings.go_live_at, in_force.go_live_at if in_force is not None else None
+    if in_force is not None and asked is not None and asked != known:
+        raise PolicyRefusedError(
+            [
+                Finding(
+                    "--go-live",
+                    f"{asked:%Y-%m-%dT%H:%M:%SZ} is not what the policy in the log says "
+                    f"({f'{known:%Y-%m-%dT%H:%M:%SZ}' if known else 'no such time'})",
+                    "it counts at the first start; later it is part of the policy",
+                    "leave it out, or write `go_live_at:` into a policy file and `returnwatch policy apply` it",
+                )
+            ]
+        )
+    return policy.model_copy(update={"go_live_at": asked or policy.go_live_at or known})
 
 
 async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Run a worker until SIGTERM, SIGINT or a crash. Returns the exit code."""
-    await prepare(settings)
     (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     transport.install()
     clock = LogClock(settings.simulated, int(settings.skew.total_seconds() * 1000))
@@ -176,6 +202,7 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
         health_app(metrics.registry, liveness, readiness), settings.metrics_host, settings.metrics_port
     )
     log.info("listening", url=await health.start())
+    await prepare(settings, readiness)
     engine = Engine(settings, metrics, clock, liveness, readiness, checkpoint=checkpoint)
     app = build_app(settings, engine, asyncio.get_running_loop())
     stop = asyncio.Event()

@@ -184,7 +184,10 @@ def _internal_specs(names: TopicNames, parcels: int, returns: int, durable: Requ
     week = Requirement(
         "retention.ms", str(7 * DAY_MS), "at_least", "it bounds how long every worker may be down"
     )
-    facts = (_cleanup("delete", _KEEPS_EVERY_FACT), week, durable)
+    unbounded = Requirement(
+        "retention.bytes", "-1", "exactly", "a size limit deletes facts that a backlog has not read yet"
+    )
+    facts = (_cleanup("delete", _KEEPS_EVERY_FACT), week, unbounded, durable)
     append_time = Requirement(
         "message.timestamp.type",
         "LogAppendTime",

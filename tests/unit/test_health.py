@@ -64,7 +64,7 @@ def test_an_idle_hour_does_not_count_against_the_first_record_after_it(
     assert liveness.stuck() == {}
 
 
-def test_a_partition_that_recovers_or_is_paused_is_not_stuck(
+def test_a_partition_that_waits_for_what_is_not_there_is_not_stuck(
     liveness: Liveness, stopwatch: Stopwatch
 ) -> None:
     liveness.probed("parcels", 0, position=7, stable_end=9, expected=True)
@@ -179,3 +179,19 @@ async def test_a_taken_port_is_an_error_at_once_and_a_free_one_is_given_back(
     await first.stop()
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_long_piece_of_work_at_one_position_is_progress(liveness: Liveness, stopwatch: Stopwatch) -> None:
+    for batches in range(5):
+        stopwatch.seconds = 45.0 * batches
+        liveness.probed("parcels", 0, position=7, stable_end=9, expected=True, work=batches)
+    assert liveness.stuck() == {}
+
+
+def test_a_busy_partition_that_hangs_is_stuck_although_its_reading_is_paused(
+    liveness: Liveness, stopwatch: Stopwatch
+) -> None:
+    for look in range(3):
+        stopwatch.seconds = 45.0 * look
+        liveness.probed("parcels", 0, position=7, stable_end=9_000, expected=True, work=4)
+    assert liveness.stuck() == {"parcels/0": 90.0}
