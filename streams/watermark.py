@@ -18,8 +18,11 @@ POLICY_STATE_KEY = b"\x00policy"
 """Keys of the two changelog records that are not states."""
 
 
-PARCELS_SOURCE = "parcels"
-"""Name under which the parcel stage's own watermark appears in the markers on `returns`."""
+PARCELS_SOURCE = "\x00parcels"
+"""Name under which the parcel stage's own watermark appears in the markers on `returns`; no topic can be called so."""
+MOST_CARRIERS = 50
+"""So many carriers' arrivals are kept by name; those of the others are added up as "other"."""
+OTHER_CARRIERS = "other"
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -78,8 +81,24 @@ class Position(msgspec.Struct, array_like=True):
                 seen[mark.partition] = mark.through_ms
                 told = True
                 for carrier, count in mark.arrivals.items():
-                    self.arrivals[carrier] = self.arrivals.get(carrier, 0) + count
+                    self._arrived(carrier, count)
+        self._shrink_arrivals()
         return told
+
+    def _arrived(self, carrier: str, count: int) -> None:
+        named = self.arrivals
+        if carrier not in named and len(named) - (OTHER_CARRIERS in named) >= MOST_CARRIERS:
+            carrier = OTHER_CARRIERS
+        named[carrier] = named.get(carrier, 0) + count
+
+    def _shrink_arrivals(self) -> None:
+        """For a position written before there was a limit: the carriers heard most of keep their names."""
+        if len(self.arrivals) <= MOST_CARRIERS + 1:
+            return
+        other = self.arrivals.pop(OTHER_CARRIERS, 0)
+        ranked = sorted(self.arrivals.items(), key=lambda heard: (-heard[1], heard[0]))
+        self.arrivals = dict(ranked[:MOST_CARRIERS])
+        self.arrivals[OTHER_CARRIERS] = other + sum(count for _, count in ranked[MOST_CARRIERS:])
 
     def _make_room(self, topic: str, count: int) -> bool:
         known = self.roster.get(topic, 0)
@@ -97,7 +116,9 @@ class Position(msgspec.Struct, array_like=True):
 
     def holding(self, sources: Iterable[str], most: int = 8) -> list[str]:
         """The sources that hold the watermark, the furthest behind first, in words for a person."""
-        missing = [f"{topic}: not in any marker yet" for topic in sources if topic not in self.seen]
+        missing = [
+            f"{_in_words(topic)}: not in any marker yet" for topic in sources if topic not in self.seen
+        ]
         behind = sorted(
             (ms, topic, partition) for topic, marks in self.seen.items() for partition, ms in enumerate(marks)
         )
@@ -105,11 +126,15 @@ class Position(msgspec.Struct, array_like=True):
         return (
             missing
             + [
-                f"{topic}/{partition}: " + (f"through {ms} ms" if ms else "no mark yet")
+                f"{_in_words(topic)}/{partition}: " + (f"through {ms} ms" if ms else "no mark yet")
                 for ms, topic, partition in behind
                 if ms == least
             ][:most]
         )
+
+
+def _in_words(source: str) -> str:
+    return source.lstrip("\x00")
 
 
 encode_position = msgspec.msgpack.Encoder().encode

@@ -26,6 +26,7 @@ from streams.batch import Write
 from streams.parcel_stage import parcel_logic
 from streams.partition import Batch, Logic, Outgoing, Partition
 from streams.return_stage import return_logic
+from streams.watermark import PARCELS_SOURCE
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 MONDAY = 1_767_571_200_000
@@ -145,7 +146,7 @@ def parcels_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
 
 
 def returns_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
-    return StageRun(return_logic, ("inputs", "parcels"), max_facts, max_bytes)
+    return StageRun(return_logic, ("inputs", PARCELS_SOURCE), max_facts, max_bytes)
 
 
 def marker(through_ms: int, topic: str = "inputs") -> bytes:

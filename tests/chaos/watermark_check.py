@@ -19,11 +19,10 @@ from schemas.carrier_codes import load_carrier_codes
 from schemas.vocabulary import Evidence, Milestone
 from streams.intake import IntakeMapper
 from streams.keys import partition_of
-from streams.watermark import POSITION_KEY, decode_position
+from streams.watermark import PARCELS_SOURCE, POSITION_KEY, decode_position
 from tests.chaos.installation import read_all
 
 MARKER, POLICY = b"\x00marker", b"\x00policy"
-PARCELS = "parcels"
 PHYSICAL = (Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN)
 
 Proof = tuple[object, ...]
@@ -205,7 +204,7 @@ async def check_installation(settings: Settings) -> Verdict:
             dues.add(tp, record)
     dues.add_reports()
     verdict.events = dues.events
-    sources = {"parcels": set(names.kinds()), "returns": {*names.kinds(), PARCELS}}
+    sources = {"parcels": set(names.kinds()), "returns": {*names.kinds(), PARCELS_SOURCE}}
     logs = {"parcels": names.parcels, "returns": names.returns}
     changelogs = {"parcels": names.parcel_changelog, "returns": names.return_changelog}
     for stage, topic in logs.items():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from schemas.facts import MARKER_KEY, POLICY_KEY, ReturnFact, encode_json
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from streams.watermark import PARCELS_SOURCE
 from tests.property.parcel_lives import facts, return_facts
 from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcels_run, returns_run
 
@@ -120,11 +121,11 @@ def return_logs(draw: st.DrawFn) -> list[Entry]:
                 entries.append((draw(st.sampled_from([b"R1", b"R2"])), encode_json(fact)))
         if draw(st.booleans()):
             reached += draw(st.integers(0, 12)) * DAY
-            entries += [(MARKER_KEY, marker(reached)), (MARKER_KEY, marker(reached, "parcels"))]
+            entries += [(MARKER_KEY, marker(reached)), (MARKER_KEY, marker(reached, PARCELS_SOURCE))]
         if slot < len(log.said):
             entries.append((log.said[slot].key, log.said[slot].value or b""))
     end = MONDAY + 500 * DAY
-    return [*entries, (MARKER_KEY, marker(end)), (MARKER_KEY, marker(end, "parcels"))]
+    return [*entries, (MARKER_KEY, marker(end)), (MARKER_KEY, marker(end, PARCELS_SOURCE))]
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,6 +10,7 @@ from schemas.vocabulary import Milestone
 from streams.parcel_stage import parcel_logic
 from streams.partition import Partition
 from streams.return_stage import return_logic
+from streams.watermark import PARCELS_SOURCE, Position, decode_position
 from tests.stages import (
     DAY,
     HOUR,
@@ -111,9 +112,9 @@ def test_the_parcel_stage_passes_its_watermark_on_and_the_return_stage_does_not(
     run = parcels_run()
     run.feed(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY + HOUR))))
     passed_on = decode_marker(run.engine.marks_to_forward() or b"")
-    assert passed_on == Marker(marks=(Mark("parcels", 0, MONDAY + HOUR),), roster={"parcels": 1})
-    returns = Partition(return_logic(), 0, position=None, policy=None, sources=["parcels"])
-    returns.step(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY, "parcels"))), 0, MemoryStore(), 2)
+    assert passed_on == Marker(marks=(Mark(PARCELS_SOURCE, 0, MONDAY + HOUR),), roster={PARCELS_SOURCE: 1})
+    returns = Partition(return_logic(), 0, position=None, policy=None, sources=[PARCELS_SOURCE])
+    returns.step(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY, PARCELS_SOURCE))), 0, MemoryStore(), 2)
     assert returns.watermark_ms
     assert returns.marks_to_forward() is None
 
@@ -204,7 +205,7 @@ def test_the_returns_messages_count_towards_the_size_of_their_batch() -> None:
     returns.largest_batch = 0
     said = [(out.key, out.value) for out in parcels.said]
     at = MONDAY + 80 * HOUR
-    returns.feed(log(*said, (MARKER_KEY, marker(at)), (MARKER_KEY, marker(at, "parcels")), first=1))
+    returns.feed(log(*said, (MARKER_KEY, marker(at)), (MARKER_KEY, marker(at, PARCELS_SOURCE)), first=1))
     assert 6_000 < returns.largest_batch <= 9_000
     assert returns.counters["case_opened", "missing_first_scan"] == 40
 
@@ -231,6 +232,38 @@ def test_a_scan_that_only_pushes_deadlines_out_touches_no_timer() -> None:
     batch = run.engine.step(log(scans[1], first=3), 0, run.store, 4)
     (write,) = batch.writes
     assert (write.armed_ms, write.disarm_ms, write.durable) == (run.store.rows[b"ups:0"][0], 0, True)
+
+
+def test_timers_rebuilt_from_the_states_fire_though_an_old_one_lies_behind_the_watermark() -> None:
+    """The timer of the first scan fired, found the second and was armed again: of that the changelog knows nothing."""
+    run = parcels_run()
+    scans = [
+        (b"ups:0", encode_json(parcel_fact(Milestone.IN_TRANSIT, at, place=str(at))))
+        for at in (HOUR, 4 * DAY)
+    ]
+    run.feed(log((POLICY_KEY, POLICY), *labels(1), *scans, (MARKER_KEY, marker(MONDAY + 6 * DAY))))
+    run.lose_disk()
+    assert run.store.rows[b"ups:0"][0] < MONDAY + 6 * DAY
+    said = len(run.said)
+    run.feed(log((MARKER_KEY, marker(MONDAY + 9 * DAY)), first=run.engine.next_offset))
+    assert [b'"rule":"stalled_silent"' in (out.value or b"") for out in run.said[said:]] == [True]
+
+
+def test_timers_are_read_from_where_the_last_one_fired_never_from_the_front() -> None:
+    run = parcels_run(max_facts=4)
+    run.feed(log((POLICY_KEY, POLICY), *labels(10)))
+    asked: list[tuple[int, bytes]] = []
+    due = run.store.due
+    run.store.due = lambda after, until, limit: asked.append(after) or due(after, until, limit)  # type: ignore[method-assign,func-returns-value]
+    for hours in (71, 80):
+        run.feed(log((MARKER_KEY, marker(MONDAY + hours * HOUR)), first=run.engine.next_offset))
+    deadline = MONDAY + 72 * HOUR
+    assert asked == [
+        (1, b""),
+        (MONDAY + 71 * HOUR + 1, b""),
+        (deadline, b"ups:3"),
+        (deadline, b"ups:7"),
+    ]
 
 
 def test_a_state_is_not_deleted_in_the_batch_that_says_its_last_word() -> None:
@@ -302,9 +335,35 @@ def test_a_policy_that_cannot_be_read_stops_the_partition_where_it_stands() -> N
 
 
 def test_arrivals_are_added_up_once_for_each_mark() -> None:
-    from streams.watermark import decode_position
-
     told = Marker(marks=(Mark("inputs", 0, MONDAY, arrivals={"ups": 5}),), roster={"inputs": 1})
     run = parcels_run()
     run.feed(log((MARKER_KEY, encode_json(told)), (MARKER_KEY, encode_json(told))))
     assert decode_position(run.store.position or b"").arrivals == {"ups": 5}
+
+
+def test_the_arrivals_of_many_carriers_are_kept_by_name_for_fifty_and_added_up_for_the_rest() -> None:
+    position = Position()
+    for number in range(300):
+        heard = {f"carrier{number:03}": 2, "other": 1}
+        position.fold_marker(Marker(marks=(Mark("inputs", 0, MONDAY + number, arrivals=heard),), roster={}))
+    assert len(position.arrivals) == 51
+    assert position.arrivals["carrier049"] == 2
+    assert position.arrivals["other"] == 300 + 250 * 2
+
+
+def test_arrivals_that_grew_before_there_was_a_limit_shrink_and_none_is_lost() -> None:
+    position = Position(arrivals={f"carrier{number:03}": number + 1 for number in range(200)})
+    told = Marker(marks=(Mark("inputs", 0, MONDAY),), roster={})
+    position.fold_marker(told)
+    assert len(position.arrivals) == 51
+    assert position.arrivals["carrier199"] == 200
+    assert sum(position.arrivals.values()) == 200 * 201 // 2
+
+
+def test_an_input_topic_called_parcels_is_not_taken_for_the_parcel_stage() -> None:
+    run = returns_run()
+    run.feed(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY)), (MARKER_KEY, marker(MONDAY, "parcels"))))
+    assert run.engine.watermark_ms == 0
+    assert run.engine.holding()[0] == "parcels: not in any marker yet"
+    run.feed(log((MARKER_KEY, marker(MONDAY - HOUR, PARCELS_SOURCE)), first=3))
+    assert run.engine.watermark_ms == MONDAY - HOUR
