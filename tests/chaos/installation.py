@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -63,7 +66,15 @@ async def admin_of(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def create_inputs(settings: Settings, partitions: Mapping[str, int]) -> None:
+ONE_OF_EACH: Mapping[str, tuple[str, ...]] = {
+    "orders": ("orders",),
+    "labels": ("labels",),
+    "scans": ("scans",),
+    "warehouse": ("dock",),
+}
+
+
+async def create_inputs(settings: Settings, partitions: Mapping[str, int] = MappingProxyType({})) -> None:
     """Create the input topics. `partitions`: topic without the installation's name -> count, 2 by default."""
     names = settings.topics.kinds()
     counts = {name: partitions.get(name.removeprefix(settings.topic_prefix), 2) for name in names}
@@ -105,3 +116,38 @@ async def read_all(
     finally:
         with suppress(asyncio.CancelledError):  # a groupless consumer's own
             await consumer.stop()
+
+
+async def outputs(settings: Settings, topic: str) -> list[Any]:
+    """Every record of an output topic, in order within each partition."""
+    return [record for records in (await read_all(settings, [topic])).values() for record in records]
+
+
+def ce_ids(records: Iterable[Any]) -> list[str]:
+    """The CloudEvents ids of output records."""
+    return [dict(record.headers)["ce_id"].decode() for record in records]
+
+
+async def cases(settings: Settings) -> dict[bytes, dict[str, Any]]:
+    """The newest record of every case, as a reader of the compacted topic sees it."""
+    records = await outputs(settings, settings.topics.cases)
+    return {record.key: json.loads(record.value) for record in records if record.value is not None}
+
+
+async def states_of(settings: Settings, return_id: str) -> dict[str, str]:
+    """Rule -> state of the newest record of the cases of one return."""
+    return {
+        case["rule"]: case["state"]
+        for case in (await cases(settings)).values()
+        if case["return_id"] == return_id
+    }
+
+
+async def case_state(settings: Settings, number: object, wanted: tuple[str, ...], seconds: float) -> None:
+    """Wait until the first-scan case of parcel `number` is in one of these states."""
+    deadline = time.monotonic() + seconds
+    state = None
+    while state not in wanted:
+        assert time.monotonic() < deadline, f"case of R{number}: {state}, not {wanted} in {seconds:.0f} s"
+        await asyncio.sleep(0.5)
+        state = (await states_of(settings, f"R{number}")).get("missing_first_scan")

@@ -1,0 +1,61 @@
+"""A worker that was paused and replaced: nothing of what it still had in hand survives its successor."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agents.embedded_kafka import EmbeddedKafka
+from agents.engine import EXIT_FENCED
+from streams.watermark import POSITION_KEY, decode_position
+from tests.chaos.installation import (
+    ONE_OF_EACH,
+    case_state,
+    cases,
+    ce_ids,
+    create_inputs,
+    installation,
+    outputs,
+    read_all,
+)
+from tests.chaos.plan import Plan, Stop
+from tests.chaos.processes import until, workers
+from tests.chaos.traffic import label, scan, send_events
+
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+
+OPEN, CLOSED = ("open", "escalated"), ("resolved", "retracted")
+
+
+@pytest.mark.parametrize("step", ["before_changelog", "before_outbox"])
+async def test_a_paused_owner_that_was_replaced_ends_and_leaves_nothing_stale(
+    kafka: EmbeddedKafka, tmp_path: Path, step: str
+) -> None:
+    settings = installation(kafka.bootstrap_servers, tmp_path, ONE_OF_EACH)
+    names = settings.topics
+    await create_inputs(settings)
+    paused_there = Plan(stop=Stop("returns", step, "pause", "cases"))
+    with workers(settings, tmp_path, paused_there) as (old,):
+        await old.ready()
+        await send_events(settings, settings.labels_topics[0], label(1))
+        await until(lambda: old.is_paused, 40, f"the worker pauses {step}")
+        assert not await outputs(settings, names.cases), "nothing was said before the pause"
+        with workers(settings, tmp_path / "successor", Plan()) as (new,):
+            await case_state(settings, 1, OPEN, 60)
+            await send_events(settings, settings.scans_topics[0], scan(1))
+            await case_state(settings, 1, CLOSED, 40)
+            before = await cases(settings)
+            old.resume()
+            await until(lambda: old.exit_code is not None, 40, "the paused worker ends")
+            assert old.exit_code == EXIT_FENCED
+            await asyncio.sleep(2)
+            assert await cases(settings) == before
+            assert new.exit_code is None
+    for records in (await read_all(settings, [names.cases])).values():
+        said = [int(each.rpartition(":")[2]) for each in ce_ids(records)]
+        assert said == sorted(said), "an older revision came after a newer one"
+    for records in (await read_all(settings, [names.return_changelog])).values():
+        positions = [decode_position(r.value).next_offset for r in records if r.key == POSITION_KEY]
+        assert positions == sorted(positions), "the history of a partition went back"
