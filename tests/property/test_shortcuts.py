@@ -32,17 +32,19 @@ def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
         (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
     ]
     for step in steps:
-        if step is not None and draw(st.integers(0, 5)) == 0:
+        if step is not None and draw(st.integers(0, 8)) == 0:
             continue
-        if draw(st.integers(0, 7)) == 0:
+        if draw(st.integers(0, 30)) == 0:
             told.append((draw(facts(days=20)), at_ms // DAY))
         at_ms += draw(st.sampled_from([HOUR, 20 * HOUR, 20 * HOUR, 4 * DAY, 6 * DAY]))
-        reached = max(0, at_ms - draw(st.sampled_from([0, HOUR, 3 * DAY]))) // DAY
+        reached = max(0, at_ms - draw(st.sampled_from([0, HOUR, 3 * DAY, 9 * DAY]))) // DAY
         place = draw(st.sampled_from(["", "lyon", "dijon", "lille"]))
         if step is None:
             told.append((label_fact(at_ms, "R1", "R2", origin="FR", destination="FR"), reached))
         else:
-            told.append((parcel_fact(step[0], at_ms, evidence=step[1], place=place), reached))
+            arrived_ms = at_ms + draw(st.sampled_from([0, 0, 0, 7 * DAY]))
+            fact = parcel_fact(step[0], at_ms, evidence=step[1], place=place, arrived_ms=arrived_ms)
+            told.append((fact, reached))
     return told
 
 
@@ -92,3 +94,14 @@ def test_an_ordinary_life_is_never_looked_at() -> None:
         run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
     assert not looks
     assert len(run.said) == 4
+
+
+def test_a_scan_that_overtook_the_one_before_it_is_not_due_later_for_it() -> None:
+    """The first scan arrived a week late and settles; the silence after the second has its own, earlier deadline."""
+    first = parcel_fact(Milestone.ACCEPTED, HOUR, arrived_ms=7 * DAY, place="lyon")
+    second = parcel_fact(Milestone.IN_TRANSIT, 2 * HOUR, arrived_ms=2 * HOUR, place="dijon")
+    run = parcels_run()
+    told = [label_fact(0, "R1"), first, second]
+    run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
+    run.feed([Record(4, MARKER_KEY, marker(MONDAY + 5 * DAY + 2 * HOUR))])
+    assert b'"rule":"stalled_silent"' in (run.said[-1].value or b"")
