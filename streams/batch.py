@@ -12,6 +12,10 @@ from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
 """Framing of one changelog record, as the size limit counts it."""
+LARGEST_BATCH_BYTES = 900_000
+"""More than this, position included, is not written in one batch, even for a single change."""
+MOST_SAID_BYTES = 4_000_000
+"""Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
 
 
 class LogRecord(Protocol):
@@ -98,7 +102,7 @@ class Held:
 
 
 class Work:
-    """Collects a batch. `take` refuses what does not fit; the first change always fits."""
+    """Collects a batch. `take` refuses what does not fit; a first change that is refused fits into none."""
 
     def __init__(
         self, reader: StateReader, limits: tuple[int, int], base_bytes: int, *, says_again: bool
@@ -113,6 +117,7 @@ class Work:
         self.outgoing: list[Outgoing] = []
         self.said_keys: dict[bytes, None] = {}
         self.changed = False
+        self._said_bytes = 0
         self._says_again = says_again
 
     @property
@@ -137,7 +142,7 @@ class Work:
         return held
 
     def take(self, key: bytes, held: Held, change: Change) -> bool:
-        """Take a change in; False when it must wait for the next batch (then nothing has changed here)."""
+        """Take a change in; False when there is no room for it (then nothing has changed here)."""
         raw, armed_ms, outgoing = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
@@ -148,10 +153,13 @@ class Work:
         else:
             cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
         used = self.used_bytes + cost - held.cost
+        said = 0
         if outgoing:
-            used += self._outbox_cost(key, outgoing)
-        if used > self.max_bytes and self.changed:
+            said = sum(message.size_bytes for message in outgoing)
+            used += said if not self._says_again else 0 if key in self.said_keys else len(key) + 6
+        if not self._fits(used, self._said_bytes + said):
             return False
+        self._said_bytes += said
         self.used_bytes = used
         self.units += 1
         self.changed = True
@@ -166,17 +174,11 @@ class Work:
                 self.said_keys[key] = None
         return True
 
-    def _outbox_cost(self, key: bytes, outgoing: Sequence[Outgoing]) -> int:
-        if self._says_again:
-            return 0 if key in self.said_keys else len(key) + 6
-        return sum(
-            len(m.topic)
-            + len(m.key)
-            + len(m.value or b"")
-            + sum(len(n) + len(v) + 8 for n, v in m.headers)
-            + 32
-            for m in outgoing
-        )
+    def _fits(self, used: int, said: int) -> bool:
+        """A first change may be larger than a batch is wanted to be, but not than any can be."""
+        if not self.changed:
+            return used <= max(self.max_bytes, LARGEST_BATCH_BYTES)
+        return used <= self.max_bytes and said <= MOST_SAID_BYTES
 
     def writes(self) -> list[Write]:
         """What differs from the store, in the order in which the keys were first read."""

@@ -31,6 +31,8 @@ import msgspec
 from schemas.facts import LabelTerms, ParcelFact, ReportedBreach, Source
 
 MOST_FACTS, EARLIEST, LATEST, MOST_MARKS = 64, 16, 48, 16
+MOST_RETURNS = 100
+"""So many returns are told of a parcel: the first whose labels are known, by event time."""
 FACT_BYTES, MARK_BYTES = 32, 6
 IDENTITY_BITS = 48
 _IDENTITY_AT = 8

@@ -14,7 +14,7 @@ from streams.clocks import DAY_MS
 from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import Breach, ParcelState, Seen, raw_facts
+from streams.parcel import MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
 from streams.rules import delivered_not_checked_in, missing_first_scan, stalled_no_progress, stalled_silent
 from streams.terms import CompiledPolicy, ParcelTerms
@@ -174,9 +174,12 @@ def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bo
     named = [return_id for one in found for return_id in one.returns()]
     if not named and not state.told:
         return []
-    if any(return_id not in state.told for return_id in named):
-        state.told = tuple(sorted({*state.told, *named}))
+    new = [return_id for return_id in dict.fromkeys(named) if return_id not in state.told]
+    room = max(0, MOST_RETURNS - len(state.told))
+    if new[:room]:
+        state.told = tuple(sorted({*state.told, *new[:room]}))
         changed = True
+    state.truncated |= len(new) > room
     told = _digest(state, found)
     if told == state.digest and not changed:
         return []

@@ -13,7 +13,15 @@ from schemas.facts import ParcelFact, ParcelReport, encode_json
 from schemas.vocabulary import Evidence, Milestone
 from streams.journeys import SILENT_MS, Journey
 from streams.keys import split_parcel_key
-from streams.parcel import FACT_BYTES, ParcelState, append_fact, find_fact, label_of, pack_fact
+from streams.parcel import (
+    FACT_BYTES,
+    MOST_RETURNS,
+    ParcelState,
+    append_fact,
+    find_fact,
+    label_of,
+    pack_fact,
+)
 from streams.terms import CompiledPolicy, ParcelTerms
 from streams.watermark import Outgoing
 
@@ -102,6 +110,8 @@ def first_label(
     """The state of a parcel that nothing was known of, and the reports to send. None: it needs a look."""
     terms = fact.label
     if terms is None or not terms.returns or fact.milestone != Milestone.LABEL_CREATED or fact.retracts:
+        return None
+    if len(terms.returns) > MOST_RETURNS:
         return None
     deadline = policy.terms(
         split_parcel_key(key.decode())[0], terms.origin, terms.destination, terms.facility

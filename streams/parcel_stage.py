@@ -13,6 +13,9 @@ from streams.parcel_shortcuts import first_label, take_shortcut
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
 
+MOST_LABEL_BYTES = 300_000
+"""A parcel whose state is larger takes no more labels: each may name a hundred returns."""
+
 
 class ParcelLogic:
     """Implements streams.partition.Logic for parcels."""
@@ -62,6 +65,9 @@ class ParcelLogic:
         """The state with the fact in it, and what a look must know; None: it was known, or proves nothing."""
         if fact.milestone == Milestone.UNMAPPED and not fact.retracts:
             self.notes.append(("unmapped", self.stage))
+            return None
+        if fact.label is not None and raw is not None and len(raw) > MOST_LABEL_BYTES:
+            self.notes.append(("truncated", self.stage))
             return None
         state = decode_parcel(raw) if raw is not None else ParcelState()
         before = fold_of(state)
@@ -125,7 +131,10 @@ class ParcelLogic:
         policy: CompiledPolicy,
         cause: Cause,
     ) -> Change:
+        truncated = state.truncated
         found = look(key.decode(), state, now_ms, policy, cause)
+        if state.truncated and not truncated:
+            self.notes.append(("truncated", self.stage))
         if not found.keep:
             self.notes.append(("orphan_expired", "") if found.orphan else ("purged", self.stage))
             return Change(None, 0)

@@ -12,8 +12,8 @@ gives the same messages in the same order.
   over batches like a marker, and the facts behind it wait.
 - Before the first policy, facts are merged without a look and W stands at 0.
 
-Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `orphan_expired`, `purged`, `timers_fired`,
-`swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`;
+Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `oversized`, `orphan_expired`, `purged`,
+`timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`;
 labels are rules, stages or "".
 """
 
@@ -23,7 +23,7 @@ from heapq import heappop
 import msgspec
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
-from streams.batch import Batch, Change, LogRecord, StateReader, Work, Write
+from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
 from streams.logic import Logic
 from streams.watermark import (
     PARCELS_SOURCE,
@@ -67,7 +67,7 @@ class Partition:
         policy: bytes | None,
         sources: Sequence[str],
         max_facts: int = 8_000,
-        max_bytes: int = 900_000,
+        max_bytes: int = LARGEST_BATCH_BYTES,
     ) -> None:
         self._logic = logic
         self._number = number
@@ -108,7 +108,7 @@ class Partition:
         work = Work(reader, self._limits, base, says_again=self._logic.says_again)
         counters: dict[tuple[str, str], int] = {}
         consumed = 0
-        if self._rearm(work):
+        if self._rearm(work, counters):
             consumed = self._consume(records, start, work, counters)
         done = start + consumed >= len(records)
         position.next_offset = max(
@@ -189,8 +189,7 @@ class Partition:
                 continue
             if change is None:
                 self._nothing_new(work, counters)
-            elif not take(key, held, change):
-                self._forget()
+            elif not take(key, held, change) and not self._too_large(work, counters):
                 return index
             if notes:
                 self._collect(counters)
@@ -266,8 +265,8 @@ class Partition:
         if held.armed_ms == now_ms and held.raw is not None:
             if work.full:
                 return False
-            if not work.take(key, held, self._logic.look(key, held.raw, now_ms)):
-                self._forget()
+            change = self._logic.look(key, held.raw, now_ms)
+            if not work.take(key, held, change) and not self._too_large(work, counters):
                 return False
             _count(counters, "timers_fired", self._logic.stage)
             if self._logic.notes:
@@ -275,7 +274,7 @@ class Partition:
         position.cursor_ms, position.cursor_key = entry
         return True
 
-    def _rearm(self, work: Work) -> bool:
+    def _rearm(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         """Once after a start: arm anew what a restored index holds at or behind the cursor, where no timer would fire.
 
         Such a key has been looked at already, so the looks here find nothing to say; they only tell the next time.
@@ -290,7 +289,7 @@ class Partition:
             for entry in page:
                 if work.full:
                     return False
-                if not self._rearm_one(entry, cursor, work):
+                if not self._rearm_one(entry, cursor, work) and not self._too_large(work, counters):
                     return False
                 self._rearmed = entry
             if len(page) < TIMER_PAGE:
@@ -323,6 +322,7 @@ class Partition:
             position.cursor_ms = max(position.cursor_ms, position.watermark_ms + 1)
             self._new_policy = record
             work.used_bytes += len(record) + 32
+            work.changed = True
         return self._sweep(work, counters)
 
     def _sweep(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
@@ -336,8 +336,7 @@ class Partition:
                     return False
                 if held.raw is not None:
                     change = self._logic.look(key, held.raw, position.watermark_ms, policy_changed=True)
-                    if not work.take(key, held, change):
-                        self._forget()
+                    if not work.take(key, held, change) and not self._too_large(work, counters):
                         return False
                     _count(counters, "swept", self._logic.stage)
                     if self._logic.notes:
@@ -366,6 +365,15 @@ class Partition:
         self._delays += self._logic.delays
         self._logic.notes.clear()
         self._logic.delays.clear()
+
+    def _too_large(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        """A change was not taken. False: it waits for the next batch; True: no batch could hold it, and it is passed over."""
+        self._forget()
+        if work.changed:
+            return False
+        work.units += 1
+        _count(counters, "oversized", self._logic.stage)
+        return True
 
     def _forget(self) -> None:
         """The change was not taken: it will be worked out, and counted, again."""

@@ -20,6 +20,12 @@ from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
 FORGET_AFTER_MS = 2 * DAY_MS
 """A return outlives its parcels' last reports by this."""
+MOST_SAID_BYTES = 256_000
+"""A look says no more than this and one finding's messages; the rest is said by a look one millisecond later."""
+MOST_CASES_BYTES = 160_000
+"""About a thousand cases of one return; no more are opened."""
+CASE_BYTES = 128
+"""A case takes no more than this and its parcel's key."""
 _NEVER = 1 << 62
 
 Note = tuple[str, str]
@@ -64,6 +70,9 @@ def look(
 def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> ReturnLook:
     """When to look again, or that the return is forgotten."""
     state = telling.state
+    if teller.more:
+        state.look_ms = now_ms + 1
+        return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
     forget_ms = state.newest_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
     standing = any(case.state in STANDING for case in state.cases)
     if not standing and next_ms == _NEVER and forget_ms <= now_ms:
@@ -142,11 +151,17 @@ class _Teller:
         self.outgoing: list[Outgoing] = []
         self.notes: list[Note] = []
         self.delays: list[tuple[str, int]] = []
+        self.more = False
+        """There was no room for all that is to be said."""
+        self._said_bytes = 0
+        self._case_bytes = sum(_case_bytes(case.parcel) for case in telling.state.cases)
 
     def follow(self, finding: Finding) -> None:
         """Make the case follow the verdict."""
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
         step = STEPS[(case.state if case is not None else "", finding.verdict)]
+        if self._is_full() or (case is None and step is not Step.STAY and not self._has_room(finding)):
+            return
         if step is Step.RETRACT:
             self._change(finding, CaseState.RETRACTED, finding.reason, self.now_ms)
         elif step is Step.RESOLVE:
@@ -161,7 +176,7 @@ class _Teller:
     def close_unfound(self, found: set[_CaseKey]) -> None:
         """Standing cases that no report speaks of any more: the label no longer links, or the evidence is gone."""
         for key, case in self.cases.items():
-            if key in found or case.state not in STANDING:
+            if key in found or case.state not in STANDING or self._is_full():
                 continue
             carried = next((one for one in self.telling.state.carried if one.parcel == case.parcel), None)
             finding = Finding(*key, Verdict.NONE, Reason.LATE_EVIDENCE, case.since_ms, case.due_ms, 0, ())
@@ -169,6 +184,22 @@ class _Teller:
                 self._change(finding, CaseState.RESOLVED, Reason(carried.unlinked_reason), self.now_ms)
             else:
                 self._change(finding, CaseState.RETRACTED, Reason.LATE_EVIDENCE, self.now_ms)
+
+    def _is_full(self) -> bool:
+        self.more |= self._said_bytes >= MOST_SAID_BYTES
+        return self.more
+
+    def _has_room(self, finding: Finding) -> bool:
+        """Whether the return may have this case, too."""
+        more = _case_bytes(finding.parcel)
+        if self._case_bytes + more <= MOST_CASES_BYTES:
+            self._case_bytes += more
+            return True
+        state = self.telling.state
+        if not state.truncated:
+            state.truncated = True
+            self.notes.append(("truncated", "returns"))
+        return False
 
     def next_level_ms(self) -> int:
         """When the next standing case goes up."""
@@ -222,7 +253,9 @@ class _Teller:
         if level:
             record = replace(record, level=level)
         self.cases[key] = record
-        self.outgoing += messages(self.telling, record, previous, finding.evidence)
+        told = messages(self.telling, record, previous, finding.evidence)
+        self._said_bytes += sum(message.size_bytes for message in told)
+        self.outgoing += told
         name = "opened" if state is CaseState.OPEN else state.value
         self.notes.append((f"case_{name}", finding.rule))
         if previous is not None and previous.state in STANDING:
@@ -249,3 +282,7 @@ class _Teller:
             effective_ms=max(at_ms, previous.effective_ms) if said and previous is not None else at_ms,
             historical=finding.due_ms < go_live_ms if opens or previous is None else previous.historical,
         )
+
+
+def _case_bytes(parcel: str) -> int:
+    return len(parcel.encode()) + CASE_BYTES

@@ -7,7 +7,15 @@ from schemas.facts import ParcelReport, decode_return_record
 from schemas.vocabulary import Milestone
 from streams.batch import Change
 from streams.return_look import FORGET_AFTER_MS, look
-from streams.returns import ReturnState, decode_return, encode_return, merge_fact, merge_report
+from streams.returns import (
+    MOST_EVIDENCE_BYTES,
+    ReturnState,
+    decode_return,
+    encode_return,
+    has_outgrown,
+    merge_fact,
+    merge_report,
+)
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
 
@@ -41,6 +49,7 @@ class ReturnLogic:
         record = decode_return_record(value)
         policy = self._policy
         state = decode_return(raw) if raw is not None else ReturnState()
+        truncated = state.truncated
         if isinstance(record, ParcelReport):
             if raw is None and not record.linked:
                 return None  # taken back before we ever heard of it
@@ -51,11 +60,13 @@ class ReturnLogic:
                 return None
             if record.milestone == Milestone.UNMAPPED and not record.retracts:
                 return None
-            truncated = state.truncated
             news = merge_fact(state, record)
-            if state.truncated and not truncated:
-                self.notes.append(("truncated", self.stage))
         if not news:
+            return None
+        outgrown = len(raw or b"") + len(value) > MOST_EVIDENCE_BYTES and has_outgrown(state, raw)
+        if outgrown or (state.truncated and not truncated):
+            self.notes.append(("truncated", self.stage))
+        if outgrown:
             return None
         if policy is None:
             return Change(encode_return(state), 0)

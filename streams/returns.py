@@ -2,7 +2,8 @@
 
 Facts are a set by identity, kept in order of event time; of the same identity told twice the smaller content, the earlier
 arrival and the smaller source are kept, each by itself. Reports merge by the highest revision. Retractions mark
-identities, as with parcels. At most 64 facts are kept (the earliest 16, the latest 48) and 16 marks.
+identities, as with parcels. At most 64 facts are kept (the earliest 16, the latest 48), 16 marks, and the reports of the
+100 parcels that were first to report. All of it, encoded, is at most 256 kB.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,11 @@ import msgspec
 from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, Source
 from schemas.vocabulary import Milestone
 from streams.parcel import EARLIEST, LATEST, MOST_FACTS, MOST_MARKS
+
+MOST_PARCELS = 100
+"""Parcels of one return; the reports of others are not taken in."""
+MOST_EVIDENCE_BYTES = 256_000
+"""Facts and reports of one return, encoded; what would make them larger is not taken in."""
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -112,6 +118,18 @@ encode_return = msgspec.msgpack.Encoder().encode
 decode_return = msgspec.msgpack.Decoder(ReturnState).decode
 
 
+def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
+    """Whether facts and reports have become larger than they may be since the state was `before`."""
+    larger_than = max(
+        MOST_EVIDENCE_BYTES, _evidence_bytes(decode_return(before)) if before is not None else 0
+    )
+    return _evidence_bytes(state) > larger_than
+
+
+def _evidence_bytes(state: ReturnState) -> int:
+    return len(encode_return(msgspec.structs.replace(state, cases=())))
+
+
 def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
     """Fold a fact or a retraction in; False: it was known."""
     if fact.retracts:
@@ -166,10 +184,13 @@ def _mark(state: ReturnState, fact: ReturnFact) -> bool:
 
 
 def merge_report(state: ReturnState, report: ParcelReport) -> bool:
-    """Take a parcel's report in, unless one at least as new is known; False: it was."""
+    """Take a parcel's report in, unless one at least as new is known; False: nothing has changed."""
     known = next((one for one in state.carried if one.parcel == report.parcel), None)
     if known is not None and known.revision >= report.revision:
         return False
+    if known is None and len(state.carried) >= MOST_PARCELS:
+        first, state.truncated = not state.truncated, True
+        return first
     carried = _carried(report, known)
     if len(state.carried) == (0 if known is None else 1):
         state.carried = (carried,)

@@ -36,6 +36,12 @@ class Outgoing(msgspec.Struct, array_like=True):
     partition: int | None
     """None: chosen by the hash of the key (streams.keys.partition_of)."""
 
+    @property
+    def size_bytes(self) -> int:
+        """What it takes in a batch, framing included."""
+        headers = sum(len(name) + len(value) + 8 for name, value in self.headers)
+        return len(self.topic) + len(self.key) + len(self.value or b"") + headers + 32
+
 
 class Position(msgspec.Struct, array_like=True):
     """Everything that a partition must remember besides its states; first record of every changelog batch."""
