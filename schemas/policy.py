@@ -183,6 +183,11 @@ def _ascending(levels: tuple[Level, ...]) -> tuple[Level, ...]:
     return levels
 
 
+def _at_most(budget: Budget) -> timedelta:
+    """How long a budget may be, weekends and holidays included."""
+    return budget if isinstance(budget, timedelta) else timedelta(days=2 * budget.count + 10)
+
+
 class Policy(_Model):
     """All of it. Immutable; equal policies have equal hashes."""
 
@@ -225,6 +230,19 @@ class Policy(_Model):
     def _facilities_exist(self) -> Self:
         if self.default_facility is not None and self.default_facility not in self.facilities:
             raise ValueError(f"default_facility {self.default_facility!r} is not in facilities")
+        return self
+
+    @model_validator(mode="after")
+    def _remembers_until_it_is_due(self) -> Self:
+        late = max(self.allowances.values(), default=timedelta(0))
+        for rule, numbers in self.rules.items():
+            budgets = [numbers.budget, numbers.international, *(one.budget for one in numbers.overrides)]
+            longest = max(_at_most(budget) for budget in budgets if budget is not None) + late
+            if numbers.enabled and self.accept_age <= longest:
+                raise ValueError(
+                    f"accept_age must be longer than the {longest.days + 1} days that {rule.value} may wait: "
+                    "what is forgotten before its deadline is never found"
+                )
         return self
 
     def canonical(self) -> str:

@@ -38,7 +38,7 @@ from tests.chaos.processes import ROOT, WorkerProcess
 from tests.system.altered_worker import ALTERATIONS_VARIABLE, GATES_VARIABLE
 from tests.system.outcome import Outcome, read_outcome
 
-START_SECONDS = 8.0
+START_SECONDS = 10.0
 """The simulated clock starts this long after the workers do."""
 PATIENCE_SECONDS = 180.0
 """How long the watermark may need to pass the end of the world once everything was played."""

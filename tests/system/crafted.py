@@ -51,9 +51,9 @@ class Pen:
 
     def scan(self, hour: float, number: str, code: Code, place: dict[str, str], **more: Any) -> SimEvent:
         """A scan by the carrier."""
-        said = {"api": code.api, "code_type": code.code_type, "code": code.code, "place": place}
+        said = {"api": code.api, "code_type": code.code_type, "code": code.code, "text": code.text}
         parcel = {"carrier": "ups", "tracking_number": number}
-        return self.write(SCANS, number, hour, type="carrier_scan", **parcel, **said, **more)
+        return self.write(SCANS, number, hour, type="carrier_scan", place=place, **parcel, **(said | more))
 
     def check_in(self, hour: float, **what: Any) -> SimEvent:
         """A check-in by `return_id` or by `tracking_number`."""

@@ -191,6 +191,8 @@ def _newest_cases(
             case_id = record.key.decode()
             if record.value is None:
                 truth.pop(case_id, None)
+                if case_id in newest and newest[case_id].state not in STANDING:
+                    newest.pop(case_id)  # closed, and forgotten since
             else:
                 truth[case_id] = decode_case(record.value)
     findings = [
