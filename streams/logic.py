@@ -22,8 +22,8 @@ class Logic(Protocol):
     def adopt(self, policy: bytes) -> str:
         """Decide by this policy (a POLICY_KEY record) from now on; returns its hash.
 
-        Raises pydantic.ValidationError when a newer version wrote it: to go on by the old one would be to decide
-        otherwise than the other workers.
+        Raises pydantic.ValidationError when it cannot be read, as when a newer version wrote it; the policy before it
+        then stays in force.
         """
         ...
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from heapq import heappop
 
 import msgspec
+from pydantic import ValidationError
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
@@ -204,8 +205,8 @@ class Partition:
                 return self._marker(decode_marker(value), work, counters)
             if key == POLICY_KEY and value is not None:
                 return self._policy(value, work, counters)
-        except msgspec.MsgspecError:
-            pass  # counted below like any record that is not ours
+        except (msgspec.MsgspecError, ValidationError):
+            pass  # counted below like any record that is not ours; the policy that was in force stays
         _count(counters, "unreadable", self._logic.stage)
         return True
 

@@ -1,7 +1,6 @@
 """The engine of one partition: what it consumes, when its clock moves, and how its batches are cut."""
 
 import pytest
-from pydantic import ValidationError
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
 from schemas.policy import Policy
@@ -253,8 +252,13 @@ def test_timers_are_read_from_where_the_last_one_fired_never_from_the_front() ->
     run = parcels_run(max_facts=4)
     run.feed(log((POLICY_KEY, POLICY), *labels(10)))
     asked: list[tuple[int, bytes]] = []
-    due = run.store.due
-    run.store.due = lambda after, until, limit: asked.append(after) or due(after, until, limit)  # type: ignore[method-assign,func-returns-value]
+
+    class Watched(MemoryStore):
+        def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+            asked.append(after)
+            return super().due(after, until_ms, limit)
+
+    run.store.__class__ = Watched
     for hours in (71, 80):
         run.feed(log((MARKER_KEY, marker(MONDAY + hours * HOUR)), first=run.engine.next_offset))
     deadline = MONDAY + 72 * HOUR
@@ -325,13 +329,14 @@ def test_the_policy_in_force_applied_again_changes_nothing() -> None:
     assert (batch.consumed, batch.writes, batch.outgoing, batch.policy) == (1, [], [], None)
 
 
-def test_a_policy_that_cannot_be_read_stops_the_partition_where_it_stands() -> None:
-    """Going on by the old one, this worker would decide otherwise than one that can read it."""
+def test_a_policy_that_cannot_be_read_is_counted_and_the_one_in_force_stays() -> None:
     run = with_parcels(1)
-    before = run.engine.next_offset, run.engine.policy_hash
-    with pytest.raises(ValidationError):
-        run.feed(log((POLICY_KEY, b'{"hash":"x","policy":{}}'), first=run.engine.next_offset))
-    assert (run.engine.next_offset, run.engine.policy_hash) == before
+    in_force = run.engine.policy_hash
+    newer = (POLICY_KEY, b'{"hash":"x","policy":{"written_by":"a newer version"}}')
+    run.feed(log(newer, (MARKER_KEY, marker(MONDAY + 80 * HOUR)), first=run.engine.next_offset))
+    assert run.counters["unreadable", "parcels"] == 1
+    assert run.engine.policy_hash == in_force
+    assert b'"state":"open"' in (run.said[-1].value or b"")
 
 
 def test_arrivals_are_added_up_once_for_each_mark() -> None:
