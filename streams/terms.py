@@ -8,6 +8,9 @@ from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, t
 WAITS_FOR_CARRIER = frozenset({RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS})
 """Rules whose deadline grows by the allowance of the carrier's feed."""
 
+MOST_TERMS = 10_000
+"""Kinds of parcels whose deadlines are kept at hand: labels are free to name any country."""
+
 
 class Deadline:
     """Deadline of one rule for one parcel."""
@@ -56,6 +59,9 @@ class CompiledPolicy:
         self._anywhere = BusinessCalendar(ALWAYS_WEEKDAYS)
         if policy.default_facility is not None:
             self._anywhere = self._calendars[policy.default_facility]
+        overrides = [override for rule in policy.rules.values() for override in rule.overrides]
+        self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
+        self._facilities = {one.facility for one in overrides} | set(policy.facilities)
         self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
         self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
         """`ParcelTerms.quiet_ms` of no parcel is smaller."""
@@ -78,9 +84,16 @@ class CompiledPolicy:
 
     def terms(self, carrier: str, origin: str, destination: str, facility: str) -> ParcelTerms:
         """Deadlines for a parcel; countries and facility may be ""."""
-        kind = (carrier, origin, destination, facility)
+        kind = (
+            carrier if carrier in self._carriers else "",
+            origin,
+            destination,
+            facility if facility in self._facilities else "",
+        )
         found = self._terms.get(kind)
         if found is None:
+            if len(self._terms) >= MOST_TERMS:
+                self._terms.clear()
             found = self._terms[kind] = ParcelTerms({rule: self._deadline(rule, *kind) for rule in RuleId})
         return found
 

@@ -1,4 +1,4 @@
-"""One parcel or return that grows without end: it says so, and neither stops its partition nor what lies behind it."""
+"""What grows without end, a parcel, a return or names: it is bounded and counted, and stops nothing that lies behind it."""
 
 import pytest
 
@@ -12,13 +12,16 @@ from schemas.facts import (
     encode_json,
 )
 from schemas.outputs import decode_escalation
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import Milestone
 from streams.batch import MOST_SAID_BYTES
 from streams.parcel import decode_parcel
 from streams.returns import MOST_PARCELS, decode_return
+from streams.terms import MOST_TERMS, CompiledPolicy
 from streams.watermark import PARCELS_SOURCE
 from tests.stages import (
+    DAY,
     HOUR,
     MONDAY,
     Record,
@@ -177,3 +180,34 @@ def test_a_change_that_fits_into_no_batch_is_passed_over_and_counted() -> None:
     assert run.counters["oversized", "parcels"] == 1
     assert list(run.store.rows) == [b"ups:2"]
     assert [out.key for out in run.said] == [b"R2"]
+
+
+def compiled() -> CompiledPolicy:
+    numbers = default_policy().model_dump(mode="json")
+    overrides = [{"facility": "LIL1", "budget": "3d"}, {"carrier": "ups", "budget": "1d"}]
+    numbers["rules"]["stalled_silent"]["overrides"] = overrides
+    return CompiledPolicy(Policy.model_validate(numbers).to_log())
+
+
+def silent_days(policy: CompiledPolicy, carrier: str, facility: str) -> float:
+    return policy.terms(carrier, "FR", "FR", facility).silence.due_ms(0, 0) / DAY
+
+
+def test_names_that_the_policy_does_not_know_share_their_deadlines() -> None:
+    policy = compiled()
+    known, unknown = policy.terms("ups", "FR", "FR", "LIL1"), policy.terms("nobody", "FR", "FR", "typed")
+    assert all(policy.terms(f"c{i}", "FR", "FR", f"typed {i}") is unknown for i in range(100))
+    assert policy.terms("ups", "FR", "FR", "LIL1") is known
+    assert [silent_days(policy, "nobody", "LIL1"), silent_days(policy, "ups", "typed")] == [3, 1]
+
+
+def test_deadlines_of_no_more_than_ten_thousand_lanes_are_kept_at_hand() -> None:
+    policy = compiled()
+    first = policy.terms("ups", "0", "FR", "")
+    for i in range(MOST_TERMS):
+        policy.terms("ups", f"{i}", "FR", "")
+    assert policy.terms("ups", "0", "FR", "") is first
+    policy.terms("ups", "one more", "FR", "")
+    again = policy.terms("ups", "0", "FR", "")
+    assert again is not first
+    assert again.silence.due_ms(0, 0) == first.silence.due_ms(0, 0)
