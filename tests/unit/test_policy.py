@@ -10,7 +10,7 @@ from schemas.policy import Policy, policy_from_log
 from schemas.policy_loading import PolicyError, default_policy, load_policy
 from schemas.vocabulary import RuleId
 from streams.clocks import DAY_MS
-from streams.terms import MOST_TERMS, CompiledPolicy
+from streams.terms import CompiledPolicy
 
 RULES = """\
 rules:
@@ -161,27 +161,6 @@ def test_the_most_specific_override_wins() -> None:
     assert silent_days(policy, "ups", "IT", "IT", "LIL1") == 3
     assert silent_days(policy, "ups", "FR", "DE", "LIL1") == 4
     assert silent_days(policy, "fedex", "FR", "FR") == 8
-
-
-def test_names_that_the_policy_does_not_know_take_no_memory() -> None:
-    policy = compiled("overrides: [{facility: LIL1, budget: 3d}, {carrier: ups, budget: 1d}],")
-    known = policy.terms("ups", "FR", "FR", "LIL1")
-    unknown = policy.terms("nobody", "FR", "FR", "typed 0")
-    assert all(policy.terms(f"c{i}", "FR", "FR", f"typed {i}") is unknown for i in range(100))
-    assert policy.terms("ups", "FR", "FR", "LIL1") is known
-    assert silent_days(policy, "nobody", "FR", "FR", "LIL1") == 3
-    assert silent_days(policy, "ups", "FR", "FR", "typed 0") == 1
-
-
-def test_ever_new_countries_take_no_more_memory_than_ten_thousand() -> None:
-    policy = compiled("")
-    first = policy.terms("ups", "0", "FR", "")
-    for i in range(MOST_TERMS):
-        policy.terms("ups", f"{i}", "FR", "")
-    assert policy.terms("ups", "0", "FR", "") is first
-    policy.terms("ups", "one more", "FR", "")
-    assert policy.terms("ups", "0", "FR", "") is not first
-    assert silent_days(policy, "ups", "0", "FR") == 7
 
 
 def test_severity_and_action_follow_the_level() -> None:
