@@ -183,6 +183,22 @@ def create(
     raise typer.Exit(topics_command.create(loaded, wait=_duration("--wait", wait), inputs=inputs))
 
 
+@topics_app.command()
+@takes_settings(TOPICS_FLAGS)
+def retire(
+    flags: FlagValues,
+    name: Annotated[str, typer.Argument(help="Input topic that no worker reads any more.", metavar="NAME")],
+    undo: Annotated[bool, typer.Option("--undo", help="Wait for it again.")] = False,
+    wait: Wait = "0s",
+) -> None:
+    """Stop waiting for an input topic that was taken out of the settings of all workers."""
+    from agents import topics_command
+    from agents.settings_loading import load_settings
+
+    loaded = load_settings(flags)
+    raise typer.Exit(topics_command.retire(loaded, name, undo=undo, wait=_duration("--wait", wait)))
+
+
 @policy_app.command("show")
 @takes_settings(READING_FLAGS)
 def policy_show(

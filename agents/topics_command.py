@@ -1,4 +1,4 @@
-"""`returnwatch topics plan|create`."""
+"""`returnwatch topics plan|create|retire`."""
 
 import json
 from datetime import timedelta
@@ -7,10 +7,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from agents.kafka_connection import open_admin, reachable, run
+from agents.errors import Finding, SettingsError
+from agents.fencing import NO_HEADERS, send_grouped
+from agents.kafka_connection import open_admin, open_producer, reachable, run
 from agents.settings import Settings
 from agents.terminal import out, say, show_findings, write_line
-from agents.topics import TopicCheck, TopicState, create_missing, inspect_topics
+from agents.topics import (
+    TopicCheck,
+    TopicState,
+    create_missing,
+    inspect_topics,
+    refuse_missing,
+    refuse_wrong,
+)
+from schemas.facts import RETIRE_KEY, Retirement, encode_json
 from schemas.topics import TopicRole
 
 WIDE = 100
@@ -40,6 +50,46 @@ def create(settings: Settings, *, wait: timedelta, inputs: bool) -> int:
     if created:
         say(f"created {created} topic{'s' if created > 1 else ''}")
     return 0
+
+
+def retire(settings: Settings, topic: str, *, undo: bool, wait: timedelta) -> int:
+    """Tell every partition of both stages that an input topic is waited for no longer, or that it is again.
+
+    Raises:
+        SettingsError: the topic is still an input by the settings.
+        TopicsError: our own topics are not there, or not as the settings have them.
+    """
+    if topic in settings.topics.kinds() and not undo:
+        raise SettingsError(
+            [
+                Finding(
+                    topic,
+                    "is still an input by these settings",
+                    "a worker would wait for the topic for ever, and find nothing late",
+                    "take it out of the settings of all workers, restart them, and retire it then",
+                )
+            ]
+        )
+    run(_retired(settings, Retirement(topic, not undo), wait))
+    names = settings.topics
+    state = "waited for again once a worker reads it" if undo else "waited for no longer"
+    say(f"written to every partition of {names.parcels} and {names.returns}: {topic} is {state}")
+    return 0
+
+
+async def _retired(settings: Settings, told: Retirement, wait: timedelta) -> None:
+    await reachable(settings, wait)
+    async with open_admin(settings) as admin:
+        specs = [spec for spec in settings.topic_specs() if spec.role is TopicRole.INTERNAL]
+        checks = await inspect_topics(admin, specs)
+    refuse_wrong(checks)
+    refuse_missing(checks)
+    names = settings.topics
+    everywhere = {(names.parcels, number) for number in range(settings.parcels_partitions)}
+    everywhere |= {(names.returns, number) for number in range(settings.returns_partitions)}
+    async with open_producer(settings) as producer:
+        record = (RETIRE_KEY, encode_json(told), NO_HEADERS)
+        await send_grouped(producer, {where: [record] for where in everywhere})
 
 
 def show_topics(checks: list[TopicCheck]) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 MARKER_KEY = b"\x00marker"
 POLICY_KEY = b"\x00policy"
+RETIRE_KEY = b"\x00retire"
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -139,9 +140,18 @@ class Marker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Every source topic known to the writer -> its partition count. The watermark waits for all of them."""
 
 
+class Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Record under RETIRE_KEY on every partition of `parcels` and `returns`: an input topic is read no more."""
+
+    topic: str
+    retired: bool = True
+    """False: taken back. The topic is waited for again from the next marker that names it."""
+
+
 ReturnRecord = Annotated[ReturnFact | ParcelReport, "value of a keyed record on `returns`"]
 
 encode_json = msgspec.json.Encoder().encode
 decode_parcel_fact = msgspec.json.Decoder(ParcelFact).decode
 decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport).decode
+decode_retirement = msgspec.json.Decoder(Retirement).decode
 decode_marker = msgspec.json.Decoder(Marker).decode

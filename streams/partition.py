@@ -23,7 +23,16 @@ from heapq import heappop
 import msgspec
 from pydantic import ValidationError
 
-from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
+from schemas.facts import (
+    MARKER_KEY,
+    POLICY_KEY,
+    RETIRE_KEY,
+    Mark,
+    Marker,
+    decode_marker,
+    decode_retirement,
+    encode_json,
+)
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
 from streams.logic import Logic
 from streams.watermark import (
@@ -205,6 +214,10 @@ class Partition:
                 return self._marker(decode_marker(value), work, counters)
             if key == POLICY_KEY and value is not None:
                 return self._policy(value, work, counters)
+            if key == RETIRE_KEY and value is not None:
+                self._position.retire(decode_retirement(value))
+                work.units += 1
+                return True
         except (msgspec.MsgspecError, ValidationError):
             pass  # counted below like any record that is not ours; the policy that was in force stays
         _count(counters, "unreadable", self._logic.stage)

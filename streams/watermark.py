@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.facts import Marker
+from schemas.facts import Marker, Retirement
 
 STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
 """Notes of a stage's logic for `Position.note_standing`; their label is `rule|level`."""
@@ -67,6 +67,18 @@ class Position(msgspec.Struct, array_like=True):
     standing: dict[str, int] = msgspec.field(default_factory=dict)
     """`rule|level` -> cases that stand open in this partition; kept here so that nobody has to count them anew."""
 
+    retired: list[str] = msgspec.field(default_factory=list)
+    """Input topics that nobody reads any more: markers that still name them are not believed."""
+
+    def retire(self, told: Retirement) -> None:
+        """Wait for a topic no longer, or again from the next marker that names it."""
+        if told.retired and not told.topic.startswith(PARCELS_SOURCE):
+            self.roster.pop(told.topic, None)
+            self.seen.pop(told.topic, None)
+            self.retired = sorted({*self.retired, told.topic})
+        elif told.topic in self.retired:
+            self.retired.remove(told.topic)
+
     def note_standing(self, rule_and_level: str, more: int) -> None:
         """One case more, or less, stands."""
         count = self.standing.get(rule_and_level, 0) + more
@@ -81,6 +93,8 @@ class Position(msgspec.Struct, array_like=True):
         for topic, count in marker.roster.items():
             told |= self._make_room(topic, count)
         for mark in marker.marks:
+            if mark.topic in self.retired:
+                continue
             told |= self._make_room(mark.topic, mark.partition + 1)
             seen = self.seen[mark.topic]
             if mark.through_ms > seen[mark.partition]:
@@ -108,7 +122,7 @@ class Position(msgspec.Struct, array_like=True):
 
     def _make_room(self, topic: str, count: int) -> bool:
         known = self.roster.get(topic, 0)
-        if count <= known:
+        if count <= known or topic in self.retired:
             return False
         self.roster[topic] = count
         self.seen.setdefault(topic, []).extend([0] * (count - known))

@@ -2,7 +2,16 @@
 
 import pytest
 
-from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, decode_marker, encode_json
+from schemas.facts import (
+    MARKER_KEY,
+    POLICY_KEY,
+    RETIRE_KEY,
+    Mark,
+    Marker,
+    Retirement,
+    decode_marker,
+    encode_json,
+)
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import Milestone
@@ -372,3 +381,41 @@ def test_an_input_topic_called_parcels_is_not_taken_for_the_parcel_stage() -> No
     assert run.engine.holding()[0] == "parcels: not in any marker yet"
     run.feed(log((MARKER_KEY, marker(MONDAY - HOUR, PARCELS_SOURCE)), first=3))
     assert run.engine.watermark_ms == MONDAY - HOUR
+
+
+# -- topics that nobody reads any more ---------------------------------------------------------------------------
+
+
+def retired(topic: str, *, undo: bool = False) -> tuple[bytes, bytes]:
+    return RETIRE_KEY, encode_json(Retirement(topic, not undo))
+
+
+BOTH = marks(("orders", 0, 5 * HOUR), ("old", 0, HOUR), orders=1, old=2)
+LATE = marks(("orders", 0, 6 * HOUR), ("old", 0, 2 * HOUR), orders=1, old=2)
+
+
+def test_a_retired_topic_holds_nothing_and_a_late_marker_does_not_bring_it_back() -> None:
+    assert reached(BOTH, sources=("orders",)) == -1
+    assert reached(BOTH, retired("old"), LATE, sources=("orders",)) == 6 * HOUR
+
+
+def test_a_retirement_that_was_taken_back_holds_the_watermark_from_the_next_marker_on() -> None:
+    later = marks(("orders", 0, 9 * HOUR), ("old", 0, 2 * HOUR), ("old", 1, 8 * HOUR), orders=1, old=2)
+    told = (BOTH, retired("old"), LATE, retired("old", undo=True))
+    assert reached(*told, later, sources=("orders",)) == 6 * HOUR
+    grown = marks(("orders", 0, 9 * HOUR), ("old", 0, 8 * HOUR), orders=1, old=2)
+    assert reached(*told, later, grown, sources=("orders",)) == 8 * HOUR
+
+
+def test_a_retirement_is_remembered_over_a_restart_and_that_of_the_parcel_stage_is_ignored() -> None:
+    run = parcels_run()
+    run.feed(log((POLICY_KEY, POLICY), retired("old"), retired(PARCELS_SOURCE), (MARKER_KEY, marker(MONDAY))))
+    run.start()
+    run.feed(log((MARKER_KEY, marker(MONDAY - HOUR, "old")), first=4))
+    run.feed(log((MARKER_KEY, marker(MONDAY + HOUR)), first=5))
+    assert run.engine.watermark_ms == MONDAY + HOUR
+    assert decode_position(run.store.position or b"").retired == ["old"]
+
+
+def test_a_topic_that_is_an_input_by_the_settings_is_waited_for_though_it_was_retired() -> None:
+    assert reached(BOTH, retired("old"), LATE, sources=("orders", "old")) == -1
