@@ -10,9 +10,11 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.errors import TopicsError
-from agents.kafka_connection import open_admin, run
+from agents.kafka_connection import open_admin, open_consumer, run
+from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings
 from agents.topics import await_topics, prepare_topics
+from schemas.facts import RETIRE_KEY, Retirement, decode_retirement
 from tests.command_line import Answer, returnwatch
 
 Topics = Callable[..., Answer]
@@ -165,3 +167,40 @@ def test_a_worker_is_refused_while_an_input_topic_is_missing(settings: Settings,
     assert {finding.where for finding in refused.value.findings} == {
         f"topic {prefix}{kind}" for kind in INPUTS
     }
+
+
+def retirements_in(settings: Settings, topic: str) -> list[tuple[int, Retirement]]:
+    """(partition, what it says) of every retirement in a topic."""
+
+    async def read() -> list[tuple[int, Retirement]]:
+        found = []
+        async with open_consumer(settings) as consumer:
+            partitions = await partitions_of(settings, topic)
+            async for records in read_to_end(consumer, partitions):
+                keyed = [record for record in records if record.key == RETIRE_KEY]
+                found += [(record.partition, decode_retirement(record.value)) for record in keyed]
+        return found
+
+    return run(read())
+
+
+def test_a_retired_topic_is_told_to_every_partition_and_can_be_taken_back(
+    topics: Topics, settings: Settings
+) -> None:
+    topics("create")
+    assert topics("retire", "old-scans").code == 0
+    assert topics("retire", "old-scans", "--undo").code == 0
+    told = [Retirement("old-scans"), Retirement("old-scans", retired=False)]
+    for topic, count in ((settings.topics.parcels, 3), (settings.topics.returns, 2)):
+        found = retirements_in(settings, topic)
+        assert [[what for at, what in found if at == number] for number in range(count)] == [told] * count
+
+
+def test_a_topic_that_is_still_an_input_is_not_retired(
+    topics: Topics, settings: Settings, prefix: str
+) -> None:
+    topics("create")
+    refused = topics("retire", f"{prefix}scans")
+    assert refused.code == 1
+    assert "is still an input by these settings" in refused.err
+    assert retirements_in(settings, settings.topics.parcels) == []
