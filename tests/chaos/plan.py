@@ -1,4 +1,4 @@
-"""What a test wants done to a worker from the inside: delays, stops, a clock that lies, a planted mistake."""
+"""What a test wants done to a worker from the inside: delays, stops, a broker's clock that lies, a planted mistake."""
 
 from typing import Literal
 
@@ -36,5 +36,5 @@ class Plan(msgspec.Struct, frozen=True):
     """Random delays up to this at every await that matters; 0: none."""
     stop: Stop | None = None
     mistake: Mistake = ""
-    clock_behind_file: str = ""
-    """While this file exists, the machine's clocks are an hour behind the broker's."""
+    broker_ahead_file: str = ""
+    """While this file exists, heartbeats are stamped an hour ahead, as by a broker whose clock is wrong."""

@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -34,7 +33,7 @@ from agents.transport import Chunk
 from streams.partition import Batch, Partition
 from tests.chaos.plan import PLAN_VARIABLE, Plan, Stop
 
-HOUR_S = 3_600.0
+HOUR_MS = 3_600_000
 ASKED_TOO_EARLY_S = 0.4
 
 plan = msgspec.json.decode(os.environ[PLAN_VARIABLE], type=Plan)
@@ -168,14 +167,12 @@ async def send_slowly(*arguments: Any) -> None:
     await delay()
 
 
-def lying_clock(*arguments: Any) -> LogClock:
-    """A clock on a machine that is an hour behind while the plan's file exists."""
-    behind = Path(plan.clock_behind_file)
+class LyingBrokerClock(LogClock):
+    """The log's clock of a broker that is an hour ahead while the plan's file exists."""
 
-    def lag() -> float:
-        return HOUR_S if behind.exists() else 0.0
-
-    return LogClock(*arguments, now=lambda: time.monotonic() - lag(), wall=lambda: time.time() - lag())
+    def heartbeat(self, append_ms: int, sent_at: float) -> bool:
+        ahead_ms = HOUR_MS if Path(plan.broker_ahead_file).exists() else 0
+        return super().heartbeat(append_ms + ahead_ms, sent_at)
 
 
 def show_tasks() -> None:
@@ -193,9 +190,9 @@ def main() -> None:
     parts.Stage, parts.Markers, parts.IntakeStage = WatchedStage, DelayedMarkers, DelayedIntake
     markers: Any = markers_module
     markers.send_grouped = send_slowly
-    if plan.clock_behind_file:
+    if plan.broker_ahead_file:
         worker: Any = worker_module
-        worker.LogClock = lying_clock
+        worker.LogClock = LyingBrokerClock
     sys.exit(worker_module.run(settings, checkpoint))
 
 
