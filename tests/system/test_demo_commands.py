@@ -1,0 +1,144 @@
+"""`returnwatch demo` as a person runs it: a killed worker changes nothing, and Ctrl-C leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from agents.embedded_kafka import EmbeddedKafkaUnavailable, prepare_quick_start
+from schemas.vocabulary import RuleId
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)]
+
+RETURNWATCH = Path(sys.executable).parent / "returnwatch"
+SMALL = ("--returns", "300", "--days", "1", "--minutes", "1.2", "--seed", "5")
+HELD_UP = "was held up"
+
+
+@pytest.fixture(autouse=True)
+def prepared() -> None:
+    try:
+        prepare_quick_start()
+    except EmbeddedKafkaUnavailable as error:
+        pytest.skip(str(error))
+
+
+class Demo:
+    """A demo in a process group of its own, as a terminal would start it."""
+
+    def __init__(self, output: Path, *arguments: str) -> None:
+        self._output = output
+        with output.open("wb") as out:
+            self.process = subprocess.Popen(
+                [str(RETURNWATCH), "demo", *SMALL, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def text(self) -> str:
+        return self._output.read_text(errors="replace")
+
+    def worker(self) -> psutil.Process | None:
+        """The worker of the moment."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if child.cmdline()[-2:] == ["agents", "worker"]:
+                    return child
+            except (psutil.NoSuchProcess, psutil.ZombieProcess):
+                continue
+        return None
+
+    def family(self) -> list[psutil.Process]:
+        """The demo and all its descendants."""
+        demo = psutil.Process(self.process.pid)
+        return [demo, *demo.children(recursive=True)]
+
+    def table(self) -> list[list[str]]:
+        """The rows of the final comparison."""
+        rows = [line.split() for line in self.text.splitlines()]
+        return [row for row in rows if row and row[0] in set(RuleId)]
+
+
+@contextmanager
+def demo(output: Path, *arguments: str) -> Iterator[Demo]:
+    started = Demo(output, *arguments)
+    family: list[psutil.Process] = []
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            family = started.family()
+        for process in family:
+            process.kill()
+        started.process.wait()
+
+
+def wait_for(told: Demo, what: str, seconds: float) -> str:
+    """Wait until the output matches; returns what was found."""
+    deadline = time.monotonic() + seconds
+    while (found := re.search(what, told.text)) is None:
+        assert told.process.poll() is None, f"ended with {told.process.returncode}:\n{told.text}"
+        assert time.monotonic() < deadline, told.text
+        time.sleep(0.2)
+    return found[0]
+
+
+def test_a_worker_killed_in_the_middle_changes_nothing_in_the_final_comparison(tmp_path: Path) -> None:
+    with demo(tmp_path / "undisturbed", "--once") as quiet, demo(tmp_path / "killed", "--once") as disturbed:
+        wait_for(disturbed, "metrics: http", 60)
+        time.sleep(30)
+        worker = disturbed.worker()
+        assert worker is not None
+        worker.kill()
+        for each in (quiet, disturbed):
+            assert each.process.wait(180) == 0, each.text
+    for each in (quiet, disturbed):
+        assert "nothing missed, false, early or late" in each.text
+        assert len(each.table()) == 4
+    assert "the worker was started 2 times" in " ".join(disturbed.text.split())
+    if HELD_UP not in quiet.text + disturbed.text:
+        assert quiet.table() == disturbed.table()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_no_process_and_no_port_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with demo(tmp_path / "out") as running:
+        address = wait_for(running, r"metrics: http://127\.0\.0\.1:\d+", 60)
+        time.sleep(10)
+        family = running.family()
+        assert any("kafka.Kafka" in process.cmdline() for process in family)
+        ports = listening(family)
+        assert int(address.rpartition(":")[2]) in ports, "the metrics are up"
+        assert len(ports) >= 2, "so is the broker"
+        os.killpg(running.process.pid, number)
+        assert running.process.wait(30) == 130, running.text
+        gone, alive = psutil.wait_procs(family, timeout=10)
+        assert not alive, [process.cmdline() for process in alive]
+        assert gone
+    for port in ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+
+
+def listening(family: list[psutil.Process]) -> set[int]:
+    return {
+        connection.laddr.port
+        for process in family
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
