@@ -35,6 +35,7 @@ STAGES = ("intake", "parcels", "returns")
 STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
+PASSED_OVER = ("unreadable", "oversized")
 TRANSITIONS = ("opened", "escalated", "resolved", "retracted")
 SEVERITIES = tuple(Severity)
 KNOWN_CARRIERS = (
@@ -198,6 +199,10 @@ class Metrics:
         self.orphans_expired = self._counter(
             "orphans_expired", "Parcels that were never linked to a return and were forgotten."
         )
+        self.passed_over = self._counter(
+            "passed_over", "Records of our own topics that could not be read or whose outcome no batch can hold.",
+            "stage", "reason",
+        )  # fmt: skip
         self.truncated = self._counter(
             "truncated", "Facts dropped because their parcel or return holds as many as it may.", "stage"
         )
@@ -266,6 +271,8 @@ class Metrics:
             for counter in (self.duplicates, self.too_old, self.truncated):
                 counter.labels(stage)
             self.state_bytes.labels(stage)
+            for reason in PASSED_OVER:
+                self.passed_over.labels(stage, reason)
         self._build.info({"version": version(PREFIX), "python": platform.python_version()})
 
     def expect_topics(self, topics: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """Counts what a batch said, once it has been said."""
 
 from agents.log_clock import LogClock
-from agents.metrics import TRANSITIONS, Metrics
+from agents.metrics import PASSED_OVER, TRANSITIONS, Metrics
 from streams.batch import Batch
 
 _TRANSITION_OF = {f"case_{transition}": transition for transition in TRANSITIONS}
@@ -29,6 +29,8 @@ class Said:
                 metrics.duplicates.labels(stage).inc(count)
             elif name == "truncated":
                 metrics.truncated.labels(stage).inc(count)
+            elif name in PASSED_OVER:
+                metrics.passed_over.labels(stage, name).inc(count)
             elif name == "orphan_expired":
                 metrics.orphans_expired.inc(count)
         if batch.delays:
