@@ -271,8 +271,8 @@ class Metrics:
             for counter in (self.duplicates, self.too_old, self.truncated):
                 counter.labels(stage)
             self.state_bytes.labels(stage)
-            for reason in PASSED_OVER:
-                self.passed_over.labels(stage, reason)
+            for why in PASSED_OVER:
+                self.passed_over.labels(stage, why)
         self._build.info({"version": version(PREFIX), "python": platform.python_version()})
 
     def expect_topics(self, topics: Iterable[str]) -> None:
