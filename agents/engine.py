@@ -116,7 +116,9 @@ class Engine:
             self._first_offset,
             self._checkpoint,
         )
-        self.parcels = Stage(parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host)
+        self.parcels = Stage(
+            parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host
+        )
         self.returns = Stage(returns_topics(settings), return_logic, host)
         self.stages = {names.parcels: self.parcels, names.returns: self.returns}
         self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}
