@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 JOBS ?= auto
+SECS ?= 600
 
-.PHONY: help venv demo test test-all lint format bench contracts clean
+.PHONY: help venv demo test test-all chaos lint format bench contracts clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -42,6 +43,9 @@ test: $(STAMP)  ## Run the tests, the quick ones on a real Kafka included
 
 test-all: $(STAMP) lint  ## Run lint and every test, the slow ones and whole systems included
 	$(call run_tests,)
+
+chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make chaos SECS=600)
+	RETURNWATCH_TEST_CHAOS_SECONDS=$(SECS) RETURNWATCH_TEST_OUTAGE_SECONDS=$(SECS) $(BIN)/pytest -q -s tests/chaos
 
 lint: $(STAMP)  ## Check style, types and the borders between the rooms
 	$(BIN)/ruff check
