@@ -19,7 +19,7 @@ from agents import engine as engine_module
 from agents import worker as worker_module
 from agents.intake import IntakeStage
 from agents.logging_setup import configure_logging
-from agents.markers import Markers
+from agents.markers import Markers, Progress
 from agents.settings import Settings
 from agents.stage import Owned, Stage
 from agents.transport import Chunk
@@ -100,16 +100,17 @@ def dies_before_it_speaks(settings: Settings) -> None:
 
 
 class _NothingToWaitFor:
-    """Answers every question for end offsets with 0: whatever was read, the heartbeat's time has been reached."""
+    """Takes as the end of each input what has been forwarded of it: so the heartbeat's time has always been reached."""
 
-    def __init__(self, probe: Any) -> None:
-        self._probe = probe
+    def __init__(self, probe: Any, progress: Progress, inputs: Sequence[str]) -> None:
+        self._probe, self._progress, self._inputs = probe, progress, inputs
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(partitions, 0)
+        ends: dict[TopicPartition, int] = await self._probe.end_offsets(partitions)
+        return {tp: self._progress.at(TP(*tp)) if tp.topic in self._inputs else ends[tp] for tp in partitions}
 
 
 def wall_clock(settings: Settings) -> None:
@@ -119,7 +120,7 @@ def wall_clock(settings: Settings) -> None:
     class ClockMarkers(Markers):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            self._probe: Any = _NothingToWaitFor(self._probe)
+            self._probe: Any = _NothingToWaitFor(self._probe, self._progress, self._plan.inputs)
 
     engine.Markers = ClockMarkers
 
