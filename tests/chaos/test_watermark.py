@@ -32,6 +32,7 @@ from tests.chaos.watermark_check import Verdict, check_installation
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 SECONDS = float(os.environ.get("RETURNWATCH_TEST_CHAOS_SECONDS", "45"))
+ROUNDS = 3
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
 INPUTS: Mapping[str, tuple[str, ...]] = {
     "orders": ("orders",),
@@ -133,8 +134,12 @@ class Chaos:
                     await self._trim_once(admin)
 
     async def _trim_once(self, admin: AIOKafkaAdminClient) -> None:
-        trimmed = TopicPartition(f"{self._settings.topic_prefix}dock", 0)
-        await admin.delete_records({trimmed: RecordsToDelete(before_offset=-1)})
+        await admin.delete_records({trimmed_of(self._settings): RecordsToDelete(before_offset=-1)})
+
+
+def trimmed_of(settings: Settings) -> TopicPartition:
+    """The partition whose records are deleted now and then."""
+    return TopicPartition(f"{settings.topic_prefix}dock", 0)
 
 
 @pytest.mark.timeout(2 * SECONDS + 240)
@@ -157,7 +162,7 @@ async def test_no_event_is_passed_by_a_watermark_whatever_goes_wrong(
         supervising.cancel()
         for worker in started:
             worker.kill()
-    verdict = await check_installation(settings)
+    verdict = await check_installation(settings, {trimmed_of(settings)})
     story = f"seed {SEED}: {', '.join(chaos.happened)}; exits {chaos.exits}; {verdict}"
     print(story)  # noqa: T201 - shown with the failure, and by `make chaos`
     assert not verdict.violations, f"{story}\n" + "\n".join(verdict.violations[:20])
@@ -178,11 +183,16 @@ async def supervise(chaos: Chaos) -> None:
     "mistake",
     ["cached_high_watermark", "fetch_position", "last_stable_offset", "ends_before_heartbeat"],
 )
+@pytest.mark.timeout(300)
 async def test_a_planted_mistake_is_found_by_the_same_check(
     kafka: EmbeddedKafka, tmp_path: Path, mistake: Mistake
 ) -> None:
-    verdict = await run_with(mistake, kafka, tmp_path, seconds=12)
-    assert verdict.violations, f"seed {SEED}: {mistake} was not found: {verdict}"
+    verdicts = []
+    for number in range(ROUNDS):  # how many markers fit into a round depends on the machine
+        verdicts.append(await run_with(mistake, kafka, tmp_path / str(number), seconds=12))
+        if verdicts[-1].violations:
+            return
+    pytest.fail(f"seed {SEED}: {mistake} was not found: {verdicts}")
 
 
 async def test_the_same_run_without_a_mistake_is_clean(kafka: EmbeddedKafka, tmp_path: Path) -> None:
