@@ -169,14 +169,14 @@ class _Demo:
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
                 await _beside(self._reader.run(), self._to_the_end(session, view))
         result = self._score()
-        show_score(self._console, result, self._worker.starts)
+        good = show_score(self._console, result, self._worker.starts)
         if self._held_up_seconds > TOLERANCE_SECONDS:
             held_up = (
                 f"the worker was held up for {self._held_up_seconds:.0f} s, and the comparison allows for it"
             )
             self._console.print(held_up, markup=False)
         if self._options.once:
-            return 0 if result.ok else 1
+            return 0 if good else 1
         self._console.print("the worker goes on; Ctrl-C stops it")
         await asyncio.Event().wait()
         return 0

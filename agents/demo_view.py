@@ -83,8 +83,8 @@ def _line(change: Observed) -> tuple[str | Text, ...]:
     )
 
 
-def show_score(console: Console, score: Score, starts: int) -> None:
-    """Print the final comparison."""
+def show_score(console: Console, score: Score, starts: int) -> bool:
+    """Print the final comparison. Returns whether all is as it should be, and enough was decided to say so."""
     title = "found, compared with what the simulated world knows to be true"
     table = Table(
         *SCORE_COLUMNS,
@@ -104,6 +104,12 @@ def show_score(console: Console, score: Score, starts: int) -> None:
     console.print(table)
     for problem in score.problems[:MOST_PROBLEMS]:
         console.print(f"  {problem}", markup=False)
+    # A worker held up for long leaves nothing decided, and a comparison that cannot fail says nothing.
+    rules = score.rules.values()
+    undecided = any(rule.either for rule in rules) and not any(rule.expected for rule in rules)
     verdict = "nothing missed, false, early or late" if score.ok else "NOT as it should be"
+    if undecided:
+        verdict = "NOT as it should be: nothing could be decided; play it slower (--minutes)"
     restarts = "" if starts <= 1 else f"; the worker was started {starts} times"
     console.print(f"{verdict}; {score.repeats} repeats, each with an id said before{restarts}")
+    return score.ok and not undecided
