@@ -22,7 +22,7 @@ from schemas.vocabulary import RuleId
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)]
 
 RETURNWATCH = Path(sys.executable).parent / "returnwatch"
-SMALL = ("--returns", "300", "--days", "1", "--minutes", "1.2", "--seed", "5")
+SMALL = ("--returns", "300", "--days", "1", "--minutes", "0.9", "--seed", "5")
 HELD_UP = "was held up"
 
 
@@ -100,7 +100,7 @@ def wait_for(told: Demo, what: str, seconds: float) -> str:
 def test_a_worker_killed_in_the_middle_changes_nothing_in_the_final_comparison(tmp_path: Path) -> None:
     with demo(tmp_path / "undisturbed", "--once") as quiet, demo(tmp_path / "killed", "--once") as disturbed:
         wait_for(disturbed, "metrics: http", 60)
-        time.sleep(30)
+        time.sleep(25)
         worker = disturbed.worker()
         assert worker is not None
         worker.kill()

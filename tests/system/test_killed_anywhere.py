@@ -19,8 +19,8 @@ from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable
 from simulation.world import World
 from tests.system.arena import Arena, Show, append_time_broker
 
-RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "4000"))
-SECONDS = float(os.environ.get("RETURNWATCH_TEST_SECONDS", "210"))
+RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "3000"))
+SECONDS = float(os.environ.get("RETURNWATCH_TEST_SECONDS", "160"))
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
 KILLS = int(os.environ.get("RETURNWATCH_TEST_KILLS", "10"))
 REQUEST_DAYS = 4.0

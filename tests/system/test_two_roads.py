@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiokafka import AIOKafkaProducer
 
 from agents.embedded_kafka import EmbeddedKafka
@@ -19,7 +20,13 @@ from tests.system.arena import Arena, Show, append_time_broker
 from tests.system.crafted import Pen, policy_with_check_in_within
 from tests.system.outcome import STANDING, Outcome
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.kafka,
+    pytest.mark.timeout(300),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 
 HOURS_PER_SECOND = 9
 BUDGET_HOURS = 330
@@ -38,12 +45,6 @@ def number_in(partition: int, serial: int) -> str:
 SLOW_PARCEL, FAST_PARCEL = number_in(SLOW, 1), number_in(FAST, 2)
 COUNTED, NOT_COUNTED, NEVER = number_in(SLOW, 3), number_in(FAST, 4), number_in(FAST, 5)
 CHECKED_IN_BY_NUMBER = number_in(FAST, 6)
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    with append_time_broker(tmp_path / "kafka") as kafka:
-        yield kafka
 
 
 class Crafted(Arena):
@@ -79,69 +80,56 @@ def subjects(outcome: Outcome) -> set[tuple[RuleId, str, str]]:
     return {(told.rule, told.return_id, told.tracking_number) for told in outcome.escalations}
 
 
-async def test_a_check_in_by_number_in_an_open_transaction_is_waited_for(
-    broker: EmbeddedKafka, tmp_path: Path
-) -> None:
-    pen = Pen()
-    due = 10 + BUDGET_HOURS
-    events = [
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What came of the three installations, which run side by side."""
+    directory, pen = tmp_path_factory.mktemp("roads"), Pen()
+    two_parcels = [
+        *pen.journey(SLOW_PARCEL, "R-TWO", label=1, delivered=8),
+        *pen.journey(FAST_PARCEL, "R-TWO", label=1, delivered=10),
+    ]
+    with append_time_broker(directory / "kafka") as broker:
+        transaction = Crafted(broker, directory, pen, ordinary_events(pen), "transaction")
+        waits = Crafted(broker, directory, pen, two_parcels, "waits", "gated")
+        hasty = Crafted(broker, directory, pen, two_parcels, "hasty", "gated", "breach_does_not_wait")
+        await asyncio.gather(
+            run_with_open_transaction(transaction),
+            run_with_slow_partition(waits),
+            run_with_slow_partition(hasty),
+        )
+        return {arena.name: await arena.outcome() for arena in (transaction, waits, hasty)}
+
+
+def ordinary_events(pen: Pen) -> list[SimEvent]:
+    """One number counts for the first of two parcels; another return is never checked in; a third will be."""
+    return [
         *pen.journey(CHECKED_IN_BY_NUMBER, "R-IN", label=1, delivered=10),
         *pen.journey(NEVER, "R-NEVER", label=1, delivered=10),
         *pen.journey(COUNTED, "R-TWO", label=1, delivered=10),
         *pen.journey(NOT_COUNTED, "R-TWO", label=1, delivered=20),
         pen.check_in(30, return_id="R-TWO"),
     ]
-    arena = Crafted(broker, tmp_path, pen, events, "transaction")
+
+
+async def run_with_open_transaction(arena: Crafted) -> None:
+    """The dock types the number in a transaction that stays open until long after the deadline."""
+    pen, due = arena.pen, 10 + BUDGET_HOURS
 
     async def say_slowly(_arena: Arena) -> None:
         await arena.sleep_until(pen.at(33))
         producer = AIOKafkaProducer(
-            bootstrap_servers=broker.bootstrap_servers,
+            bootstrap_servers=arena.broker.bootstrap_servers,
             transactional_id="dock",
             transaction_timeout_ms=300_000,
         )
-        await producer.start()
-        async with producer.transaction():
+        async with producer, producer.transaction():
             await arena.say(pen.check_in(33, return_id="R-IN"), producer=producer)
             await arena.sleep_until(pen.at(due + 30))
             marks = [arena.mark("returns", number) for number in range(4)]
             assert max(marks) < pen.at(due).timestamp(), "the watermark has passed an open transaction"
-        await producer.stop()
 
     async with arena.running():
         await arena.play(say_slowly)
-    outcome = await arena.outcome()
-    outcome.assert_true("an open transaction")
-    rule = RuleId.DELIVERED_NOT_CHECKED_IN
-    assert subjects(outcome) == {(rule, "R-NEVER", NEVER), (rule, "R-TWO", NOT_COUNTED)}
-    assert {case.state for case in outcome.cases.values()} <= STANDING, (
-        "what one number does not count stays true"
-    )
-
-
-async def test_a_breach_by_the_fast_road_waits_for_what_is_on_the_slow_one(
-    broker: EmbeddedKafka, tmp_path: Path
-) -> None:
-    pen = Pen()
-    events = two_parcels(pen)
-    arenas = [
-        Crafted(broker, tmp_path, pen, events, name, "gated", *mistakes)
-        for name, mistakes in (("waits", ()), ("hasty", ("breach_does_not_wait",)))
-    ]
-    await asyncio.gather(*(run_with_slow_partition(arena) for arena in arenas))
-    patient, hasty = [await arena.outcome() for arena in arenas]
-    patient.assert_true("a slow partition of parcels")
-    assert not patient.escalations
-    told = [change.state for change in hasty.escalations]
-    assert told == [CaseState.OPEN, CaseState.RETRACTED], "the mistake must show, else this shows nothing"
-    assert not hasty.score.ok
-
-
-def two_parcels(pen: Pen) -> list[SimEvent]:
-    return [
-        *pen.journey(SLOW_PARCEL, "R-TWO", label=1, delivered=8),
-        *pen.journey(FAST_PARCEL, "R-TWO", label=1, delivered=10),
-    ]
 
 
 async def run_with_slow_partition(arena: Crafted) -> None:
@@ -164,3 +152,30 @@ async def run_with_slow_partition(arena: Crafted) -> None:
 
     async with arena.running():
         await arena.play(check_in)
+
+
+async def test_a_check_in_by_number_in_an_open_transaction_is_waited_for(
+    outcomes: dict[str, Outcome],
+) -> None:
+    outcome = outcomes["transaction"]
+    outcome.assert_true("an open transaction")
+    assert "R-IN" not in {told.return_id for told in outcome.escalations}
+
+
+async def test_what_one_number_does_not_count_stays_true(outcomes: dict[str, Outcome]) -> None:
+    outcome, rule = outcomes["transaction"], RuleId.DELIVERED_NOT_CHECKED_IN
+    assert subjects(outcome) == {(rule, "R-NEVER", NEVER), (rule, "R-TWO", NOT_COUNTED)}
+    assert {case.state for case in outcome.cases.values()} <= STANDING
+
+
+async def test_a_breach_by_the_fast_road_waits_for_what_is_on_the_slow_one(
+    outcomes: dict[str, Outcome],
+) -> None:
+    outcomes["waits"].assert_true("a slow partition of parcels")
+    assert not outcomes["waits"].escalations
+
+
+async def test_a_breach_that_does_not_wait_is_found_out(outcomes: dict[str, Outcome]) -> None:
+    hasty = outcomes["hasty"]
+    assert [change.state for change in hasty.escalations] == [CaseState.OPEN, CaseState.RETRACTED]
+    assert not hasty.score.ok
