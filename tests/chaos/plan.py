@@ -33,7 +33,9 @@ class Plan(msgspec.Struct, frozen=True):
 
     seed: int = 0
     longest_delay_s: float = 0.0
-    """Random delays up to this at every await that matters; 0: none."""
+    """Random delays up to this at every await that matters in intake and stages; 0: none."""
+    longest_marker_delay_s: float = 0.0
+    """The same in the making of markers."""
     stop: Stop | None = None
     mistake: Mistake = ""
     broker_ahead_file: str = ""

@@ -148,7 +148,9 @@ async def test_no_event_is_passed_by_a_watermark_whatever_goes_wrong(
 ) -> None:
     settings = installation(own_kafka.bootstrap_servers, tmp_path, INPUTS)
     await create_inputs(settings, PARTITIONS)
-    plans = [Plan(seed=SEED + number, longest_delay_s=0.15) for number in range(2)]
+    plans = [
+        Plan(seed=SEED + number, longest_delay_s=0.15, longest_marker_delay_s=0.15) for number in range(2)
+    ]
     with workers(settings, tmp_path, *plans) as started:
         traffic = start_traffic(settings, SEED, 25)
         chaos = Chaos(started, own_kafka, settings, SEED)
@@ -206,7 +208,7 @@ async def run_with(mistake: Mistake, kafka: EmbeddedKafka, tmp_path: Path, *, se
     """One worker, slow steps, much traffic, and nothing else that goes wrong."""
     settings = installation(kafka.bootstrap_servers, tmp_path, INPUTS)
     await create_inputs(settings, PARTITIONS)
-    plan = Plan(seed=SEED, longest_delay_s=0.5, mistake=mistake)
+    plan = Plan(seed=SEED, longest_delay_s=0.6, longest_marker_delay_s=0.05, mistake=mistake)
     with workers(settings, tmp_path, plan) as started:
         await started[0].ready()
         traffic = start_traffic(settings, SEED, 40)

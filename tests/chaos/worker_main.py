@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -35,6 +36,7 @@ from tests.chaos.plan import PLAN_VARIABLE, Plan, Stop
 
 HOUR_MS = 3_600_000
 ASKED_TOO_EARLY_S = 0.4
+CACHED_S = 1.0
 
 plan = msgspec.json.decode(os.environ[PLAN_VARIABLE], type=Plan)
 rnd = random.Random(plan.seed)
@@ -44,10 +46,10 @@ fetched: dict[TP, int] = {}
 """Ends of the chunks that intake was handed."""
 
 
-async def delay() -> None:
+async def delay(longest_s: float = plan.longest_delay_s) -> None:
     """Sleep for a while, often not at all."""
-    if plan.longest_delay_s and rnd.random() < 0.5:
-        await asyncio.sleep(rnd.random() ** 2 * plan.longest_delay_s)
+    if longest_s and rnd.random() < 0.5:
+        await asyncio.sleep(rnd.random() ** 2 * longest_s)
 
 
 async def checkpoint(step: str, _partition: int) -> None:
@@ -85,22 +87,28 @@ class DelayedProbe:
         self._probe = probe
         self._mistake = mistake
         self._known: dict[TopicPartition, int] = {}
+        self._asked_at = 0.0
         self._counts: dict[str, set[int]] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._probe, name)
 
     async def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        await delay()
-        before = dict(self._known)
-        if self._mistake != "ends_before_heartbeat" or not before.keys() >= set(partitions):
+        await delay(plan.longest_marker_delay_s)
+        if self._must_ask(partitions):
             await self.ask(partitions)
-        await delay()
-        if self._mistake == "cached_high_watermark":
-            return {tp: before.get(tp, self._known[tp]) for tp in partitions}
+        await delay(plan.longest_marker_delay_s)
         return {tp: self._known[tp] for tp in partitions}
 
+    def _must_ask(self, partitions: Sequence[TopicPartition]) -> bool:
+        if not self._known.keys() >= set(partitions):
+            return True
+        if self._mistake == "cached_high_watermark":
+            return time.monotonic() - self._asked_at > CACHED_S
+        return self._mistake != "ends_before_heartbeat"
+
     async def ask(self, partitions: Sequence[TopicPartition]) -> None:
+        self._asked_at = time.monotonic()
         self._known.update(await self._probe.end_offsets(list(partitions)))
 
     def partitions_for_topic(self, topic: str) -> set[int] | None:
@@ -143,7 +151,7 @@ class DelayedMarkers(Markers):
         if plan.mistake == "ends_before_heartbeat":
             await self._probe.ask([TopicPartition(*tp) for tp in self._host.open_inputs()])
             await asyncio.sleep(ASKED_TOO_EARLY_S)
-        await delay()
+        await delay(plan.longest_marker_delay_s)
         await super().beat()
 
 
@@ -162,9 +170,9 @@ class DelayedIntake(IntakeStage):
 
 async def send_slowly(*arguments: Any) -> None:
     """Take the place of agents.fencing.send_grouped in agents.markers."""
-    await delay()
+    await delay(plan.longest_marker_delay_s)
     await send_grouped(*arguments)
-    await delay()
+    await delay(plan.longest_marker_delay_s)
 
 
 class LyingBrokerClock(LogClock):
