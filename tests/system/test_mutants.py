@@ -21,7 +21,7 @@ from tests.chaos.processes import ROOT
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
 
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
-AT_ONCE = 3
+AT_ONCE = 2
 """Demos that run side by side: each is idle for most of its time."""
 HARDSHIP = "slow_warehouse,dies_before_it_speaks"
 """Changes nothing."""
