@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
+from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
 from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
@@ -22,10 +23,13 @@ from agents.metrics import OTHER_CARRIER, Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
+from schemas.topics import InputKind
 from streams.intake import CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
+
+_KINDS = tuple(InputKind)
 
 
 class IntakeHost(Protocol):
@@ -60,6 +64,7 @@ class IntakeStage:
         self._carriers = codes.carriers
         """Arrivals are told by carrier in markers, for ever: names that no table knows are one."""
         self._lanes: dict[TP, Lane] = {}
+        self._alignment = Alignment(self._order_of_a_life, self._forward_together)
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
         """Queue a chunk; `done` is awaited when it is handled or found to be stale."""
@@ -70,6 +75,7 @@ class IntakeStage:
 
     async def close(self) -> None:
         """Stop all lanes."""
+        await self._alignment.close()
         for lane in self._lanes.values():
             await lane.close()
         self._lanes.clear()
@@ -99,32 +105,46 @@ class IntakeStage:
         await host.markers.flush()
 
     async def _forward(self, tp: TP, chunk: Chunk) -> None:
-        host = self._host
-        taken = self._mapper.map_chunk(
-            chunk, self._kinds[tp.topic], host.clock.now_ms(), topic=tp.topic, partition=tp.partition
-        )
-        messages: dict[tuple[str, int], list[Message]] = {}
-        targets = self._targets
-        for stage, key, value in taken.facts:
-            topic, count = targets[stage]
-            where = (topic, partition_of(key, count))
-            group = messages.get(where)
-            if group is None:
-                group = messages[where] = []
-            group.append((key, value, NO_HEADERS))
-        if taken.refused:
-            await host.dead_letters.write(tp, taken.refused)
-        await send_grouped(host.producer, messages)
-        self._count(tp, chunk, taken)
+        """Forward a chunk; returns when all of it is acknowledged."""
+        if len(chunk):
+            await self._alignment.pass_on(tp, chunk, more_follow=self._lanes[tp].has_more)
 
-    def _count(self, tp: TP, chunk: Chunk, taken: Intake) -> None:
+    def _order_of_a_life(self, tp: TP) -> int:
+        """Orders before labels before scans before check-ins."""
+        return _KINDS.index(InputKind(self._kinds[tp.topic]))
+
+    async def _forward_together(self, parts: list[Part]) -> None:
+        host, targets = self._host, self._targets
+        now_ms = host.clock.now_ms()
+        messages: dict[tuple[str, int], list[Message]] = {}
+        mapped: list[Intake] = []
+        for tp, records, _ in parts:
+            taken = self._mapper.map_chunk(
+                records, self._kinds[tp.topic], now_ms, topic=tp.topic, partition=tp.partition
+            )
+            for stage, key, value in taken.facts:
+                topic, count = targets[stage]
+                where = (topic, partition_of(key, count))
+                group = messages.get(where)
+                if group is None:
+                    group = messages[where] = []
+                group.append((key, value, NO_HEADERS))
+            if taken.refused:
+                await host.dead_letters.write(tp, taken.refused)
+            mapped.append(taken)
+        await send_grouped(host.producer, messages)
+        for (tp, records, next_offset), taken in zip(parts, mapped, strict=True):
+            host.progress.done[tp] = next_offset
+            self._count(tp, len(records), taken)
+
+    def _count(self, tp: TP, records: int, taken: Intake) -> None:
         metrics = self._host.metrics
         arrivals = self._host.progress.arrivals[tp]
         for carrier, count in taken.arrivals.items():
             name = carrier if carrier in self._carriers else OTHER_CARRIER
             arrivals[name] = arrivals.get(name, 0) + count
         refused = len(taken.refused)
-        metrics.events_consumed.labels(tp.topic, "accepted").inc(len(chunk) - refused)
+        metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
         if refused:
             metrics.events_consumed.labels(tp.topic, "refused").inc(refused)
         for (name, label), count in taken.counters.items():

@@ -54,7 +54,7 @@ class Move(IntEnum):
     KEEP = 0
     """Fold it in: no report changes, and no deadline moves nearer."""
     MOVE_ON = 1
-    """As KEEP, but it has to be in time."""
+    """As KEEP, but it has to be in time, and waits for the next."""
     FIRST_SCAN = 2
     DELIVERED = 3
     CHECKED_IN = 4
@@ -144,8 +144,11 @@ def take_shortcut(
         return None
     move = _MOVES.get((state.stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
     if move <= _MOVE_ON:
-        if move == _MOVE_ON and not at_ms <= look_ms <= at_ms + state.quiet_ms:
-            return None
+        if move == _MOVE_ON:
+            least_ms = max(at_ms + state.quiet_ms, fact.arrived_ms + policy.settle_ms)
+            if at_ms > look_ms or least_ms <= watermark_ms:
+                return None
+            state.look_ms = min(look_ms, least_ms)
         return [] if append_fact(state, fact) else None
     if move == _LOOK or at_ms > look_ms:
         return None

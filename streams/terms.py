@@ -38,7 +38,7 @@ class ParcelTerms:
         self.progress = deadlines[RuleId.STALLED_NO_PROGRESS]
         self.dock = deadlines[RuleId.DELIVERED_NOT_CHECKED_IN]
         self.quiet_ms = min(self.silence.least_ms, self.progress.least_ms)
-        """A new scan makes nothing due any sooner than this after it."""
+        """A new scan makes nothing due any sooner than this after it, nor before it has settled."""
 
 
 class CompiledPolicy:
@@ -49,6 +49,7 @@ class CompiledPolicy:
         self.policy, self.hash = policy_from_log(record)
         policy = self.policy
         self.accept_age_ms = to_ms(policy.accept_age)
+        self.settle_ms = to_ms(policy.settle)
         self.orphan_ttl_ms = to_ms(policy.orphan_ttl)
         self.go_live_ms = int(policy.go_live_at.timestamp() * 1000) if policy.go_live_at else 0
         self.counts_late_breaches = policy.late_breach is LateBreach.COUNT
@@ -110,7 +111,7 @@ class CompiledPolicy:
         return Deadline(
             clock_of(budget, self._calendars.get(facility, self._anywhere)),
             to_ms(allowance) if allowance is not None else 0,
-            to_ms(policy.settle),
+            self.settle_ms,
             enabled=numbers.enabled,
         )
 
