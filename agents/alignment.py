@@ -1,11 +1,13 @@
 """Lets the input partitions of a worker go on together in time; streams/alignment.py says why.
 
-A partition is never held for long: one that has nothing to offer is waited for GRACE_SECONDS and then left behind, and one that
-is ahead of all others gets a few records through every PATIENCE_SECONDS, whatever the times in its records say.
+Nobody is held for long: a partition that has records which do not come (they may lie behind an open transaction) is waited for
+GRACE_SECONDS and then left behind, and one that is ahead of all others gets a few records through every PATIENCE_SECONDS,
+whatever the times in its records say.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from time import monotonic
@@ -18,9 +20,9 @@ from streams.alignment import Waiting, never_falling, next_slice
 
 ABOUT_RECORDS = 4_000
 """Records of one slice: enough for large batches to the broker, few enough to be in order across partitions."""
-LARGE_CHUNK_RECORDS = 500
-"""Who sent so many at once has probably more."""
-GRACE_SECONDS = 0.1
+GRACE_SECONDS = 0.25
+START_SECONDS = 2.0
+"""After an assignment the first records of many partitions have to come."""
 PATIENCE_SECONDS = 5.0
 PATIENCE_RECORDS = 64
 
@@ -28,11 +30,23 @@ Part = tuple[TP, Sequence[Any], int]
 """(partition, records, offset behind them)."""
 
 
-class Forward(Protocol):
-    """What is done with a slice."""
+class AlignmentHost(Protocol):
+    """What is known about partitions, and what is done with their records."""
 
-    def __call__(self, parts: list[Part]) -> Awaitable[None]:
-        """Forward all of it; returns when it is acknowledged."""
+    def place(self, tp: TP) -> int:
+        """Of two partitions' records with about the same time, those with the lower place go first."""
+        ...
+
+    def unread(self, tp: TP, offset: int) -> bool:
+        """Whether the partition has records at or behind an offset, as far as it is known."""
+        ...
+
+    def behind(self) -> Collection[TP]:
+        """Partitions that have records which were not forwarded yet, as far as it is known."""
+        ...
+
+    async def forward(self, parts: list[Part]) -> None:
+        """Forward a slice; returns when it is acknowledged. Never called twice at a time."""
         ...
 
 
@@ -42,7 +56,6 @@ class _Offer:
 
     chunk: Chunk
     times_ms: list[int]
-    more_follow: bool
     done: asyncio.Future[None]
     at: int = 0
     taken_at: float = field(default_factory=monotonic)
@@ -62,33 +75,27 @@ class _Offer:
 class Alignment:
     """One task that takes slices of what all partitions offer, in order of time, and forwards them."""
 
-    def __init__(self, order: Callable[[TP], int], forward: Forward) -> None:
-        """Make it.
-
-        Args:
-            order: of two partitions' records with about the same time, those with the lower number go first.
-            forward: what is done with a slice; never called twice at a time.
-        """
-        self._order, self._forward = order, forward
+    def __init__(self, host: AlignmentHost) -> None:
+        self._host = host
         self._offers: dict[TP, _Offer] = {}
-        self._expected: dict[TP, float] = {}
-        """Partition that has more to offer soon -> until when it is waited for."""
+        self._missed: dict[TP, float] = {}
+        """Partition that is behind and offers nothing -> until when it is waited for."""
+        self._began_at = 0.0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def expect(self, tp: TP) -> None:
-        """Say that the partition will offer more in a moment."""
-        if tp not in self._offers:
-            self._expected[tp] = monotonic() + GRACE_SECONDS
+    def begin(self) -> None:
+        """Say that a new assignment has begun."""
+        self._began_at = monotonic()
+        self._missed.clear()
 
-    async def pass_on(self, tp: TP, chunk: Chunk, *, more_follow: bool) -> None:
+    async def pass_on(self, tp: TP, chunk: Chunk) -> None:
         """Return when all records of the chunk were forwarded and acknowledged; raises what forwarding them raised."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="alignment")
         times_ms = never_falling(map(attrgetter("timestamp"), chunk))
-        more_follow |= len(chunk) >= LARGE_CHUNK_RECORDS
-        offer = self._offers[tp] = _Offer(chunk, times_ms, more_follow, asyncio.Future())
-        self._expected.pop(tp, None)
+        offer = self._offers[tp] = _Offer(chunk, times_ms, asyncio.Future())
+        self._missed.pop(tp, None)
         self._changed.set()
         try:
             await offer.done
@@ -108,7 +115,7 @@ class Alignment:
             await self._gather()
             slices = self._slices()
             try:
-                await self._forward(self._parts(slices))
+                await self._host.forward(self._parts(slices))
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends those who wait for it
@@ -116,24 +123,27 @@ class Alignment:
             self._let_go()
 
     async def _gather(self) -> None:
-        """Wait until there is something to take, and nobody is expected any more."""
+        """Wait until there is something to take, and nobody who is behind is waited for any more."""
         while True:
-            now = monotonic()
-            self._expected = {tp: until for tp, until in self._expected.items() if until > now}
-            if self._offers and not self._expected:
+            wait = self._wait_seconds() if self._offers else None
+            if wait is not None and wait <= 0:
                 return
             self._changed.clear()
-            wait = min(self._expected.values()) - now if self._offers else None
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
-            except TimeoutError:
-                continue
+
+    def _wait_seconds(self) -> float:
+        now = monotonic()
+        until = max(now + GRACE_SECONDS, self._began_at + START_SECONDS)
+        missing = [tp for tp in self._host.behind() if tp not in self._offers]
+        return max((self._missed.setdefault(tp, until) - now for tp in missing), default=0.0)
 
     def _slices(self) -> list[tuple[TP, _Offer, int]]:
-        offers = sorted(self._offers.items(), key=lambda one: self._order(one[0]))
-        counts = next_slice(
-            [Waiting(offer.times_ms, offer.at, offer.more_follow) for _, offer in offers], ABOUT_RECORDS
-        )
+        offers = sorted(self._offers.items(), key=lambda one: self._host.place(one[0]))
+        waiting = [
+            Waiting(offer.times_ms, offer.at, self._host.unread(tp, offer.chunk.next)) for tp, offer in offers
+        ]
+        counts = next_slice(waiting, ABOUT_RECORDS)
         impatient = monotonic() - PATIENCE_SECONDS
         return [
             (tp, offer, count or (PATIENCE_RECORDS if offer.taken_at < impatient else 0))
@@ -154,8 +164,6 @@ class Alignment:
             if offer.at >= len(offer.chunk) and not offer.done.done():
                 offer.done.set_result(None)
                 del self._offers[tp]
-                if offer.more_follow:
-                    self.expect(tp)
 
     def _fail(self, error: Exception) -> None:
         for offer in self._offers.values():

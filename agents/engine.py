@@ -226,10 +226,12 @@ class Engine:
             await stage.restored()
         owned = [TP(*tp) for tp in self.app.consumer.assignment() if tp.topic in self._kinds]
         base = await self._patiently(lambda: self._begin_at(owned))
+        ends = await self._patiently(lambda: self.markers.end_offsets(owned))
         await self._patiently(self._refuse_other_logs)
         if assignment != self._assignment:
             return
-        self.progress.reset(base)
+        self.progress.reset(base, ends)
+        self.intake.begin()
         self._intake_ready.update(owned)
         seconds = monotonic() - self._recovery_began
         self.metrics.recovery_seconds.set(seconds)

@@ -4,6 +4,7 @@ What it has done is told by offsets: everything below `Progress.done` is forward
 chunk is forwarded again, and merging by identity makes that harmless.
 """
 
+from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
 from typing import Protocol
@@ -64,7 +65,7 @@ class IntakeStage:
         self._carriers = codes.carriers
         """Arrivals are told by carrier in markers, for ever: names that no table knows are one."""
         self._lanes: dict[TP, Lane] = {}
-        self._alignment = Alignment(self._order_of_a_life, self._forward_together)
+        self._alignment = Alignment(self)
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
         """Queue a chunk; `done` is awaited when it is handled or found to be stale."""
@@ -72,6 +73,10 @@ class IntakeStage:
         if lane is None:
             lane = self._lanes[tp] = Lane(tp, partial(self._handle, tp), self._flow)
         lane.put(chunk, done)
+
+    def begin(self) -> None:
+        """Say that a new assignment has begun."""
+        self._alignment.begin()
 
     async def close(self) -> None:
         """Stop all lanes."""
@@ -107,13 +112,22 @@ class IntakeStage:
     async def _forward(self, tp: TP, chunk: Chunk) -> None:
         """Forward a chunk; returns when all of it is acknowledged."""
         if len(chunk):
-            await self._alignment.pass_on(tp, chunk, more_follow=self._lanes[tp].has_more)
+            await self._alignment.pass_on(tp, chunk)
 
-    def _order_of_a_life(self, tp: TP) -> int:
-        """Orders before labels before scans before check-ins."""
+    def place(self, tp: TP) -> int:
+        """Orders before labels before scans before check-ins, as in a return's life."""
         return _KINDS.index(InputKind(self._kinds[tp.topic]))
 
-    async def _forward_together(self, parts: list[Part]) -> None:
+    def unread(self, tp: TP, offset: int) -> bool:
+        """Whether the partition has records at or behind an offset, as far as it is known."""
+        return self._host.progress.ends.get(tp, 0) > offset
+
+    def behind(self) -> Collection[TP]:
+        """Partitions that have records which were not forwarded yet, as far as it is known."""
+        return self._host.progress.behind()
+
+    async def forward(self, parts: list[Part]) -> None:
+        """Forward records of several partitions; returns when all is acknowledged."""
         host, targets = self._host, self._targets
         now_ms = host.clock.now_ms()
         messages: dict[tuple[str, int], list[Message]] = {}

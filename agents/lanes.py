@@ -42,11 +42,6 @@ class Lane:
             self.paused = True
             self._flow.pause(self.tp)
 
-    @property
-    def has_more(self) -> bool:
-        """Whether there are chunks behind the one in hand."""
-        return not self._queue.empty()
-
     async def _run(self) -> None:
         try:
             while True:

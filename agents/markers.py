@@ -45,7 +45,13 @@ class Progress:
         self.done: dict[TP, int] = {}
         self.base: dict[TP, int] = {}
         self.floor: dict[TP, int] = {}
+        self.ends: dict[TP, int] = {}
+        """Where each owned partition ended when last asked."""
         self.arrivals: dict[TP, dict[str, int]] = defaultdict(dict)
+
+    def behind(self) -> list[TP]:
+        """Partitions with records that were not handled yet, by the ends last heard of."""
+        return [tp for tp, end in self.ends.items() if end > self.at(tp)]
 
     def at(self, tp: TP) -> int:
         """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
@@ -53,11 +59,12 @@ class Progress:
 
     def forget(self, tp: TP) -> None:
         """Nothing of this partition is known any more: it is read from its start."""
-        for offsets in (self.done, self.base, self.floor):
+        for offsets in (self.done, self.base, self.floor, self.ends):
             offsets.pop(tp, None)
 
-    def reset(self, base: Mapping[TP, int]) -> None:
-        """Start over at an assignment from what the group has committed."""
+    def reset(self, base: Mapping[TP, int], ends: Mapping[TP, int]) -> None:
+        """Start over at an assignment: from what the group has committed, and where the logs end."""
+        self.ends = dict(ends)
         self.done.clear()
         self.floor.clear()
         self.arrivals.clear()
@@ -157,6 +164,7 @@ class Markers:
         if not await asyncio.wait_for(self._probe._client.force_metadata_update(), PROBE_TIMEOUT_SECONDS):
             raise KafkaError("the metadata of the inputs could not be read")
         ends = await self.end_offsets(owned)
+        self._progress.ends.update(ends)
         owned = [tp for tp in owned if not self._is_another_topic(tp, ends[tp])]
         for tp in owned:
             pending = self._pending[tp]

@@ -38,6 +38,6 @@ def next_slice(waiting: Sequence[Waiting], about: int) -> list[int]:
     """
     sampled = sorted(chain.from_iterable(one.times_ms[one.at :: _STRIDE] for one in waiting))
     until_ms = sampled[min(about // _STRIDE, len(sampled) - 1)]
-    known = [one.times_ms[-1] for one in waiting if one.more_follow]
-    until_ms = min([until_ms, *known])
+    known_ms = [one.times_ms[-1] for one in waiting if one.more_follow]
+    until_ms = min([until_ms, *known_ms])
     return [min(bisect_right(one.times_ms, until_ms, one.at) - one.at, about) for one in waiting]
