@@ -61,8 +61,9 @@ class _Offer:
     taken_at: float = field(default_factory=monotonic)
 
     def take(self, count: int) -> Sequence[Any]:
-        """Take the next records."""
-        start, self.at, self.taken_at = self.at, self.at + count, monotonic()
+        """Take the next records, `count` or as many as there are."""
+        start, self.at = self.at, min(self.at + count, len(self.chunk))
+        self.taken_at = monotonic()
         return self.chunk[start : self.at]
 
     @property
