@@ -23,6 +23,8 @@ from benchmarks.workload import create_topics
 
 PARTITIONS = 8
 SAMPLE_SECONDS = 0.1
+LOOK_SECONDS = 0.5
+"""Between two looks at a worker's metrics: each costs it a few milliseconds."""
 QUIET_SECONDS = 4.0
 QUIET_CORES = 0.15
 """A process is done when it used less than this of a core over QUIET_SECONDS."""
@@ -68,7 +70,7 @@ async def burst(contestant: Measured, expected_events: int, at_most: float = 1_8
         elif events >= expected_events and _quiet_since(samples) is not None:
             begin, end = samples[0], samples[_quiet_since(samples) or 0]
             return Burst(end[1] - begin[1], end[0] - begin[0])
-        await asyncio.sleep(SAMPLE_SECONDS)
+        await asyncio.sleep(LOOK_SECONDS)
     raise MeasurementFailed(
         f"{contestant.events()} of {expected_events} events were processed: {_tail(contestant.log)}"
     )

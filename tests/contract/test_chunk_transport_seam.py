@@ -67,6 +67,26 @@ async def test_a_chunk_covers_the_offsets_from_its_start_to_the_position_after_i
     assert not result.has_more()
 
 
+async def test_chunks_of_any_size_follow_each_other_without_hole_or_repeat(chunks: None) -> None:
+    sizes = (1, 3, 2, 5, 1)
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    raw = b"".join(record_batch(5 + start, [b"x"] * size) for start, size in zip(starts, sizes, strict=True))
+    for most in (1, 2, 3, 4, 12, 13):
+        result, at = await fetched(raw, 5), 5
+        offsets: list[int] = []
+        while result.has_more():
+            chunk = result.getall(most)
+            assert (chunk.start, len(chunk) <= most) == (at, True)
+            offsets, at = [*offsets, *(record.offset for record in chunk)], chunk.next
+        assert (offsets, at) == (list(range(5, 17)), 17)
+
+
+async def test_a_chunk_begins_at_the_position_also_in_the_middle_of_a_batch(chunks: None) -> None:
+    result = await fetched(record_batch(5, [b"a", b"b", b"c"]), 7)
+    chunk = result.getall()
+    assert (chunk.start, chunk.next, [record.value for record in chunk]) == (7, 8, [b"c"])
+
+
 async def test_records_of_a_chunk_are_light_and_have_the_fields_that_the_stages_read(chunks: None) -> None:
     result = await fetched(record_batch(5, [b"a"]), 5)
     (record,) = result.getall()
@@ -100,7 +120,10 @@ async def test_a_fetch_of_an_assignment_that_is_gone_claims_nothing(chunks: None
 def test_the_fetcher_hands_on_what_getall_returns_by_its_truth_and_its_length() -> None:
     assert parameters(FetchResult.getall) == ["self", "max_records"]
     assert {"getall", "has_more"} <= names_used(Fetcher.fetched_records)
-    assert {"_partition_records", "check_assignment"} <= names_used(FetchResult.getall)
+    assert {"_partition_records", "check_assignment", "has_more", "_update_position"} <= names_used(
+        FetchResult.getall
+    )
+    assert {"_assignment", "_topic_partition", "consumed_to"} <= names_used(FetchResult._update_position)
 
 
 def test_the_fetcher_makes_each_record_in_one_place() -> None:
@@ -109,12 +132,21 @@ def test_the_fetcher_makes_each_record_in_one_place() -> None:
     assert "next_fetch_offset" in names_used(PartitionRecords._unpack_records)
 
 
+def test_the_fetcher_asks_batches_for_no_more_than_our_runs_give() -> None:
+    unpack = names_used(PartitionRecords._unpack_records)
+    assert {"has_next", "next_batch", "offset", "_records"} <= unpack
+    assert parameters(PartitionRecords._unpack_records) == ["self"]
+
+
 def test_installing_twice_and_undoing_leaves_aiokafka_as_it_was() -> None:
-    before = (FetchResult.getall, PartitionRecords._consumer_record)
+    def patched() -> tuple[object, ...]:
+        return FetchResult.getall, PartitionRecords._consumer_record, PartitionRecords._unpack_records
+
+    before = patched()
     transport.install()
     transport.install()
     transport.uninstall()
-    assert (FetchResult.getall, PartitionRecords._consumer_record) == before
+    assert patched() == before
 
 
 def new_app() -> Any:
