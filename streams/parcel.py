@@ -13,6 +13,9 @@ any repetition of the same facts gives the same bytes:
 
 The other part is the ledger: what has been said about the parcel so far, and when to look at it again.
 
+A state is its head (5 numbers), the facts, the names of the topics with commas between, and the rest as MessagePack: so that a
+scan on the way can be folded in without decoding anything (streams/parcel_shortcuts.py).
+
 Layout of a packed fact, big-endian:
   8 bytes  event time in ms << 16 | milestone << 8 | evidence << 4 | time quality << 1 | clamped
   8 bytes  identity << 16 | source partition
@@ -22,6 +25,7 @@ Layout of a packed fact, big-endian:
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
@@ -84,8 +88,8 @@ class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
         )
 
 
-class ParcelState(msgspec.Struct, array_like=True, gc=False):
-    """Value of a parcel's changelog record."""
+class ParcelState(msgspec.Struct, gc=False):
+    """What a parcel's changelog record holds."""
 
     # -- folded
     facts: bytes = b""
@@ -123,12 +127,71 @@ class ParcelState(msgspec.Struct, array_like=True, gc=False):
         return max(last, self.marked_ms)
 
 
-encode_parcel = msgspec.msgpack.Encoder().encode
-decode_parcel = msgspec.msgpack.Decoder(ParcelState).decode
+_Rest = tuple[tuple[Label, ...], bytes, int, bool, bytes, int, int, tuple[str, ...], tuple[Breach, ...], bool]
+"""labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired"""
+
+_head = Struct(">BBHQQ")
+"""stage, number of facts, bytes of the topics' names, look_ms, quiet_ms"""
+HEAD_BYTES = _head.size
+pack_head = _head.pack
+unpack_head = _head.unpack_from
+_encode_rest = msgspec.msgpack.Encoder().encode
+_decode_rest = msgspec.msgpack.Decoder(_Rest).decode
+
+
+def encode_parcel(state: ParcelState) -> bytes:
+    """Value of the changelog record."""
+    facts, topics = state.facts, ",".join(state.topics).encode()
+    head = pack_head(state.stage, len(facts) // FACT_BYTES, len(topics), state.look_ms, state.quiet_ms)
+    rest = (
+        state.labels,
+        state.marks,
+        state.marked_ms,
+        state.truncated,
+        state.where,
+        state.revision,
+        state.digest,
+        state.told,
+        state.breaches,
+        state.expired,
+    )
+    return b"".join((head, facts, topics, _encode_rest(rest)))
+
+
+def decode_parcel(raw: bytes) -> ParcelState:
+    """State of a changelog record's value. Raises msgspec.DecodeError or struct.error when it is none."""
+    stage, count, topics_bytes, look_ms, quiet_ms = unpack_head(raw)
+    facts_end = HEAD_BYTES + count * FACT_BYTES
+    topics_end = facts_end + topics_bytes
+    rest = _decode_rest(memoryview(raw)[topics_end:])
+    labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired = rest
+    return ParcelState(
+        raw[HEAD_BYTES:facts_end],
+        labels,
+        topics_of(raw[facts_end:topics_end]),
+        marks,
+        marked_ms,
+        truncated,
+        look_ms,
+        stage,
+        where,
+        quiet_ms,
+        revision,
+        digest,
+        told,
+        breaches,
+        expired,
+    )
+
+
+@lru_cache(maxsize=1_024)
+def topics_of(joined: bytes) -> tuple[str, ...]:
+    """The names of the topics in an encoded state."""
+    return tuple(joined.decode().split(",")) if joined else ()
 
 
 class Seen(NamedTuple):
-    """A packed fact, as its five numbers; see the head of this file for what lies in them."""
+    """A packed fact, as its 5 numbers; see the head of this file for what lies in them."""
 
     content: int
     identified: int
@@ -174,7 +237,7 @@ def fold_of(state: ParcelState) -> Fold:
 
 
 def raw_facts(state: ParcelState) -> Iterator[Raw]:
-    """The facts that hold (not retracted), by event time, each as the five numbers of `Seen`."""
+    """The facts that hold (not retracted), by event time, each as the 5 numbers of `Seen`."""
     marks = state.marks
     if not marks:
         return _packed.iter_unpack(state.facts)

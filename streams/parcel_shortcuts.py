@@ -15,12 +15,17 @@ from streams.journeys import SILENT_MS, Journey
 from streams.keys import split_parcel_key
 from streams.parcel import (
     FACT_BYTES,
+    HEAD_BYTES,
+    MOST_FACTS,
     MOST_RETURNS,
     ParcelState,
     append_fact,
     find_fact,
     label_of,
     pack_fact,
+    pack_head,
+    topics_of,
+    unpack_head,
 )
 from streams.terms import CompiledPolicy, ParcelTerms
 from streams.watermark import Outgoing
@@ -134,23 +139,40 @@ def first_label(
     return state, _tell(key, state, 0, 0)
 
 
+def pass_by(
+    raw: bytes, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
+) -> tuple[bytes, int] | None:
+    """Fold a fact that changes no report into an encoded state; the new one, and when to look. None: not so simple."""
+    stage, count, topics_bytes, look_ms, quiet_ms = unpack_head(raw)
+    move = _MOVES.get((stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
+    if move > _MOVE_ON or fact.retracts or count >= MOST_FACTS - 1:
+        return None
+    at_ms, end = fact.occurred_ms, HEAD_BYTES + count * FACT_BYTES
+    newest_ms = int.from_bytes(raw[end - FACT_BYTES : end - FACT_BYTES + 6], "big")
+    if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms):
+        return None
+    if move == _MOVE_ON:
+        least_ms = max(at_ms + quiet_ms, fact.arrived_ms + policy.settle_ms)
+        if at_ms > look_ms or least_ms <= watermark_ms:
+            return None
+        look_ms = min(look_ms, least_ms)
+    facts, topics = raw[HEAD_BYTES:end], topics_of(raw[end : end + topics_bytes])
+    if fact.source.topic not in topics or find_fact(facts, fact.identity) >= 0:
+        return None
+    head = pack_head(stage, count + 1, topics_bytes, look_ms, quiet_ms)
+    return b"".join((head, facts, pack_fact(fact, topics.index(fact.source.topic)), raw[end:])), look_ms
+
+
 def take_shortcut(
     key: bytes, state: ParcelState, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
 ) -> list[Outgoing] | None:
-    """Fold the fact in if it is the next step of an ordinary life; the reports to send. None: it needs a look."""
+    """Fold the fact in if an ordinary life moves on to its next stage with it; the reports to send. None: it needs a look."""
     at_ms, look_ms = fact.occurred_ms, state.look_ms
     newest_ms = int.from_bytes(state.facts[-FACT_BYTES : 6 - FACT_BYTES], "big")
     if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms) or fact.retracts:
         return None
     move = _MOVES.get((state.stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
-    if move <= _MOVE_ON:
-        if move == _MOVE_ON:
-            least_ms = max(at_ms + state.quiet_ms, fact.arrived_ms + policy.settle_ms)
-            if at_ms > look_ms or least_ms <= watermark_ms:
-                return None
-            state.look_ms = min(look_ms, least_ms)
-        return [] if append_fact(state, fact) else None
-    if move == _LOOK or at_ms > look_ms:
+    if move <= _MOVE_ON or move == _LOOK or at_ms > look_ms:
         return None
     label = state.labels[0]
     terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)

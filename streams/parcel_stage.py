@@ -7,9 +7,9 @@ before its parcel moved on comes early, finds nothing, and is armed again.
 from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
 from streams.batch import Change
-from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, merge
+from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, merge, unpack_head
 from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
-from streams.parcel_shortcuts import first_label, take_shortcut
+from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
 
@@ -55,6 +55,9 @@ class ParcelLogic:
             if opened is not None:
                 return Change(encode_parcel(opened[0]), opened[0].look_ms, opened[1])
         else:
+            passed = pass_by(raw, fact, watermark_ms, policy)
+            if passed is not None:
+                return Change(passed[0], _armed(armed_ms, passed[1], watermark_ms))
             state = decode_parcel(raw)
             said = take_shortcut(key, state, fact, watermark_ms, policy) if state.stage else None
             if said is not None:
@@ -116,7 +119,7 @@ class ParcelLogic:
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
         del key
-        return decode_parcel(raw).look_ms
+        return int(unpack_head(raw)[3])
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """The parcel's reports as the state has them."""
