@@ -32,12 +32,12 @@ demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--onc
 	$(BIN)/returnwatch demo $(ARGS)
 
 # What needs no broker keeps every core busy. What needs one mostly waits, so more run side by side than there are
-# cores, each process with a broker of its own; whole systems are heavier. Each part runs even if one before it fails:
-# one run tells everything.
+# cores, each process with a broker of its own and one test after the other, the long ones first; whole systems are
+# heavier. Each part runs even if one before it fails: one run tells everything.
 define run_tests
 failed=0; \
 $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" || failed=1; \
-$(BIN)/pytest -q -n $(BROKERS) --dist worksteal -m "kafka$(1)" --ignore tests/system || failed=1; \
+$(BIN)/pytest -q -n $(BROKERS) --maxschedchunk 1 -m "kafka$(1)" --ignore tests/system || failed=1; \
 $(2) \
 exit $$failed
 endef
