@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ARGS ?=
 JOBS ?= auto
+BROKERS ?= 3
+SYSTEMS ?= 2
 SECS ?= 600
 
 .PHONY: help venv demo test test-all chaos lint format bench contracts clean
@@ -29,20 +31,24 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--once ends by itself)
 	$(BIN)/returnwatch demo $(ARGS)
 
-# Two halves: what needs no broker runs on every core; the rest shares one broker, so it runs in a row. The second
-# runs even if the first fails: one run tells everything.
+# What needs no broker keeps every core busy. What needs one mostly waits, so more run side by side than there are
+# cores, each process with a broker of its own and one test after the other, the long ones first; whole systems are
+# heavier. Each part runs even if one before it fails: one run tells everything.
 define run_tests
 failed=0; \
 $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" || failed=1; \
-$(BIN)/pytest -q -m "kafka$(1)" || failed=1; \
+$(BIN)/pytest -q -n $(BROKERS) --maxschedchunk 1 -m "kafka$(1)" --ignore tests/system || failed=1; \
+$(2) \
 exit $$failed
 endef
+# In the order of their names, so that the longest do not come last; what shares a fixture stays together.
+run_systems = $(BIN)/pytest -q -n $(SYSTEMS) --dist loadfile --no-loadscope-reorder -m kafka tests/system || failed=1;
 
 test: $(STAMP)  ## Run the tests, the quick ones on a real Kafka included
 	$(call run_tests, and not slow and not system)
 
 test-all: $(STAMP) lint  ## Run lint and every test, the slow ones and whole systems included
-	$(call run_tests,)
+	$(call run_tests,,$(run_systems))
 
 chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make chaos SECS=600)
 	RETURNWATCH_TEST_CHAOS_SECONDS=$(SECS) RETURNWATCH_TEST_OUTAGE_SECONDS=$(SECS) $(BIN)/pytest -q -s tests/chaos

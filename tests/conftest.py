@@ -12,11 +12,13 @@ from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable, prepa
 
 # The second compiler of the JVM pays for itself after minutes; a test's broker lives for seconds.
 _SHORT_LIVED_JVM = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
+# Brokers and workers start in seconds, or in many when the machine is busy: this is for what hangs.
+_PATIENT_TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="session")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
-    """One real broker for the whole session: use topic names of your own, and never stop it."""
+    """One real broker for the whole session of a test process: use topic names of your own, and never stop it."""
     with _started(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker
 
@@ -40,10 +42,12 @@ def _started(directory: Path) -> EmbeddedKafka:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark who uses a broker: the two halves of the suite are split by this mark, so nobody may forget it."""
+    """Mark who uses a broker: the parts of the suite are split by this mark, so nobody may forget it."""
     for item in items:
         if {"kafka", "own_kafka"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
+        if item.get_closest_marker("kafka") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_PATIENT_TIMEOUT_S))
 
 
 class _NoSkips:

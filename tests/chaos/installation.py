@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from agents.settings import Settings
+from tests.chaos.processes import PATIENCE_S
 
 APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 
@@ -143,11 +144,11 @@ async def states_of(settings: Settings, return_id: str) -> dict[str, str]:
     }
 
 
-async def case_state(settings: Settings, number: object, wanted: tuple[str, ...], seconds: float) -> None:
+async def case_state(settings: Settings, number: object, wanted: tuple[str, ...]) -> None:
     """Wait until the first-scan case of parcel `number` is in one of these states."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_S
     state = None
     while state not in wanted:
-        assert time.monotonic() < deadline, f"case of R{number}: {state}, not {wanted} in {seconds:.0f} s"
+        assert time.monotonic() < deadline, f"case of R{number}: {state}, not {wanted}"
         await asyncio.sleep(0.5)
         state = (await states_of(settings, f"R{number}")).get("missing_first_scan")

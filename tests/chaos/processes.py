@@ -24,6 +24,8 @@ from agents.settings import Settings
 from tests.chaos.plan import PLAN_VARIABLE, Plan
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 180.0
+"""Every wait for a condition: for what never comes, not for how soon it comes, which is the machine's affair."""
 
 
 def free_port() -> int:
@@ -33,11 +35,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition. Raises AssertionError with `what` when it does not come true in time."""
-    deadline = time.monotonic() + seconds
+async def until(condition: Callable[[], object], what: str) -> None:
+    """Wait for a condition. Raises AssertionError with `what` when it does not come true."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S:.0f} s: {what}"
         await asyncio.sleep(0.1)
 
 
@@ -108,7 +110,7 @@ class WorkerProcess:
     def stop(self) -> int:
         """End it in order. Returns its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_S)
 
     # -- what it says of itself
 
@@ -126,7 +128,7 @@ class WorkerProcess:
         """Ask its HTTP server; (0, "") when nothing answers."""
         url = f"http://127.0.0.1:{self.settings.metrics_port}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=20) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -137,9 +139,9 @@ class WorkerProcess:
         """Whether it says that it has what it needs."""
         return self.get("/ready")[0] == 200
 
-    async def ready(self, seconds: float = 45) -> None:
+    async def ready(self) -> None:
         """Wait until it is ready. Raises AssertionError when it ends instead, or does neither."""
-        await until(lambda: self.is_ready() or self.exit_code is not None, seconds, "the worker is ready")
+        await until(lambda: self.is_ready() or self.exit_code is not None, "the worker is ready")
         assert self.exit_code is None, f"the worker ended with exit code {self.exit_code}"
 
     def metric(self, name: str, **labels: str) -> float:

@@ -23,7 +23,7 @@ from tests.chaos.installation import (
     read_all,
 )
 from tests.chaos.plan import Plan
-from tests.chaos.processes import WorkerProcess, workers
+from tests.chaos.processes import PATIENCE_S, WorkerProcess, workers
 from tests.chaos.traffic import label, scan, send_events
 from tests.chaos.watermark_check import check_installation
 
@@ -77,7 +77,7 @@ async def _work(worker: WorkerProcess, settings: Settings, numbers: range) -> No
 
 
 async def _passed(worker: WorkerProcess, moment_s: float) -> None:
-    name, deadline = "returnwatch_watermark_timestamp_seconds", time.monotonic() + 60
+    name, deadline = "returnwatch_watermark_timestamp_seconds", time.monotonic() + PATIENCE_S
     while min((at for _, at in worker.series(name)), default=0.0) <= moment_s:
         if worker.exit_code is not None:
             worker.start()

@@ -24,7 +24,7 @@ from tests.chaos.installation import (
     read_all,
 )
 from tests.chaos.plan import Plan, Stop
-from tests.chaos.processes import WorkerProcess, until, workers
+from tests.chaos.processes import PATIENCE_S, WorkerProcess, until, workers
 from tests.chaos.traffic import TEN_DAYS, label, send_events
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -37,7 +37,7 @@ async def _killed(settings: Settings, worker: WorkerProcess, age: timedelta = TE
     """A label comes (overdue by default), and the worker dies where its plan says."""
     await worker.ready()
     await send_events(settings, settings.labels_topics[0], label(1, age=age))
-    await until(lambda: worker.exit_code is not None, 40, "the worker dies at its checkpoint")
+    await until(lambda: worker.exit_code is not None, "the worker dies at its checkpoint")
     assert worker.exit_code == KILLED
 
 
@@ -72,7 +72,7 @@ async def test_a_case_that_was_durable_and_not_said_is_said_after_the_restart(
         assert owed, "the outbox is in the changelog"
         assert not await outputs(settings, settings.topics.escalations)
         worker.start(Plan())
-        await case_state(settings, 1, OPEN, 60)
+        await case_state(settings, 1, OPEN)
     escalations = await outputs(settings, settings.topics.escalations)
     assert sorted(ce_ids(escalations)) == sorted(owed), "said once, with the ids of the first attempt"
 
@@ -92,7 +92,7 @@ async def test_a_case_that_was_said_before_the_kill_is_said_again_the_same_to_th
         worker.start(Plan())
         await worker.ready()
         await send_events(settings, settings.labels_topics[0], label(2))
-        await case_state(settings, 2, OPEN, 60)
+        await case_state(settings, 2, OPEN)
         again = await outputs(settings, settings.topics.escalations)
     said = _by_id(again)
     assert set(ce_ids(first)) <= set(said)
@@ -113,7 +113,7 @@ async def test_a_report_that_was_durable_and_not_sent_reaches_its_return_after_t
         assert not await _reports(settings)
         worker.start(Plan())
         await worker.ready()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not await _reports(settings):
             assert time.monotonic() < deadline, "the report never came"
             await asyncio.sleep(0.5)

@@ -40,15 +40,15 @@ async def test_a_paused_owner_that_was_replaced_ends_and_leaves_nothing_stale(
     with workers(settings, tmp_path, paused_there) as (old,):
         await old.ready()
         await send_events(settings, settings.labels_topics[0], label(1))
-        await until(lambda: old.is_paused, 40, f"the worker pauses {step}")
+        await until(lambda: old.is_paused, f"the worker pauses {step}")
         assert not await outputs(settings, names.cases), "nothing was said before the pause"
         with workers(settings, tmp_path / "successor", Plan()) as (new,):
-            await case_state(settings, 1, OPEN, 60)
+            await case_state(settings, 1, OPEN)
             await send_events(settings, settings.scans_topics[0], scan(1))
-            await case_state(settings, 1, CLOSED, 40)
+            await case_state(settings, 1, CLOSED)
             before = await cases(settings)
             old.resume()
-            await until(lambda: old.exit_code is not None, 40, "the paused worker ends")
+            await until(lambda: old.exit_code is not None, "the paused worker ends")
             assert old.exit_code == EXIT_FENCED
             await asyncio.sleep(2)
             assert await cases(settings) == before

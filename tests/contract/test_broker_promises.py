@@ -131,7 +131,7 @@ async def test_a_position_moves_past_an_aborted_transaction_to_the_end(
         consumer.assign([partition])
         await consumer.seek_to_beginning(partition)
         end = (await consumer.end_offsets([partition]))[partition]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while await consumer.position(partition) < end:
                 assert not await consumer.getmany(timeout_ms=100)
     assert end == 2, "the record and the abort marker"

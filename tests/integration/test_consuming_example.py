@@ -81,7 +81,7 @@ class Cases:
         """Run the example to the end of the topic and return its lines."""
         where = ("--bootstrap-servers", self.servers, "--topic", self.topic, "--state", str(self.memory))
         command = [sys.executable, str(EXAMPLE), *where, "--once"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
         assert done.returncode == 0, done.stderr
         return done.stdout.splitlines()
 

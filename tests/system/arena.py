@@ -41,7 +41,7 @@ from tests.system.outcome import Outcome, read_outcome
 START_SECONDS = 10.0
 """The simulated clock starts this long after the workers do."""
 PATIENCE_SECONDS = 180.0
-"""How long the watermark may need to pass the end of the world once everything was played."""
+"""How long the watermark may need, on the slowest of machines, to pass a moment that has come."""
 KILLED = -9
 
 
@@ -142,6 +142,8 @@ class Arena:
         """What `say` has written."""
         self.ledger: list[LedgerEvent] = []
         """Every input record; complete when `play` has returned."""
+        self.until_at = show.until_at
+        """The end of the world: that of the show, or later if the troubles took longer."""
 
     def _settings(self) -> Settings:
         self._directory.mkdir(parents=True)
@@ -207,10 +209,14 @@ class Arena:
             await asyncio.sleep(0.1)
 
     async def play(self, *troubles: Callable[[Arena], Awaitable[None]]) -> None:
-        """Play the whole show, with the troubles beside it, and wait until every watermark has passed its end."""
+        """Play the whole show, with the troubles beside it, and wait until every watermark has passed the end.
+
+        On a slow machine troubles outlast the show: then the world ends later, and they are troubles of it, too.
+        """
         await asyncio.gather(self.player.run(), *(trouble(self) for trouble in troubles))
         self.ledger = [*self.player.ledger, *self.said]
-        await self.until(self.show.until_at)
+        self.until_at = max(self.show.until_at, self.simulated_now())
+        await self.until(self.until_at)
 
     async def say(self, *events: SimEvent, producer: AIOKafkaProducer | None = None) -> None:
         """Write records now, beside those of the show; `producer`: one of the caller's own, else one is made."""
@@ -246,6 +252,10 @@ class Arena:
         while (mark := await asyncio.to_thread(self.watermark)) is None or mark < moment:
             assert time.monotonic() < deadline, f"the watermark stands at {mark}, {moment} is wanted"
             await asyncio.sleep(0.5)
+
+    async def recovered(self) -> None:
+        """Wait until every watermark has passed what the clock shows now: whatever was wrong, it is over."""
+        await self.until(self.simulated_now())
 
     def watermark(self) -> datetime | None:
         """The least watermark of all partitions, by the workers' metrics; None while some have no owner."""
@@ -303,7 +313,7 @@ class Arena:
             self.ledger,
             self.show.terms_policy,
             starts_at=self.show.starts_at,
-            until_at=self.show.until_at,
+            until_at=self.until_at,
         )
 
     def unexpected_exits(self, killed: int) -> Mapping[int, int]:

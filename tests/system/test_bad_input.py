@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -35,7 +35,12 @@ pytestmark = [
 
 HOURS_PER_SECOND = 6
 UNTIL_HOUR = 262
-REPLAYED_HOUR, REPLAYED_LATE_HOUR = 60, 240
+OLD_UNTIL_HOUR = 60
+"""What appears before this is the history that is sent again."""
+DUE_HOUR, FOUND_HOUR = 29, 35
+"""When the dock is late with a parcel, and when it finds it."""
+REPLAYED_AFTER_HOURS = 25, 205
+"""Since the dock has found it."""
 BUDGETS = {"stalled_silent": "5d", "stalled_no_progress": "5d", "missing_first_scan": "72h"}
 FORGETFUL = {"accept_age": "6d", "orphan_ttl": "5d"}
 KEY = b"one-partition"
@@ -90,6 +95,8 @@ class Run:
     counts: dict[str, float]
     records: list[Any]
     """Of every topic but the inputs and the dead letters."""
+    replayed_at: datetime
+    """When the history came for the second time."""
 
 
 def policy() -> Policy:
@@ -103,10 +110,9 @@ def history(pen: Pen) -> list[SimEvent]:
     """Good events, with what no producer should send in them."""
     long_ago = pen.at(-48).isoformat()
     return [
-        # found late on the dock: a case that opens and is resolved, and then forgotten
+        # will be found late on the dock: a case that opens and is resolved, and then forgotten
         pen.order(0.5, "return_requested", "R-LATE", **PERSONAL),
         *pen.journey("1ZLATE", "R-LATE", label=1, delivered=5),
-        pen.check_in(35, tracking_number="1ZLATE", operator=NAME),
         # all is well, and told in the wrong order
         pen.check_in(20, tracking_number="1ZDISORDER"),
         pen.scan(20.2, "1ZDISORDER", DELIVERED, LILLE),
@@ -146,6 +152,16 @@ async def write_bad(arena: Arena) -> list[Refused]:
     return refused
 
 
+async def found_late(arena: Arena, found: SimEvent) -> None:
+    """The dock finds the parcel when its case is open, however late the worker came to read of it."""
+    starts_at = arena.show.starts_at
+    await arena.until(starts_at + timedelta(hours=DUE_HOUR))
+    # What was read last has been read by now, and a deadline is half an hour from there at the latest.
+    await arena.until(arena.simulated_now() + timedelta(hours=1))
+    await arena.sleep_until(starts_at + timedelta(hours=FOUND_HOUR))
+    await arena.say(found)
+
+
 async def let_in_large_records(arena: Arena) -> None:
     topic = arena.settings.scans_topics[0]
     limit = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(8 << 20)})
@@ -163,16 +179,10 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
 async def run(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -> Run:
     pen = Pen()
     once = sorted((event._replace(key=KEY) for event in history(pen)), key=lambda event: event.appears_at)
-    old = [event for event in once if event.appears_at < pen.at(REPLAYED_HOUR)]
-    again = [
-        event._replace(appears_at=pen.at(hour))
-        for hour in (REPLAYED_HOUR, REPLAYED_LATE_HOUR)
-        for event in old
-    ]
-    events = sorted([*once, *again], key=lambda event: event.appears_at)
-    show = Show(events, pen.starts_at, pen.at(UNTIL_HOUR), HOURS_PER_SECOND * 3600, policy())
+    show = Show(once, pen.starts_at, pen.at(UNTIL_HOUR), HOURS_PER_SECOND * 3600, policy())
     arena = Arena(broker, tmp_path_factory.mktemp("arena"), show, name="bad")
     refused: list[Refused] = []
+    replayed_at: list[datetime] = []
 
     async def bad(_arena: Arena) -> None:
         await let_in_large_records(arena)
@@ -180,8 +190,19 @@ async def run(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -
             await arena.sleep_until(pen.at(hour))
             refused.extend(await write_bad(arena))
 
+    async def again(_arena: Arena) -> None:
+        found = pen.check_in(FOUND_HOUR, tracking_number="1ZLATE", operator=NAME)._replace(key=KEY)
+        await found_late(arena, found)
+        found_at = arena.simulated_now()
+        old = [event for event in once if event.appears_at < pen.at(OLD_UNTIL_HOUR)]
+        for hours in REPLAYED_AFTER_HOURS:
+            await arena.sleep_until(found_at + timedelta(hours=hours))
+            replayed_at.append(arena.simulated_now())
+            await arena.say(*old, found)
+        await arena.sleep_until(arena.simulated_now() + timedelta(hours=20))
+
     async with arena.running():
-        await arena.play(bad)
+        await arena.play(bad, again)
         member = arena.members[0]
         metrics = member.get("/metrics")[1]
         counts = {
@@ -202,6 +223,7 @@ async def run(broker: EmbeddedKafka, tmp_path_factory: pytest.TempPathFactory) -
         metrics,
         counts,
         [record for tp, log in read.items() if tp.topic != names.dead_letters for record in log],
+        replayed_at[0],
     )
 
 
@@ -244,9 +266,7 @@ async def test_the_worker_does_not_restart_and_the_good_records_around_decide_as
 
 async def test_a_history_sent_again_says_nothing_even_when_it_was_forgotten(run: Run) -> None:
     appended = [record for record in run.records if record.topic == run.arena.settings.topics.escalations]
-    since_ms = run.arena.clock.append_ms(
-        int(run.arena.show.starts_at.timestamp() * 1000) + REPLAYED_HOUR * 3_600_000
-    )
+    since_ms = run.arena.clock.append_ms(int(run.replayed_at.timestamp() * 1000))
     late = [record for record in appended if record.timestamp > since_ms and b'"R-LATE"' in record.value]
     assert not late
     assert run.outcome.score.repeats == 0

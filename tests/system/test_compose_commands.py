@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from agents.embedded_kafka import EmbeddedKafka
 from agents.embedded_kafka_net import free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
@@ -66,7 +66,7 @@ class Stage:
             env=self.environment(name),
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
         assert done.returncode == 0, f"{name}: {done.stdout}{done.stderr}"
@@ -123,7 +123,7 @@ def test_what_compose_starts_finds_what_the_shop_does(stage: Stage) -> None:
     stage.run("topics")  # a second `up` finds its topics
     stage.run("clock")
     with stage.running("worker") as worker:
-        eventually(lambda: stage.ask("/ready")[0] == 200, 60, lambda: stage.ask("/ready"))
+        eventually(lambda: stage.ask("/ready")[0] == 200, 180, lambda: stage.ask("/ready"))
         assert stage.ask("/live")[0] == 200
         healthy = [
             part.replace("9464", str(stage.port)) for part in SERVICES["worker"]["healthcheck"]["test"][2:]
@@ -133,12 +133,12 @@ def test_what_compose_starts_finds_what_the_shop_does(stage: Stage) -> None:
             accepted = {"result": "accepted"}
             eventually(
                 lambda: stage.total("returnwatch_events_consumed_total", **accepted) > 100,
-                60,
+                180,
                 lambda: stage.ask("/metrics")[1],
             )
             eventually(
                 lambda: stage.total("returnwatch_escalations_total", transition="opened") > 0,
-                120,
+                240,
                 lambda: stage.ask("/metrics")[1],
             )
         assert worker.poll() is None

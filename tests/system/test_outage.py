@@ -51,14 +51,13 @@ async def run_with_outage(arena: Arena) -> None:
 
 def never_opened_without_outage(arena: Arena, outcome: Outcome) -> set[tuple[str, str, str, datetime]]:
     """Cases that were opened, and that nobody would have opened who knew each record as it was appended."""
-    show = arena.show
-    exact = expected(arena.ledger, Terms(show.terms_policy), show.until_at)
+    exact = expected(arena.ledger, Terms(arena.show.terms_policy), arena.until_at)
     known = {(case.rule, case.return_id, case.parcel) for case in exact}
     return {
         (change.rule, change.return_id, change.parcel, change.due_at)
         for change in outcome.escalations
         if change.state is CaseState.OPEN
-        and change.due_at <= show.until_at
+        and change.due_at <= arena.until_at
         and (change.rule, change.return_id, change.parcel) not in known
     }
 

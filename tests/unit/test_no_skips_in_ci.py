@@ -21,7 +21,7 @@ def test_known(): assert False
 """
 
 
-def _run_suite(directory: Path, *, ci: str) -> subprocess.CompletedProcess[str]:
+def _run_suite(directory: Path, *options: str, ci: str) -> subprocess.CompletedProcess[str]:
     (directory / "test_suite.py").write_text(SUITE)
     (directory / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
     return subprocess.run(
@@ -34,6 +34,7 @@ def _run_suite(directory: Path, *, ci: str) -> subprocess.CompletedProcess[str]:
             "--rootdir",
             str(directory),
             str(directory),
+            *options,
         ],
         env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": ""},
         cwd=directory,
@@ -44,8 +45,9 @@ def _run_suite(directory: Path, *, ci: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_in_ci_a_skipped_test_fails_the_run_and_is_named(tmp_path: Path) -> None:
-    run = _run_suite(tmp_path, ci="true")
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "side by side"])
+def test_in_ci_a_skipped_test_fails_the_run_and_is_named(tmp_path: Path, options: tuple[str, ...]) -> None:
+    run = _run_suite(tmp_path, *options, ci="true")
     assert run.returncode == pytest.ExitCode.TESTS_FAILED, run.stdout + run.stderr
     assert "skipped in CI, which is a failure" in run.stdout
     assert "test_does_not: Skipped: no promtool here" in run.stdout
