@@ -14,6 +14,8 @@ VETO_MS = 30_000
 """A heartbeat this far ahead of the time elapsed here freezes the watermark."""
 WALL_VETO_MS = 300_000
 """So does one this far ahead of the local wall clock: one of the two clocks is wrong."""
+SLOW_SECONDS = 2.0
+"""An answer that took longer (the broker was away) tells the time worse than what is known from before."""
 
 
 class LogClock:
@@ -54,7 +56,8 @@ class LogClock:
             return False
         # Slow drift between the clocks is followed; a jump ahead is not.
         self._offset_ms = min(self._offset_ms + 1.0, latest_ms)
-        self._append_ms, self._sent_at = append_ms, sent_at
+        if self._now() - sent_at < SLOW_SECONDS or not self.known.is_set():
+            self._append_ms, self._sent_at = append_ms, sent_at
         self.known.set()
         return True
 
@@ -67,7 +70,7 @@ class LogClock:
         return self.log_ms(append_ms - self._skew_ms)
 
     def now_ms(self) -> int:
-        """Log time now, never before the true one: the last heartbeat plus the time since it was sent."""
+        """Log time now, never before the true one: the last quick heartbeat plus the time since it was sent."""
         return self.log_ms(self._append_ms + int((self._now() - self._sent_at) * 1000) + 1)
 
     def seconds(self) -> float:

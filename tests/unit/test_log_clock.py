@@ -55,6 +55,13 @@ def test_before_its_first_heartbeat_it_knows_nothing(world: World) -> None:
     assert clock.seconds() == world.wall
 
 
+def test_a_heartbeat_that_waited_for_the_broker_does_not_put_the_clock_forward(
+    clock: LogClock, world: World
+) -> None:
+    assert world.heartbeat(clock, way_there=65.0)
+    assert 0 <= clock.now_ms() - world.broker_ms < 1_000
+
+
 def test_now_is_never_before_the_true_log_time(world: World) -> None:
     clock = world.clock()
     world.heartbeat(clock, way_there=0.3, way_back=0.2)
