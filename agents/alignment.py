@@ -18,7 +18,7 @@ from faust.types.tuples import TP
 from agents.transport import Chunk
 from streams.alignment import Waiting, never_falling, next_slice
 
-ABOUT_RECORDS = 4_000
+ABOUT_RECORDS = 8_000
 """Records of one slice: enough for large batches to the broker, few enough to be in order across partitions."""
 GRACE_SECONDS = 0.25
 START_SECONDS = 2.0

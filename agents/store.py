@@ -12,7 +12,8 @@ Layout, all keys and values raw bytes:
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,6 +39,8 @@ CORRUPT_FLAG = "CORRUPT"
 OFFSET, POSITION, POLICY, REBUILDING = b"offset", b"position", b"policy", b"rebuilding"
 NOT_ARMED = b"\x00" * 8
 RESTORE_STEP = 5_000
+RECENT_STATES = 4_000
+"""States of a partition that are kept in memory as they were last written: what is on its way is soon asked for again."""
 
 
 class StoreCorruptError(RuntimeError):
@@ -69,6 +72,7 @@ class SharedMemory:
         options.set_write_buffer_manager(self.buffers)
         options.set_max_open_files(128)
         options.set_max_background_jobs(2)
+        options.set_level_zero_file_num_compaction_trigger(8)
         options.set_compression_type(DBCompressionType.lz4())
         options.set_keep_log_file_num(2)
         table = BlockBasedOptions()
@@ -94,6 +98,7 @@ class PartitionStore:
         self.path = path
         self._shared = shared
         self._on_corrupt = on_corrupt
+        self._recent: dict[bytes, tuple[int, bytes]] = {}
         if (path / CORRUPT_FLAG).exists():
             self._wipe_files("flagged by an earlier run")
         try:
@@ -106,6 +111,7 @@ class PartitionStore:
 
     def _open(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
+        self._recent.clear()
         families = {"timers": self._shared.options(), "meta": self._shared.options()}
         self._db = Rdict(str(self.path), options=self._shared.options(), column_families=families)
         self._timers = self._db.get_column_family("timers")
@@ -154,11 +160,18 @@ class PartitionStore:
 
     def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         """(armed_ms, state) of each key, None where there is none; same order as `keys`."""
+        recent = self._recent
+        unknown = [key for key in keys if key not in recent]
         try:
-            values: Any = self._db.get(list(keys))
+            values: Any = self._db.get(unknown) if unknown else ()
         except Exception as error:
             raise self.flag_corrupt(error) from error
-        return [None if value is None else (int.from_bytes(value[:8], "big"), value[8:]) for value in values]
+        stored = {
+            key: (int.from_bytes(value[:8], "big"), value[8:])
+            for key, value in zip(unknown, values, strict=True)
+            if value is not None
+        }
+        return [recent.get(key) or stored.get(key) for key in keys]
 
     def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """Timers strictly after `after` and due at or before `until_ms`, in order, at most `limit`.
@@ -201,7 +214,7 @@ class PartitionStore:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def apply(self, writes: Iterable[Write], *, position: bytes, policy: bytes | None, offset: int) -> None:
+    def apply(self, writes: Sequence[Write], *, position: bytes, policy: bytes | None, offset: int) -> None:
         """Write one batch of the partition: states, timers, position and the changelog offset, atomically."""
         batch = WriteBatch(raw_mode=True)
         timers = self._timers_handle
@@ -215,6 +228,16 @@ class PartitionStore:
             if armed_ms and armed_ms != disarm_ms:
                 batch.put(armed_ms.to_bytes(8, "big") + key, b"", timers)
         self._finish(batch, position=position, policy=policy, offset=offset)
+        self._remember(writes)
+
+    def _remember(self, writes: Sequence[Write]) -> None:
+        recent = self._recent
+        for key, raw, armed_ms, _, _ in writes:
+            recent.pop(key, None)  # what is written goes to the end
+            if raw is not None:
+                recent[key] = (armed_ms, raw)
+        for key in list(islice(recent, max(0, len(recent) - RECENT_STATES))):
+            del recent[key]
 
     def note_offset(self, offset: int) -> None:
         """Remember that the changelog is applied up to `offset` (a record without state)."""
@@ -244,6 +267,7 @@ class PartitionStore:
         A store that began empty gets its timers at the end (`finish_restore`), one computation per key however
         often the key was written; one that is only behind gets them at once.
         """
+        self._recent.clear()
         position, policy = None, None
         latest: dict[bytes, bytes | None] = {}
         seen = self.changelog_offset

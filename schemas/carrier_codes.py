@@ -30,7 +30,6 @@ class Meaning(NamedTuple):
 
 
 UNKNOWN = Meaning(Milestone.UNMAPPED, Evidence.SYSTEM, known=False)
-_NOT_ASKED = Meaning(Milestone.UNMAPPED, Evidence.SYSTEM, known=False)
 
 _Key = tuple[str, str, str, str]
 """(carrier, api, code type, code), casefolded."""
@@ -66,6 +65,10 @@ class _Reading(NamedTuple):
     meaning: Meaning
 
 
+_Answer = tuple[Meaning | None, list[_Reading]]
+"""What a code means, or None and the readings among which the text decides."""
+
+
 class CarrierCodes:
     """Lookup over rows; a repeated question is one dictionary hit. Not shared between threads."""
 
@@ -90,7 +93,7 @@ class CarrierCodes:
         self.carriers = frozenset(self._aliases.values())
         """The carriers that the tables know, by their canonical names."""
         self._names: dict[str, str] = {}
-        self._cache: dict[_Question, Meaning | None] = {}
+        self._cache: dict[_Question, _Answer] = {}
 
     def _add(self, row: CodeRow) -> None:
         pattern = re.compile(row.text_pattern, re.IGNORECASE) if row.text_pattern else None
@@ -125,19 +128,20 @@ class CarrierCodes:
         Without an api or a code type the carrier's defaults are used; without a direction, `return`.
         """
         question = (carrier, api, code_type, code, direction)
-        meaning = self._cache.get(question, _NOT_ASKED)
-        if meaning is _NOT_ASKED:
-            meaning = self._remember(question)
-        return meaning if meaning is not None else self._by_text(self._candidates(question), text or "")
+        answer = self._cache.get(question)
+        if answer is None:
+            answer = self._remember(question)
+        meaning, candidates = answer
+        return meaning if meaning is not None else self._by_text(candidates, text or "")
 
-    def _remember(self, question: _Question) -> Meaning | None:
+    def _remember(self, question: _Question) -> _Answer:
         candidates = self._candidates(question)
         decided_by_text = any(reading.pattern is not None for reading in candidates)
         meaning = None if decided_by_text else self._by_text(candidates, "")
         if len(self._cache) >= _CACHE_SIZE:
             self._cache.clear()
-        self._cache[question] = meaning
-        return meaning
+        answer = self._cache[question] = (meaning, candidates)
+        return answer
 
     def _candidates(self, question: _Question) -> list[_Reading]:
         carrier, *said = question
