@@ -171,7 +171,8 @@ class PartitionStore:
             for key, value in zip(unknown, values, strict=True)
             if value is not None
         }
-        return [recent.get(key) or stored.get(key) for key in keys]
+        found: list[tuple[int, bytes] | None] = [recent.get(key) or stored.get(key) for key in keys]
+        return found
 
     def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
         """Timers strictly after `after` and due at or before `until_ms`, in order, at most `limit`.
