@@ -163,7 +163,7 @@ class PartitionStore:
         recent = self._recent
         unknown = [key for key in keys if key not in recent]
         try:
-            values: Any = self._db.get(unknown) if unknown else ()
+            values: Any = self._db.get([*unknown]) if unknown else ()
         except Exception as error:
             raise self.flag_corrupt(error) from error
         stored = {
