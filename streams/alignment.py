@@ -36,8 +36,9 @@ def next_slice(waiting: Sequence[Waiting], about: int) -> list[int]:
 
     At least one record of all is taken. Where many have the same time, no more than `about` of each partition.
     """
-    sampled = sorted(chain.from_iterable(one.times_ms[one.at :: _STRIDE] for one in waiting))
-    until_ms = sampled[min(about // _STRIDE, len(sampled) - 1)]
-    known_ms = [one.times_ms[-1] for one in waiting if one.more_follow]
-    until_ms = min([until_ms, *known_ms])
+    until_ms = max(one.times_ms[-1] for one in waiting)
+    if sum(len(one.times_ms) - one.at for one in waiting) > about:
+        sampled = sorted(chain.from_iterable(one.times_ms[one.at :: _STRIDE] for one in waiting))
+        until_ms = sampled[min(about // _STRIDE, len(sampled) - 1)]
+    until_ms = min([until_ms, *(one.times_ms[-1] for one in waiting if one.more_follow)])
     return [min(bisect_right(one.times_ms, until_ms, one.at) - one.at, about) for one in waiting]
