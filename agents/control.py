@@ -48,8 +48,8 @@ async def read_control(settings: Settings) -> Control:
 async def apply_policy(settings: Settings, policy: bytes) -> None:
     """Write a policy record into every partition of both stages, then the control record.
 
-    Cut off half-way it is applied again by the next start or `policy apply`; a partition that has it already takes no
-    notice.
+    Cut off half-way, apply it again: a partition that has it already takes no notice. (A very first policy is applied
+    again by the next start.)
     """
     async with open_producer(settings) as producer:
         await write_policy(settings, producer, policy)

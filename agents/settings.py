@@ -259,11 +259,6 @@ class Settings(BaseSettings):
         starts_at = self.simulated_starts_at or self.simulated_origin_at
         return SimulatedTime(_epoch_ms(self.simulated_origin_at), _epoch_ms(starts_at), self.simulated_speed)
 
-    @property
-    def go_live_ms(self) -> int:
-        """`go_live_at` in epoch milliseconds, 0 where it is not set."""
-        return 0 if self.go_live_at is None else _epoch_ms(self.go_live_at)
-
     def environment(self) -> dict[str, str]:
         """The variables that give another process these very settings. Holds secrets: never log it."""
         texts = {name: setting_text(getattr(self, name), reveal=True) for name in type(self).model_fields}

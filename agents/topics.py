@@ -74,7 +74,7 @@ async def inspect_topics(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec])
     counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     present = [spec.name for spec in specs if counts.get(spec.name)]
     configs = await _configs(admin, present)
-    return [_check(spec, counts.get(spec.name, 0), configs.get(spec.name, {})) for spec in specs]
+    return [check_topic(spec, counts.get(spec.name, 0), configs.get(spec.name, {})) for spec in specs]
 
 
 async def create_missing(
@@ -158,7 +158,8 @@ def refuse_missing(checks: Iterable[TopicCheck]) -> None:
         raise TopicsError(findings)
 
 
-def _check(spec: TopicSpec, partitions: int, config: Mapping[str, str | None]) -> TopicCheck:
+def check_topic(spec: TopicSpec, partitions: int, config: Mapping[str, str | None]) -> TopicCheck:
+    """Compare a topic with its spec; `config`: the settings that could be read."""
     if not partitions:
         return TopicCheck(spec, TopicState.MISSING, 0)
     differences = []

@@ -112,25 +112,6 @@ class TopicSpec:
         """Return the topic settings to create it with."""
         return {requirement.setting: requirement.value for requirement in self.requirements}
 
-    def findings(self, partitions: int, config: Mapping[str, str]) -> list[str]:
-        """Compare an existing topic with what it must be like; each finding says what to do. Empty: fine."""
-        found = []
-        if self.partitions is not None and partitions != self.partitions:
-            found.append(
-                f"topic {self.name} has {partitions} partitions, expected {self.partitions}: this decides "
-                f"where a key's state lives. Set the partition count in the settings to what the cluster "
-                f"has, or delete the topic and run `returnwatch topics create`"
-            )
-        found.extend(
-            f"topic {self.name} has {requirement.setting}={config.get(requirement.setting)}, needs "
-            f"{requirement.compare.replace('_', ' ')} {requirement.value}: {requirement.why}. "
-            f"Run: kafka-configs.sh --alter --entity-type topics --entity-name {self.name} "
-            f"--add-config {requirement.setting}={requirement.value}"
-            for requirement in self.requirements
-            if not requirement.is_met_by(config.get(requirement.setting))
-        )
-        return found
-
 
 def topic_specs(
     names: TopicNames,

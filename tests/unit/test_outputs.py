@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agents.topics import TopicState, check_topic
 from schemas.contracts_generation import contract_files
 from schemas.dead_letters import FIRST_BYTES, DeadLetter, DeadLetterRecord, dead_letter_record
 from schemas.money import minor_units
@@ -216,7 +217,8 @@ def test_what_correctness_rests_on_is_required_of_each_topic() -> None:
 
 def test_a_topic_as_we_create_it_has_no_findings() -> None:
     for spec in _specs().values():
-        assert spec.findings(spec.creation_partitions(), spec.creation_config()) == []
+        check = check_topic(spec, spec.creation_partitions(), spec.creation_config())
+        assert (check.state, check.differences) == (TopicState.OK, ())
 
 
 @pytest.mark.parametrize(
@@ -237,21 +239,24 @@ def test_a_topic_that_would_lose_something_is_named_with_what_to_do(
     topic: str, setting: str, value: str
 ) -> None:
     spec = _specs()[topic]
-    (finding,) = spec.findings(spec.creation_partitions(), {**spec.creation_config(), setting: value})
-    assert topic in finding
-    assert f"{setting}={value}" in finding
-    assert f"--add-config {setting}=" in finding
+    check = check_topic(spec, spec.creation_partitions(), {**spec.creation_config(), setting: value})
+    (finding,) = check.findings()
+    assert finding.where == f"topic {topic}"
+    assert f"{setting}={value}" in finding.what
+    assert f"--add-config {setting}=" in finding.todo
 
 
 def test_a_wrong_partition_count_is_named() -> None:
-    (finding,) = _specs()["rw-parcels"].findings(9, _specs()["rw-parcels"].creation_config())
-    assert "9 partitions, expected 8" in finding
+    spec = _specs()["rw-parcels"]
+    (finding,) = check_topic(spec, 9, spec.creation_config()).findings()
+    assert finding.what == "has partitions=9, must be 8"
 
 
 def test_more_than_enough_is_enough_and_without_limit_is_more_than_enough() -> None:
     spec = _specs()["rw-parcels"]
     for retention in ("-1", "9999999999"):
-        assert spec.findings(8, {**spec.creation_config(), "retention.ms": retention}) == []
+        check = check_topic(spec, 8, {**spec.creation_config(), "retention.ms": retention})
+        assert check.state is TopicState.OK
 
 
 def test_a_single_broker_can_hold_the_topics() -> None:
