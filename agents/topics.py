@@ -137,8 +137,9 @@ async def prepare_topics(
         TopicsError: with a finding for each topic that is not as it must be.
     """
     specs = settings.topic_specs()
-    await create_missing(admin, await inspect_topics(admin, specs), settings, inputs=inputs)
     checks = await inspect_topics(admin, specs)
+    if await create_missing(admin, checks, settings, inputs=inputs):
+        checks = await inspect_topics(admin, specs)
     refuse_wrong(checks)
     refuse_missing(checks)
     return checks
