@@ -21,7 +21,7 @@ from streams.alignment import Waiting, never_falling, next_slice
 ABOUT_RECORDS = 8_000
 """Records of one slice: enough for large batches to the broker, few enough to be in order across partitions."""
 GRACE_SECONDS = 0.25
-START_SECONDS = 2.0
+START_SECONDS = 0.5
 """After an assignment the first records of many partitions have to come."""
 PATIENCE_SECONDS = 5.0
 PATIENCE_RECORDS = 64
