@@ -7,7 +7,6 @@ whatever the times in its records say.
 
 import asyncio
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from time import monotonic
@@ -21,6 +20,8 @@ from streams.alignment import Waiting, never_falling, next_slice
 ABOUT_RECORDS = 8_000
 """Records of one slice: enough for large batches to the broker, few enough to be in order across partitions."""
 GRACE_SECONDS = 0.25
+HURRY_SECONDS = 1.0
+"""After somebody was waited for in vain nobody is waited for, so that many who are silent do not add up (at a stop, all are)."""
 START_SECONDS = 0.5
 """After an assignment the first records of many partitions have to come."""
 PATIENCE_SECONDS = 5.0
@@ -81,7 +82,7 @@ class Alignment:
         self._offers: dict[TP, _Offer] = {}
         self._missed: dict[TP, float] = {}
         """Partition that is behind and offers nothing -> until when it is waited for."""
-        self._began_at = 0.0
+        self._began_at = self._hurry_until = 0.0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -114,9 +115,12 @@ class Alignment:
     async def _run(self) -> None:
         while True:
             await self._gather()
-            slices = self._slices()
+            parts = self._parts(self._slices())
+            if not parts:  # all that is left was called off, and goes when its lane has its turn
+                await asyncio.sleep(0)
+                continue
             try:
-                await self._host.forward(self._parts(slices))
+                await self._host.forward(parts)
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends those who wait for it
@@ -130,11 +134,15 @@ class Alignment:
             if wait is not None and wait <= 0:
                 return
             self._changed.clear()
-            with suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._changed.wait(), wait)
+            except TimeoutError:
+                self._hurry_until = monotonic() + HURRY_SECONDS
 
     def _wait_seconds(self) -> float:
         now = monotonic()
+        if now < self._hurry_until:
+            return 0.0
         until = max(now + GRACE_SECONDS, self._began_at + START_SECONDS)
         missing = [tp for tp in self._host.behind() if tp not in self._offers]
         return max((self._missed.setdefault(tp, until) - now for tp in missing), default=0.0)

@@ -131,6 +131,17 @@ async def test_one_that_gives_nothing_is_left_behind(
     assert host.order() == [30, 40]
 
 
+async def test_many_that_give_nothing_do_not_add_up(alignment: Alignment, host: Host) -> None:
+    inputs = [TP("carrier-scans", number) for number in range(200)]
+    host.ends = dict.fromkeys(inputs, 1 << 40)
+    waiting = [alignment.pass_on(tp, chunk([tp.partition])) for tp in inputs]
+    began = asyncio.get_running_loop().time()
+    await asyncio.gather(*waiting)
+    waits = (asyncio.get_running_loop().time() - began) / alignment_module.GRACE_SECONDS
+    assert waits < len(inputs) / 2
+    assert host.order() == list(range(200))
+
+
 async def test_times_far_in_the_future_hold_a_partition_for_a_while_only(
     alignment: Alignment, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
