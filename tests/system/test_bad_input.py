@@ -126,9 +126,10 @@ def history(pen: Pen) -> list[SimEvent]:
         # nobody ever knows what these are
         pen.scan(4, "1ZNOLABEL", HUB, LYON),
         pen.check_in(4, return_id="R-NOBODYS"),
-        # a code of no table proves nothing, nor does a carrier of no table
-        pen.label(130, "1ZUNMAPPED", "R-UNMAPPED"),
-        pen.write("carrier-scans", "u", 131, type="carrier_scan", **UNKNOWN),
+        # a code of no table proves nothing, nor does a carrier of no table; so late that the case stands at the end, and
+        # is not forgotten before a slow machine has stopped the worker
+        pen.label(180, "1ZUNMAPPED", "R-UNMAPPED"),
+        pen.write("carrier-scans", "u", 181, type="carrier_scan", **UNKNOWN),
         pen.write("carrier-scans", "u", 6, type="carrier_scan", carrier="Llama Express", tracking_number="LL1", code="OR"),
         # clocks that are wrong
         pen.label(2, "1ZFUTURE", "R-FUTURE"),
