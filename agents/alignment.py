@@ -114,15 +114,13 @@ class Alignment:
 
     async def _run(self) -> None:
         while True:
-            await self._gather()
-            parts = self._parts(self._slices())
-            if not parts:  # all that is left was called off, and goes when its lane has its turn
-                await asyncio.sleep(0)
-                continue
             try:
-                await self._host.forward(parts)
-            except asyncio.CancelledError:
-                raise
+                await self._gather()
+                parts = self._parts(self._slices())
+                if parts:
+                    await self._host.forward(parts)
+                else:  # all that is left was called off, and goes when its lane has its turn
+                    await asyncio.sleep(0)
             except Exception as error:  # noqa: BLE001 - whatever it is, it ends those who wait for it
                 self._fail(error)
             self._let_go()

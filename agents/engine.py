@@ -226,8 +226,7 @@ class Engine:
             await stage.restored()
         owned = [TP(*tp) for tp in self.app.consumer.assignment() if tp.topic in self._kinds]
         base = await self._patiently(lambda: self._begin_at(owned))
-        ends = await self._patiently(lambda: self.markers.end_offsets(owned))
-        await self._patiently(self._refuse_other_logs)
+        ends = await self._patiently(lambda: self._ends(owned))
         if assignment != self._assignment:
             return
         self.progress.reset(base, ends)
@@ -268,20 +267,25 @@ class Engine:
         starts = await self.markers.first_offsets([tp for tp in owned if committed[tp] < 0])
         return {tp: starts.get(tp, committed[tp]) for tp in owned}
 
-    async def _refuse_other_logs(self) -> None:
-        """Raise when a stage's topic ends before the position in its state: it is another topic of the same name."""
+    async def _ends(self, inputs: list[TP]) -> dict[TP, int]:
+        """Where the inputs end.
+
+        Raises:
+            OtherLogError: a stage's topic ends before the position in its state: it is another topic of the same name.
+        """
         positions = {
             TP(topic, number): partition.next_offset
             for topic, stage in self.stages.items()
             for number, partition in stage.ready_partitions().items()
         }
-        ends = await self.markers.end_offsets(list(positions))
+        ends = await self.markers.end_offsets([*inputs, *positions])
         for tp, position in positions.items():
             if ends[tp] < position:
                 raise OtherLogError(
                     f"{tp.topic}/{tp.partition} ends at {ends[tp]}, but its state has read up to {position}: the topic "
                     f"was made again. Delete {', '.join(self.changelogs)} too, or restore the topic"
                 )
+        return {tp: ends[tp] for tp in inputs}
 
     # -- what the transport asks -------------------------------------------------------------------------------
 

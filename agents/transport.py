@@ -115,8 +115,8 @@ def _getall(self: Any, max_records: int | None = None) -> Chunk:
     most = sys.maxsize if max_records is None else max_records
     left = self.__dict__.pop("_left", [])
     for run in chain([left] if left else [], records):
-        if run[0].offset < chunk.next:  # a batch is fetched whole, also when only its end was asked for
-            run = [record for record in run if record.offset >= chunk.next]  # noqa: PLW2901 - it is the same run
+        if run[0].offset < chunk.start:  # a batch is fetched whole, also when only its end was asked for
+            run = [record for record in run if record.offset >= chunk.start]  # noqa: PLW2901 - it is the same run
         chunk.extend(run)
         if len(chunk) >= most:
             self._left = chunk[most:]
@@ -124,7 +124,6 @@ def _getall(self: Any, max_records: int | None = None) -> Chunk:
             if self._left:
                 records.next_fetch_offset = chunk[-1].offset + 1
             break
-        chunk.next = records.next_fetch_offset
     else:
         self._partition_records = None
     chunk.next = records.next_fetch_offset

@@ -184,6 +184,11 @@ def decode_parcel(raw: bytes) -> ParcelState:
     )
 
 
+def look_ms_of(raw: bytes) -> int:
+    """`look_ms` of an encoded state."""
+    return int(unpack_head(raw)[3])
+
+
 @lru_cache(maxsize=1_024)
 def topics_of(joined: bytes) -> tuple[str, ...]:
     """The names of the topics in an encoded state."""

@@ -139,19 +139,25 @@ def first_label(
     return state, _tell(key, state, 0, 0)
 
 
+def _move_of(fact: ParcelFact, stage: int, newest_ms: int) -> int:
+    """What the fact does at a stage; a LOOK, unless it is the newest of its journey and takes nothing back."""
+    if not newest_ms < fact.occurred_ms <= newest_ms + SILENT_MS or fact.retracts:
+        return _LOOK
+    return _MOVES.get((stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
+
+
 def pass_by(
     raw: bytes, fact: ParcelFact, watermark_ms: int, policy: CompiledPolicy
 ) -> tuple[bytes, int] | None:
     """Fold a fact that changes no report into an encoded state; the new one, and when to look. None: not so simple."""
     stage, count, topics_bytes, look_ms, quiet_ms = unpack_head(raw)
-    move = _MOVES.get((stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
-    if move > _MOVE_ON or fact.retracts or count >= MOST_FACTS - 1:
-        return None
-    at_ms, end = fact.occurred_ms, HEAD_BYTES + count * FACT_BYTES
+    end = HEAD_BYTES + count * FACT_BYTES
     newest_ms = int.from_bytes(raw[end - FACT_BYTES : end - FACT_BYTES + 6], "big")
-    if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms):
+    move = _move_of(fact, stage, newest_ms) if watermark_ms < look_ms else _LOOK
+    if move > _MOVE_ON or count >= MOST_FACTS - 1:
         return None
     if move == _MOVE_ON:
+        at_ms = fact.occurred_ms
         least_ms = max(at_ms + quiet_ms, fact.arrived_ms + policy.settle_ms)
         if at_ms > look_ms or least_ms <= watermark_ms:
             return None
@@ -169,9 +175,7 @@ def take_shortcut(
     """Fold the fact in if an ordinary life moves on to its next stage with it; the reports to send. None: it needs a look."""
     at_ms, look_ms = fact.occurred_ms, state.look_ms
     newest_ms = int.from_bytes(state.facts[-FACT_BYTES : 6 - FACT_BYTES], "big")
-    if not (newest_ms < at_ms <= newest_ms + SILENT_MS and watermark_ms < look_ms) or fact.retracts:
-        return None
-    move = _MOVES.get((state.stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
+    move = _move_of(fact, state.stage, newest_ms) if watermark_ms < look_ms else _LOOK
     if move <= _MOVE_ON or move == _LOOK or at_ms > look_ms:
         return None
     label = state.labels[0]

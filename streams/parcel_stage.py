@@ -7,7 +7,7 @@ before its parcel moved on comes early, finds nothing, and is armed again.
 from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
 from streams.batch import Change
-from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, merge, unpack_head
+from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, look_ms_of, merge
 from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
 from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
 from streams.terms import CompiledPolicy
@@ -119,7 +119,7 @@ class ParcelLogic:
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
         del key
-        return int(unpack_head(raw)[3])
+        return look_ms_of(raw)
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """The parcel's reports as the state has them."""
