@@ -31,7 +31,7 @@ from schemas.durations import Budget, budget_text, duration_text, parse_budget, 
 from schemas.outputs import Severity
 from schemas.vocabulary import RuleId
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
@@ -50,6 +50,21 @@ def _clock_time(text: object) -> object:
 
 
 TimeOfDay = Annotated[time, BeforeValidator(_clock_time)]
+
+
+AT_ONCE = frozenset(
+    {
+        RuleId.RETURNED_TO_CUSTOMER,
+        RuleId.CARRIER_REPORTED_LOST,
+        RuleId.CARRIER_REPORTED_DAMAGED,
+        RuleId.DELIVERED_ELSEWHERE_SUSPECTED,
+        RuleId.CONTENT_MISMATCH,
+        RuleId.REFUND_FAILED,
+    }
+)
+"""Rules that wait for nothing but what is read to settle, unless the policy gives them a budget."""
+WITHOUT_BUDGET = frozenset({RuleId.REFUND_PROMISE_AT_RISK, RuleId.STATUTORY_REFUND_DEADLINE})
+"""Rules whose deadlines come from `promise_warning_percent` and `statutes`."""
 
 
 class LateBreach(StrEnum):
@@ -90,7 +105,8 @@ class RulePolicy(_Model):
     """Numbers of one rule."""
 
     enabled: bool = True
-    budget: RuleBudget
+    budget: RuleBudget | None = None
+    """None: due at once, or by other numbers of the policy (`WITHOUT_BUDGET`)."""
     international: RuleBudget | None = None
     """Instead of `budget` where origin and destination are known and differ."""
     severity: Severity = Severity.WARNING
@@ -113,8 +129,20 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+class FacilityPlace(_Model):
+    """A place as carriers write it; the more of it is given here, the more has to be the same."""
+
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    city: str | None = None
+    postal_code: str | None = None
+    site: str | None = None
+
+
 class Facility(_Model):
-    """Calendar of a warehouse, in its own time zone."""
+    """Calendar of a warehouse, in its own time zone, and where carriers deliver to it."""
+
+    places: tuple[FacilityPlace, ...] = ()
+    """A delivery at any other place, where the carrier names one, is suspected to have gone astray; (): never."""
 
     time_zone: str
     country: str = ""
@@ -188,11 +216,38 @@ def _at_most(budget: Budget) -> timedelta:
     return budget if isinstance(budget, timedelta) else timedelta(days=2 * budget.count + 10)
 
 
+class StopClocks(_Model):
+    """How long a clock on a parcel's way stands still at most."""
+
+    customs: Duration = timedelta(days=7)
+    pickup_point: Duration = timedelta(days=14)
+
+
+class StatuteStart(StrEnum):
+    """What a statutory deadline counts from."""
+
+    NOTICE = "notice"
+    """The notice of withdrawal; the trader may wait for the goods, or for proof that they were sent."""
+    GOODS = "goods"
+    """The goods, or proof that they were sent."""
+
+
+class Statute(_Model):
+    """By when the law of some countries wants a refund."""
+
+    jurisdiction: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+    countries: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...]
+    counts_from: StatuteStart
+    days: Annotated[int, Field(ge=1, le=60)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
 class Policy(_Model):
     """All of it. Immutable; equal policies have equal hashes."""
 
     version: Literal[1] = 1
     rules: dict[RuleId, RulePolicy]
+    """A rule that is not named is off: an older version wrote the policy. Files name all (schemas/policy_loading.py)."""
     levels: Annotated[tuple[Level, ...], AfterValidator(_ascending)] = ()
     allowances: dict[Carrier, Duration] = {}
     """How late a carrier's feed usually is; added to the deadlines that wait for that carrier."""
@@ -208,16 +263,31 @@ class Policy(_Model):
     go_live_at: AwareDatetime | None = None
     """What was due before opens historical cases, which page nobody."""
     late_breach: LateBreach = LateBreach.PUBLISH
+    promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
+    """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
+    stop_clocks: StopClocks = StopClocks()
+    statutes: tuple[Statute, ...] = ()
 
     @field_validator("rules")
     @classmethod
-    def _all_rules(cls, rules: dict[RuleId, RulePolicy]) -> dict[RuleId, RulePolicy]:
-        missing = [rule.value for rule in RuleId if rule not in rules]
-        if missing:
-            raise ValueError(
-                f"no numbers for {', '.join(missing)}; to switch a rule off write `enabled: false` in it"
-            )
-        return {rule: rules[rule] for rule in RuleId}
+    def _budgets_where_needed(cls, rules: dict[RuleId, RulePolicy]) -> dict[RuleId, RulePolicy]:
+        for rule, numbers in rules.items():
+            if rule in WITHOUT_BUDGET and (numbers.budget or numbers.international or numbers.overrides):
+                raise ValueError(
+                    f"{rule.value} takes no budget: it is due by promise_warning_percent or by statutes"
+                )
+            if rule not in WITHOUT_BUDGET | AT_ONCE and numbers.budget is None:
+                raise ValueError(f"{rule.value} needs a budget: how long is it allowed to take?")
+        return {rule: rules[rule] for rule in RuleId if rule in rules}
+
+    @field_validator("statutes")
+    @classmethod
+    def _one_law_a_country(cls, statutes: tuple[Statute, ...]) -> tuple[Statute, ...]:
+        countries = [country for statute in statutes for country in statute.countries]
+        twice = sorted({country for country in countries if countries.count(country) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: two statutes cannot both hold; name a country once")
+        return statutes
 
     @field_validator("accept_age", "orphan_ttl")
     @classmethod
@@ -237,7 +307,7 @@ class Policy(_Model):
         late = max(self.allowances.values(), default=timedelta(0))
         for rule, numbers in self.rules.items():
             budgets = [numbers.budget, numbers.international, *(one.budget for one in numbers.overrides)]
-            longest = max(_at_most(budget) for budget in budgets if budget is not None) + late
+            longest = max((_at_most(one) for one in budgets if one is not None), default=timedelta(0)) + late
             if numbers.enabled and self.accept_age <= longest:
                 raise ValueError(
                     f"accept_age must be longer than the {longest.days + 1} days that {rule.value} may wait: "

@@ -34,14 +34,21 @@ class _Finding(NamedTuple):
 
 
 def load_policy(text: str, filename: str) -> Policy:
-    """The policy written in `text`. Raises PolicyError with every finding, in the order of the file."""
+    """The policy written in `text`, with the default policy's numbers where it names none.
+
+    Raises PolicyError with every finding, in the order of the file.
+    """
+    return _load(text, filename, default_policy())
+
+
+def _load(text: str, filename: str, default: Policy | None) -> Policy:
     node = _compose(text, filename)
     reader = _Reader()
     content = reader.value(node, ())
     findings = reader.findings
     if not findings:
         try:
-            return Policy.model_validate(content)
+            return Policy.model_validate(content if default is None else _completed(content, default))
         except ValidationError as error:
             findings = [_explain(one, reader) for one in error.errors()]
     raise PolicyError([f"{filename}:{one.line}:{one.column}: {one.text}" for one in sorted(set(findings))])
@@ -51,7 +58,28 @@ def load_policy(text: str, filename: str) -> Policy:
 def default_policy() -> Policy:
     """The policy that is in force where no other was applied (schemas/default_policy.yaml)."""
     name = "default_policy.yaml"
-    return load_policy(files("schemas").joinpath(name).read_text(encoding="utf-8"), name)
+    return _load(files("schemas").joinpath(name).read_text(encoding="utf-8"), name, None)
+
+
+def _completed(content: dict[str, Any], default: Policy) -> dict[str, Any]:
+    """What a file says, and for what it does not say the default: whole settings, and single numbers of rules.
+
+    A file that gives a rule a budget says with it that there is no other one abroad, unless it names that, too.
+    """
+    usual = default.model_dump(mode="json")
+    rules = content.get("rules", {})
+    if not isinstance(rules, dict):
+        return {**usual, **content}
+    completed = dict(usual["rules"])
+    for rule, numbers in rules.items():
+        before = dict(usual["rules"].get(rule, {}))
+        if not isinstance(numbers, dict):
+            completed[rule] = numbers
+            continue
+        if "budget" in numbers:
+            before.pop("international", None)
+        completed[rule] = {**before, **numbers}
+    return {**usual, **content, "rules": completed}
 
 
 def _compose(text: str, filename: str) -> Node:

@@ -44,6 +44,9 @@ class Milestone(IntEnum):
     REFUND_ISSUED = 31
     REFUND_SETTLED = 32
     REFUND_FAILED = 33
+    REPLACEMENT_SENT = 34
+    DISPUTE_OPENED = 35
+    DISPUTE_CLOSED = 36
 
 
 class Evidence(IntEnum):
@@ -71,9 +74,77 @@ class RuleId(StrEnum):
     """Stable for ever: part of case ids, metrics labels and policies."""
 
     MISSING_FIRST_SCAN = "missing_first_scan"
+    DROPOFF_CLAIM_UNCONFIRMED = "dropoff_claim_unconfirmed"
+    PICKUP_FAILED = "pickup_failed"
+    LABEL_EXPIRED_UNUSED = "label_expired_unused"
     STALLED_SILENT = "stalled_silent"
     STALLED_NO_PROGRESS = "stalled_no_progress"
+    TRANSIT_OVERDUE = "transit_overdue"
+    MISROUTED = "misrouted"
+    DELIVERY_FAILED = "delivery_failed"
+    PICKUP_POINT_EXPIRING = "pickup_point_expiring"
+    RETURNED_TO_CUSTOMER = "returned_to_customer"
+    CARRIER_REPORTED_LOST = "carrier_reported_lost"
+    CARRIER_REPORTED_DAMAGED = "carrier_reported_damaged"
+    DELIVERED_ELSEWHERE_SUSPECTED = "delivered_elsewhere_suspected"
+    MOVING_AFTER_DELIVERY = "moving_after_delivery"
     DELIVERED_NOT_CHECKED_IN = "delivered_not_checked_in"
+    CHECKED_IN_NOT_DELIVERED = "checked_in_not_delivered"
+    UNEXPECTED_PARCEL = "unexpected_parcel"
+    LATE_LABEL = "late_label"
+    LATE_INSPECTION = "late_inspection"
+    CONTENT_MISMATCH = "content_mismatch"
+    LATE_RESTOCK = "late_restock"
+    LATE_REFUND_DECISION = "late_refund_decision"
+    LATE_REFUND = "late_refund"
+    REFUND_PROMISE_AT_RISK = "refund_promise_at_risk"
+    REFUND_PROMISE_BROKEN = "refund_promise_broken"
+    STATUTORY_REFUND_DEADLINE = "statutory_refund_deadline"
+    REFUND_FAILED = "refund_failed"
+    REFUND_NOT_SETTLED = "refund_not_settled"
+    REFUNDED_NOT_RETURNED = "refunded_not_returned"
+
+
+class Method(StrEnum):
+    """How the goods come back."""
+
+    PARCEL = "parcel"
+    IN_STORE = "in_store"
+
+
+class Resolution(StrEnum):
+    """What the customer gets for the goods."""
+
+    REFUND = "refund"
+    EXCHANGE = "exchange"
+    STORE_CREDIT = "store_credit"
+
+
+class Risk(StrEnum):
+    """The shop's own mark of a customer."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Disposition(StrEnum):
+    """What becomes of inspected goods."""
+
+    RESTOCK = "restock"
+    REFURBISH = "refurbish"
+    REJECT = "reject"
+    LIQUIDATE = "liquidate"
+
+
+class Mismatch(StrEnum):
+    """How inspected goods differ from what was announced."""
+
+    WEIGHT = "weight"
+    EMPTY_BOX = "empty_box"
+    WRONG_ITEM = "wrong_item"
+    QUANTITY = "quantity"
+    DAMAGED = "damaged"
 
 
 class CaseState(StrEnum):
@@ -104,6 +175,18 @@ class Reason(StrEnum):
     TURNED_BACK = "turned_back"
     LOST = "lost"
     """The carrier says lost, damaged or disposed of: waiting any longer proves nothing."""
+    DELIVERED_ELSEWHERE = "delivered_elsewhere"
+    LABEL_CREATED = "label_created"
+    INSPECTED = "inspected"
+    RESTOCKED = "restocked"
+    REFUND_APPROVED = "refund_approved"
+    REFUND_REFUSED = "refund_refused"
+    REFUND_ISSUED = "refund_issued"
+    REFUND_SETTLED = "refund_settled"
+    REFUND_FAILED = "refund_failed"
+    REPLACEMENT_SENT = "replacement_sent"
+    EXPLAINED = "explained"
+    """A case of a higher rule about the same cause stands in its place (docs/rules.md)."""
 
 
 class DeadLetterReason(StrEnum):
