@@ -196,7 +196,8 @@ class Stage:
                 )
                 owned.repeat_due = True
                 owned.ready = True
-                self._host.metrics.progress(self.topics.name, owned.number, owned.engine.watermark_ms)
+                # Not known to the outside before what it brought has been said again.
+                self._host.metrics.progress(self.topics.name, owned.number, 0)
 
     # -- work ------------------------------------------------------------------------------------------------
 
@@ -241,6 +242,7 @@ class Stage:
             await self._say(owned, engine.repeat(owned.store))
             await self._pass_watermark_on(owned, engine)
             owned.repeat_due = False
+            self._host.metrics.progress(self.topics.name, owned.number, engine.watermark_ms)
         if monotonic() - owned.taken_at > TAKE_OVER_AGAIN_SECONDS:
             await self._renew(owned)
         if chunk.next <= engine.next_offset:
