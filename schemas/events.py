@@ -158,10 +158,12 @@ class ReturnRequested(_OrderEvent):
     items: Count | None = None
     promised_refund_at: Annotated[Time | None, Field(description="Until when a refund was promised.")] = None
     method: Annotated[
-        Literal["parcel", "in_store"], Field(description="How the goods come back; in_store: no label is expected.")
+        Literal["parcel", "in_store"],
+        Field(description="How the goods come back; in_store: no label is expected."),
     ] = "parcel"
     resolution: Annotated[
-        Literal["refund", "exchange", "store_credit"], Field(description="What the customer gets for the goods.")
+        Literal["refund", "exchange", "store_credit"],
+        Field(description="What the customer gets for the goods."),
     ] = "refund"
     withdrawal: Annotated[
         Flag, Field(description="The request is a notice of withdrawal, which starts statutory deadlines.")
@@ -169,7 +171,9 @@ class ReturnRequested(_OrderEvent):
     country: Annotated[Country | None, Field(description="Where the customer lives: whose law holds.")] = None
     shop: Annotated[Name | None, Field(description="The shop or brand, for the policy's overrides.")] = None
     category: Annotated[Name | None, Field(description="Product category.")] = None
-    return_reason: Annotated[Name | None, Field(description="Why it comes back, as a code of the shop.")] = None
+    return_reason: Annotated[Name | None, Field(description="Why it comes back, as a code of the shop.")] = (
+        None
+    )
     customer_risk: Annotated[
         Literal["low", "normal", "high"], Field(description="The shop's own mark of the customer.")
     ] = "normal"
@@ -322,7 +326,9 @@ class Inspected(InputEvent):
         Literal["restock", "refurbish", "reject", "liquidate"] | None,
         Field(description="What becomes of the goods."),
     ] = None
-    mismatch: Annotated[Mismatches | None, Field(description="How the goods differ from what was announced.")] = None
+    mismatch: Annotated[
+        Mismatches | None, Field(description="How the goods differ from what was announced.")
+    ] = None
 
 
 class Restocked(InputEvent):

@@ -59,6 +59,8 @@ class Evidence(IntEnum):
     CARRIER_INFERRED = 4
     WAREHOUSE_SCAN = 5
     SYSTEM = 6
+    WAREHOUSE_MATCH = 7
+    """A dock scan that the warehouse has matched with a return itself."""
 
 
 class TimeQuality(IntEnum):

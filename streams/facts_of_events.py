@@ -306,7 +306,8 @@ class FactMaker:
         content = (return_id, *parcels, "", facility, str(complete), str(count))
         identity, milestone, seen = stamp.identity("checked_in", *content), Milestone.CHECKED_IN, stamp.seen()
         if parcel:
-            evidence, clamped = Evidence.WAREHOUSE_SCAN, stamp.clamped
+            evidence = Evidence.WAREHOUSE_MATCH if return_id else Evidence.WAREHOUSE_SCAN
+            clamped = stamp.clamped
             dock_scan = ParcelFact(identity, milestone, evidence, *seen, facility=facility, clamped=clamped)
             _to_parcel(chunk, parcel, dock_scan)
         if return_id:

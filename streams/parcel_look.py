@@ -9,26 +9,63 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.facts import ParcelReport, ReportedBreach
-from schemas.vocabulary import Reason
+from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.clocks import DAY_MS
 from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
+from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
-from streams.rules import delivered_not_checked_in, missing_first_scan, stalled_no_progress, stalled_silent
+from streams.rules import (
+    carrier_reports,
+    checked_in_not_delivered,
+    delivered_not_checked_in,
+    delivery_failed,
+    label_expired_unused,
+    misrouted,
+    missing_first_scan,
+    moving_after_delivery,
+    pickup_failed,
+    pickup_point_expiring,
+    stalled_no_progress,
+    stalled_silent,
+    transit_overdue,
+    unexpected_parcel,
+)
 from streams.terms import CompiledPolicy, ParcelTerms
 
-RULES: tuple[Callable[[Journey, ParcelTerms], Iterator[Expectation]], ...] = (
+Rule = Callable[[Journey, ParcelTerms], Iterator[Expectation]]
+RULES: tuple[Rule, ...] = (
     missing_first_scan.expectations,
+    label_expired_unused.expectations,
     stalled_silent.expectations,
     stalled_no_progress.expectations,
+    transit_overdue.expectations,
+    moving_after_delivery.expectations,
     delivered_not_checked_in.expectations,
+    checked_in_not_delivered.expectations,
+    carrier_reports.delivered_elsewhere_suspected,
 )
+RULES_OF_NOTABLE: tuple[Rule, ...] = (
+    pickup_failed.expectations,
+    misrouted.expectations,
+    delivery_failed.expectations,
+    pickup_point_expiring.expectations,
+    carrier_reports.returned_to_customer,
+    carrier_reports.carrier_reported_lost,
+    carrier_reports.carrier_reported_damaged,
+)
+"""Asked only of journeys in which the carrier said anything out of the ordinary."""
+OWN_RULES: tuple[Rule, ...] = (unexpected_parcel.expectations,)
+"""Whose cases are the parcel's own, and no return's."""
+OWN = frozenset({RuleId.UNEXPECTED_PARCEL.value})
+OWN_KEY = "\x01"
+"""Before its key, names a parcel where a return would stand: no return id begins so."""
 
 OPEN, ENDED, RETRACTED = "open", "ended", "retracted"
 MOST_RETRACTED = 16
 _NEVER = 1 << 62
+_CHECKED_IN = int(Milestone.CHECKED_IN)
 
 Report = tuple[str, ParcelReport]
 """(return id, report)."""
@@ -59,19 +96,20 @@ ORDINARY = Cause()
 def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, cause: Cause = ORDINARY) -> Look:
     """Evaluate at `now_ms`; see the head of this file."""
     state.stage = 0
-    if not state.labels and not state.told:
+    if nobody_waits_for(state):
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
+    labelled = any(journey.labels for journey in found)
     terms = [_terms(journey, policy, key) for journey in found]
     breaches, next_ms = _breaches(found, terms, state, now_ms)
-    expires_ms = state.newest_ms + policy.accept_age_ms
+    expires_ms = state.newest_ms + (policy.accept_age_ms if labelled else policy.orphan_ttl_ms)
     if now_ms < expires_ms:
         state.expired = False
         state.look_ms = min(next_ms, expires_ms)
     else:
         still_open = [breach for breach in breaches if breach.state == OPEN]
         if state.expired or not still_open:
-            return Look(False, [])
+            return Look(False, [], orphan=not labelled)
         state.expired = True
         state.look_ms = now_ms + DAY_MS
         breaches = [_expired(breach, expires_ms) if breach.state == OPEN else breach for breach in breaches]
@@ -81,6 +119,11 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     news = _news(key, state, found, changed=cause.terms_changed or state.breaches != said)
     note_stage(state, found, terms[-1] if terms else None)
     return Look(True, news)
+
+
+def nobody_waits_for(state: ParcelState) -> bool:
+    """Whether it has no label, nobody was told of it, and no dock has it."""
+    return not state.labels and not state.told and _CHECKED_IN not in state.facts[6::FACT_BYTES]
 
 
 def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> Look:
@@ -96,7 +139,8 @@ def _terms(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | 
     """The deadlines that hold for the journey; None: it has no label, and nobody waits."""
     label = journey.waiting_label()
     if label is None:
-        return None
+        unexpected = journey.checked_in is not None
+        return policy.terms(split_parcel_key(key)[0], "", "", "") if unexpected else None
     terms = label[1]
     return policy.terms(split_parcel_key(key)[0], terms.origin, terms.destination, terms.facility)
 
@@ -110,13 +154,23 @@ def _breaches(
     for journey, deadlines in zip(found, terms, strict=True):
         if deadlines is None:
             continue
-        for rule in RULES:
+        for rule in _rules_for(journey):
             for expectation in rule(journey, deadlines):
                 if expectation.due_ms > now_ms:
                     next_ms = min(next_ms, expectation.due_ms)
                 elif expectation.holds:
                     breaches.append(_breach(expectation, journey, state.topics))
     return breaches, next_ms
+
+
+def _rules_for(journey: Journey) -> tuple[Rule, ...]:
+    if not journey.labels:
+        return OWN_RULES
+    rules = RULES + RULES_OF_NOTABLE if journey.notable else RULES
+    checked_in = journey.checked_in
+    if checked_in is not None and journey.labels[0][0].at_ms > checked_in.at_ms:
+        rules += OWN_RULES
+    return rules
 
 
 def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -> Breach:
@@ -172,6 +226,8 @@ def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bo
     """The reports under a new revision when they say something new; `changed`: breaches or label terms did."""
     # Also those whose label was taken back before we could tell them: they have heard of the label, and wait for it.
     named = [return_id for one in found for return_id in one.returns()]
+    if any(breach.rule in OWN for breach in state.breaches):
+        named.append(OWN_KEY + key)
     if not named and not state.told:
         return []
     new = [return_id for return_id in dict.fromkeys(named) if return_id not in state.told]
@@ -213,11 +269,24 @@ def reports(key: str, state: ParcelState, found: Sequence[Journey]) -> list[Repo
         return []
     told = []
     for return_id in state.told:
+        if return_id.startswith(OWN_KEY):
+            told.append((return_id, _own(key, state)))
+            continue
         mine = [
             (journey, journey.returns()[return_id]) for journey in found if return_id in journey.returns()
         ]
         told.append((return_id, _report(key, state, return_id, mine) if mine else _unlinked(key, state)))
     return told
+
+
+def _own(key: str, state: ParcelState) -> ParcelReport:
+    """What the parcel says of itself, whoever sends it."""
+    return ParcelReport(
+        parcel=key,
+        revision=state.revision,
+        carrier=split_parcel_key(key)[0],
+        breaches=tuple(breach.reported() for breach in state.breaches if breach.rule in OWN),
+    )
 
 
 def _unlinked(key: str, state: ParcelState) -> ParcelReport:
@@ -263,7 +332,7 @@ def _breaches_for(state: ParcelState, mine: list[tuple[Journey, Seen | None]]) -
     return tuple(
         _as_of_void(breach, voids.get(breach.journey)).reported()
         for breach in state.breaches
-        if breach.journey in voids or breach.state == RETRACTED
+        if breach.rule not in OWN and (breach.journey in voids or breach.state == RETRACTED)
     )
 
 

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from schemas.facts import ParcelFact, ParcelReport, encode_json
 from schemas.vocabulary import Evidence, Milestone
-from streams.journeys import SILENT_MS, Journey
+from streams.journeys import NOTABLE, SILENT_MS, Journey
 from streams.keys import split_parcel_key
 from streams.parcel import (
     FACT_BYTES,
@@ -24,6 +24,7 @@ from streams.parcel import (
     label_of,
     pack_fact,
     pack_head,
+    place_number,
     topics_of,
     unpack_head,
 )
@@ -71,7 +72,7 @@ _MOVES: dict[tuple[int, int], int] = {
     for stage, moves in {
         Stage.LABELLED: (Move.KEEP, Move.FIRST_SCAN, Move.LOOK, Move.LOOK),
         Stage.ON_THE_WAY: (Move.KEEP, Move.MOVE_ON, Move.DELIVERED, Move.LOOK),
-        Stage.DELIVERED: (Move.KEEP, Move.KEEP, Move.KEEP, Move.CHECKED_IN),
+        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.KEEP, Move.CHECKED_IN),
         Stage.CHECKED_IN: (Move.KEEP, Move.KEEP, Move.KEEP, Move.KEEP),
     }.items()
     for step, move in zip(Step, moves, strict=False)
@@ -87,17 +88,15 @@ _AS_STEP = {
     Milestone.CHECKED_IN: Step.CHECK_IN,
     Milestone.LABEL_CREATED: Step.OTHER,
     Milestone.LABEL_VOIDED: Step.OTHER,
-    Milestone.RETURNED_TO_SENDER: Step.OTHER,
-    Milestone.LOST: Step.OTHER,
-    Milestone.DISPOSED: Step.OTHER,
+    Milestone.UNMAPPED: Step.OTHER,
+    Milestone.PICKUP_SCHEDULED: Step.NOTHING,
+    **dict.fromkeys(NOTABLE, Step.OTHER),
 }
 _STEPS: dict[tuple[int, int], int] = {
     (int(milestone), int(evidence)): int(
         _AS_STEP.get(
             milestone,
-            Step.OTHER
-            if milestone is Milestone.UNMAPPED
-            else Step.NOTHING
+            Step.NOTHING
             if evidence not in {Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN}
             else Step.DELIVERY
             if milestone is Milestone.DELIVERED
@@ -118,13 +117,14 @@ def first_label(
         return None
     if len(terms.returns) > MOST_RETURNS:
         return None
-    deadline = policy.terms(
+    deadlines = policy.terms(
         split_parcel_key(key.decode())[0], terms.origin, terms.destination, terms.facility
-    ).first_scan
+    )
     at_ms = fact.occurred_ms
     look_ms = at_ms + policy.accept_age_ms
-    if deadline.enabled:
-        look_ms = min(look_ms, deadline.due_ms(at_ms, fact.arrived_ms))
+    for deadline in (deadlines.first_scan, deadlines.unused):
+        if deadline.enabled:
+            look_ms = min(look_ms, deadline.due_ms(at_ms, fact.arrived_ms))
     if look_ms <= watermark_ms or at_ms < 0:
         return None
     state = ParcelState(
@@ -180,6 +180,13 @@ def take_shortcut(
         return None
     label = state.labels[0]
     terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)
+    if (
+        move == _DELIVERED
+        and fact.place
+        and terms.our_places
+        and place_number(fact.place) not in terms.our_places
+    ):
+        return None
     look_ms = min(_next_due(move, fact, terms), at_ms + policy.accept_age_ms)
     if look_ms <= watermark_ms or not append_fact(state, fact):
         return None
@@ -190,11 +197,8 @@ def take_shortcut(
 def _next_due(move: int, fact: ParcelFact, terms: ParcelTerms) -> int:
     at_ms, arrived_ms = fact.occurred_ms, fact.arrived_ms
     if move == _FIRST_SCAN:
-        silence, progress = terms.silence, terms.progress
-        return min(
-            silence.due_ms(at_ms, arrived_ms) if silence.enabled else _NEVER,
-            progress.due_ms(at_ms, arrived_ms) if progress.enabled else _NEVER,
-        )
+        waits = (terms.silence, terms.progress, terms.transit)
+        return min([wait.due_ms(at_ms, arrived_ms) for wait in waits if wait.enabled], default=_NEVER)
     if move == _DELIVERED and terms.dock.enabled:
         return terms.dock.due_ms(at_ms, arrived_ms)
     return _NEVER
@@ -274,7 +278,9 @@ def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTe
     if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.truncated:
         return
     journey = found[0]
-    if len(journey.labels) != 1 or journey.voids or journey.given_up is not None:
+    if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_up is not None:
+        return
+    if journey.delivered is not None and journey.scan_times[-1] > journey.delivered.at_ms:
         return
     fact, label = journey.labels[0]
     if state.told != tuple(sorted(label.returns)):

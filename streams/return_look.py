@@ -1,8 +1,9 @@
 """One look at a return: what its parcels report, weighed with what orders and the warehouse know.
 
 A breach that a parcel reports waits here until the return's own watermark has reached its deadline: what explains it may have
-been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at or
-before the deadline means that there was none; what happened later ends it.
+been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at
+or before the deadline means that there was none; what happened later ends it. The rules of the return itself are asked at
+every look.
 """
 
 from collections.abc import Iterator
@@ -11,10 +12,24 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
-from streams.cases import COUNTED, STANDING, STEPS, Finding, Step, Telling, Verdict, messages, tombstone
+from streams.cases import (
+    COUNTED,
+    STANDING,
+    STEPS,
+    SUPPRESSED,
+    Finding,
+    Step,
+    Telling,
+    Verdict,
+    messages,
+    tombstone,
+)
 from streams.clocks import DAY_MS
 from streams.parcel_look import ENDED, RETRACTED
-from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told, received_by_number
+from streams.return_view import ReturnView, Rule
+from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told
+from streams.root_cases import told_apart
+from streams.rules import goods, handing_over, promises, refunds
 from streams.terms import CompiledPolicy
 from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
@@ -27,6 +42,26 @@ MOST_CASES_BYTES = 160_000
 CASE_BYTES = 128
 """A case takes no more than this and its parcel's key."""
 _NEVER = 1 << 62
+
+RULES: tuple[Rule, ...] = (
+    handing_over.late_label,
+    handing_over.dropoff_claim_unconfirmed,
+    goods.late_inspection,
+    goods.content_mismatch,
+    goods.late_restock,
+    goods.refunded_not_returned,
+    refunds.late_refund_decision,
+    refunds.late_refund,
+    refunds.refund_failed,
+    refunds.refund_not_settled,
+    promises.refund_promises,
+    promises.statutory_refund_deadline,
+)
+NOT_BY_CHECK_IN = frozenset({RuleId.CHECKED_IN_NOT_DELIVERED.value, RuleId.UNEXPECTED_PARCEL.value})
+"""Breaches of parcels that a check-in by the return's number says nothing about."""
+BY_CANCELLATION = frozenset(
+    {RuleId.MISSING_FIRST_SCAN.value, RuleId.PICKUP_FAILED.value, RuleId.LABEL_EXPIRED_UNUSED.value}
+)
 
 Note = tuple[str, str]
 _CaseKey = tuple[str, str, str]
@@ -55,13 +90,13 @@ def look(
     teller = _Teller(telling, now_ms)
     waiting_ms = _NEVER
     found: set[_CaseKey] = set()
-    for finding in findings(state, policy_changed=policy_changed):
+    for finding in findings(state, policy, now_ms, policy_changed=policy_changed):
         found.add((finding.rule, finding.parcel, finding.anchor))
         if finding.due_ms > now_ms:
             waiting_ms = min(waiting_ms, finding.due_ms)
         else:
             teller.follow(finding)
-    teller.close_unfound(found)
+    teller.close_unfound(found, Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
     return _rest(telling, teller, now_ms, next_ms)
@@ -90,20 +125,50 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
 # -- verdicts -----------------------------------------------------------------------------------------------------
 
 
-def findings(state: ReturnState, *, policy_changed: bool = False) -> Iterator[Finding]:
-    """The verdict on every breach that is reported, by the evidence of parcel, orders and warehouse together."""
-    if not any(carried.breaches for carried in state.carried):
-        return
-    received = received_by_number(state)
-    cancelled = next((f for f in state.true_facts() if f.milestone == Milestone.RETURN_CANCELLED), None)
+def findings(
+    state: ReturnState, policy: CompiledPolicy, now_ms: int, *, policy_changed: bool = False
+) -> list[Finding]:
+    """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
+    view = ReturnView(state, policy)
+    found = [*_of_parcels(state, view, policy_changed=policy_changed), *_of_return(view)]
+    return told_apart(found, now_ms)
+
+
+def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
+    """What parcels report, weighed with what orders and the warehouse know."""
+    cancelled = view.first(Milestone.RETURN_CANCELLED)
     for carried in state.carried:
+        received = view.received.get(carried.parcel)
         for breach in carried.breaches:
             explanations = []
-            if carried.parcel in received:
-                explanations.append((received[carried.parcel], Reason.CHECKED_IN_BY_RETURN))
-            if cancelled is not None and breach.rule == RuleId.MISSING_FIRST_SCAN:
+            if received is not None and breach.rule not in NOT_BY_CHECK_IN:
+                explanations.append((received, Reason.CHECKED_IN_BY_RETURN))
+            if cancelled is not None and breach.rule in BY_CANCELLATION:
                 explanations.append((cancelled, Reason.RETURN_CANCELLED))
             yield _finding(carried, breach, explanations, policy_changed=policy_changed)
+
+
+def _of_return(view: ReturnView) -> Iterator[Finding]:
+    """What the rules of the return wait for; what was fulfilled in time is left out."""
+    for rule in RULES:
+        for awaited in rule(view):
+            stop = awaited.stop
+            if stop is not None and stop.at_ms <= awaited.due_ms:
+                continue
+            evidence = awaited.evidence
+            if stop is not None and stop.source is not None:
+                evidence = (*evidence, stop.source)
+            yield Finding(
+                awaited.rule,
+                awaited.parcel,
+                awaited.anchor,
+                Verdict.OPEN if stop is None else Verdict.ENDED,
+                Reason.DUE if stop is None else stop.reason,
+                awaited.since_ms,
+                awaited.due_ms,
+                0 if stop is None else stop.at_ms,
+                evidence,
+            )
 
 
 def _finding(
@@ -169,21 +234,23 @@ class _Teller:
         elif step is Step.OPEN:
             self._open(finding, again=case is not None and case.revision > 0)
         elif step is Step.OPEN_AND_RESOLVE:
-            self._open_and_resolve(finding, again=case is not None)
+            self._open_and_resolve(finding, again=case is not None and case.state != SUPPRESSED)
+        elif step is Step.SUPPRESS:
+            self._suppress(finding, stands=case is not None)
         if finding.verdict is Verdict.OPEN:
             self._raise_level(finding)
 
-    def close_unfound(self, found: set[_CaseKey]) -> None:
-        """Standing cases that no report speaks of any more: the label no longer links, or the evidence is gone."""
+    def close_unfound(self, found: set[_CaseKey], why: Reason) -> None:
+        """Standing cases of which nothing is left: what was waited for came in time, or its parcel is linked no more."""
         for key, case in self.cases.items():
             if key in found or case.state not in STANDING or self._is_full():
                 continue
             carried = next((one for one in self.telling.state.carried if one.parcel == case.parcel), None)
-            finding = Finding(*key, Verdict.NONE, Reason.LATE_EVIDENCE, case.since_ms, case.due_ms, 0, ())
+            finding = Finding(*key, Verdict.NONE, why, case.since_ms, case.due_ms, 0, ())
             if carried is not None and not carried.linked:
                 self._change(finding, CaseState.RESOLVED, Reason(carried.unlinked_reason), self.now_ms)
             else:
-                self._change(finding, CaseState.RETRACTED, Reason.LATE_EVIDENCE, self.now_ms)
+                self._change(finding, CaseState.RETRACTED, why, self.now_ms)
 
     def _is_full(self) -> bool:
         self.more |= self._said_bytes >= MOST_SAID_BYTES
@@ -231,6 +298,15 @@ class _Teller:
         elif self._open(finding, again=again):
             self._change(finding, CaseState.RESOLVED, finding.reason, finding.ended_ms)
 
+    def _suppress(self, finding: Finding, *, stands: bool) -> None:
+        """Another case tells of the same cause."""
+        if stands:
+            self._change(finding, CaseState.RESOLVED, Reason.EXPLAINED, self.now_ms)
+            return
+        record = self._record(finding, SUPPRESSED, Reason.EXPLAINED, finding.due_ms, None)
+        self.cases[(finding.rule, finding.parcel, finding.anchor)] = record
+        self.notes.append(("case_suppressed", finding.rule))
+
     def _raise_level(self, finding: Finding) -> None:
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
         if case is None or case.historical:
@@ -273,7 +349,9 @@ class _Teller:
             rule=finding.rule,
             parcel=finding.parcel,
             anchor=finding.anchor,
-            revision=0 if state == COUNTED else (previous.revision if previous is not None else 0) + 1,
+            revision=0
+            if state in {COUNTED, SUPPRESSED}
+            else (previous.revision if previous is not None else 0) + 1,
             state=state,
             reason=reason.value,
             level=1 if opens or previous is None else previous.level,

@@ -1,12 +1,13 @@
 """The return stage: facts of a return and reports of its parcels in, escalations and cases out.
 
-Most returns never have a breach. Their facts and reports are folded in without a look.
+A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
 from schemas.facts import ParcelReport, decode_return_record
 from schemas.vocabulary import Milestone
 from streams.batch import Change
-from streams.return_look import FORGET_AFTER_MS, look
+from streams.parcel_look import OWN_KEY
+from streams.return_look import look
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,
@@ -70,8 +71,6 @@ class ReturnLogic:
             return None
         if policy is None:
             return Change(encode_return(state), 0)
-        if not state.cases and not any(carried.breaches for carried in state.carried):
-            return _without_a_look(state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
@@ -106,7 +105,9 @@ class ReturnLogic:
         *,
         policy_changed: bool = False,
     ) -> Change:
-        found = look(key.decode(), state, now_ms, policy, self._number, policy_changed=policy_changed)
+        name = key.decode()
+        return_id = "" if name.startswith(OWN_KEY) else name
+        found = look(return_id, state, now_ms, policy, self._number, policy_changed=policy_changed)
         self.notes += found.notes
         self.delays += found.delays
         if not found.keep:
@@ -114,14 +115,6 @@ class ReturnLogic:
         next_ms = state.look_ms
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
         return Change(encode_return(state), armed_ms, found.outgoing)
-
-
-def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
-    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-    if armed_ms <= watermark_ms:
-        forget_ms = state.newest_ms + policy.accept_age_ms + FORGET_AFTER_MS
-        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-    return Change(encode_return(state), armed_ms)
 
 
 def return_logic() -> ReturnLogic:

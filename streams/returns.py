@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, Source
+from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, ReturnTerms, Source
 from schemas.vocabulary import Milestone
 from streams.parcel import EARLIEST, LATEST, MOST_FACTS, MOST_MARKS
 
@@ -35,6 +35,9 @@ class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
     promised_ms: int
     arrived_ms: int
     source: Source
+    terms: ReturnTerms | None = None
+    disposition: str = ""
+    mismatches: tuple[str, ...] = ()
 
 
 class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -55,6 +58,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     newest_ms: int
     """The newest event time in the report."""
     breaches: tuple["CarriedBreach", ...]
+    first_scan_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -147,6 +151,9 @@ def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
         fact.promised_ms,
         max(fact.arrived_ms, 0),
         fact.source,
+        fact.terms,
+        fact.disposition,
+        fact.mismatches,
     )
     known = next((one for one in state.facts if one.identity == told.identity), None)
     if known is not None:
@@ -167,9 +174,15 @@ def _order(fact: Told) -> tuple[int, int]:
 
 
 def _smaller(one: Told, other: Told) -> Told:
-    smaller = min(one, other, key=lambda fact: msgspec.structs.astuple(fact)[:10])
+    smaller = min(one, other, key=_content)
     source = min(one.source, other.source, key=lambda source: (source.topic, source.partition, source.offset))
     return msgspec.structs.replace(smaller, arrived_ms=min(one.arrived_ms, other.arrived_ms), source=source)
+
+
+def _content(fact: Told) -> tuple[object, ...]:
+    """All that is told but arrival and source, so that it can be compared."""
+    *told, _, _, terms, disposition, mismatches = msgspec.structs.astuple(fact)
+    return (*told, encode_return(terms), disposition, mismatches)
 
 
 def _mark(state: ReturnState, fact: ReturnFact) -> bool:
@@ -224,6 +237,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.checked_in_ms,
         max(times),
         breaches,
+        report.first_scan_ms,
     )
 
 

@@ -1,15 +1,39 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
+from datetime import timedelta
+
 from schemas.outputs import Severity
 from schemas.policy import LateBreach, Level, Override, Policy, RulePolicy, policy_from_log
-from schemas.vocabulary import RuleId
+from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from streams.parcel import place_number
+from streams.places import place_token
 
-WAITS_FOR_CARRIER = frozenset({RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS})
+WAITS_FOR_CARRIER = frozenset(
+    {
+        RuleId.MISSING_FIRST_SCAN,
+        RuleId.DROPOFF_CLAIM_UNCONFIRMED,
+        RuleId.PICKUP_FAILED,
+        RuleId.LABEL_EXPIRED_UNUSED,
+        RuleId.STALLED_SILENT,
+        RuleId.STALLED_NO_PROGRESS,
+        RuleId.TRANSIT_OVERDUE,
+        RuleId.MISROUTED,
+        RuleId.DELIVERY_FAILED,
+        RuleId.PICKUP_POINT_EXPIRING,
+        RuleId.MOVING_AFTER_DELIVERY,
+        RuleId.CHECKED_IN_NOT_DELIVERED,
+    }
+)
 """Rules whose deadline grows by the allowance of the carrier's feed."""
 
 MOST_TERMS = 10_000
 """Kinds of parcels whose deadlines are kept at hand: labels are free to name any country."""
+
+
+_NOTHING = timedelta(0)
+_OFF = RulePolicy(enabled=False, action="none: the policy in force does not know the rule")
+"""Of a rule that is newer than the policy in force."""
 
 
 class Deadline:
@@ -30,9 +54,29 @@ class Deadline:
 class ParcelTerms:
     """The deadlines of all rules for parcels of one carrier, lane and facility."""
 
-    __slots__ = ("dock", "first_scan", "progress", "quiet_ms", "silence")
+    __slots__ = (
+        "deadlines",
+        "dock",
+        "first_scan",
+        "hold_ms",
+        "our_places",
+        "progress",
+        "quiet_ms",
+        "silence",
+        "transit",
+        "unused",
+    )
 
-    def __init__(self, deadlines: dict[RuleId, Deadline]) -> None:
+    def __init__(
+        self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], our_places: frozenset[int]
+    ) -> None:
+        self.deadlines = deadlines
+        self.hold_ms = hold_ms
+        """Milestone of a hold -> how long clocks stand still for it at most."""
+        self.our_places = our_places
+        """Where carriers deliver to the facility, as packed facts keep places; none: anywhere."""
+        self.unused = deadlines[RuleId.LABEL_EXPIRED_UNUSED]
+        self.transit = deadlines[RuleId.TRANSIT_OVERDUE]
         self.first_scan = deadlines[RuleId.MISSING_FIRST_SCAN]
         self.silence = deadlines[RuleId.STALLED_SILENT]
         self.progress = deadlines[RuleId.STALLED_NO_PROGRESS]
@@ -63,13 +107,26 @@ class CompiledPolicy:
         overrides = [override for rule in policy.rules.values() for override in rule.overrides]
         self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
         self._facilities = {one.facility for one in overrides} | set(policy.facilities)
+        self.promise_warning_percent = policy.promise_warning_percent
+        self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
+        self._hold_ms = {
+            int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),
+            int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),
+        }
+        self._places = {
+            name: frozenset(
+                place_number(place_token(one.country, one.city, one.postal_code, one.site))
+                for one in facility.places
+            )
+            for name, facility in policy.facilities.items()
+        }
         self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
         self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
         """`ParcelTerms.quiet_ms` of no parcel is smaller."""
 
     def severity(self, rule: RuleId, level: int) -> Severity:
         """How loud a case of this rule is at a level."""
-        severity = self.policy.rules[rule].severity
+        severity = self._numbers(rule).severity
         for _, step in self.levels:
             if step.level <= level and step.severity is not None:
                 severity = step.severity
@@ -77,7 +134,7 @@ class CompiledPolicy:
 
     def action(self, rule: RuleId, level: int) -> str:
         """What to do about a case of this rule at a level."""
-        action = self.policy.rules[rule].action
+        action = self._numbers(rule).action
         for _, step in self.levels:
             if step.level <= level and step.route:
                 action = step.route
@@ -95,12 +152,14 @@ class CompiledPolicy:
         if found is None:
             if len(self._terms) >= MOST_TERMS:
                 self._terms.clear()
-            found = self._terms[kind] = ParcelTerms({rule: self._deadline(rule, *kind) for rule in RuleId})
+            deadlines = {rule: self._deadline(rule, *kind) for rule in RuleId}
+            places = self._places.get(facility, frozenset())
+            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
         return found
 
     def _deadline(self, rule: RuleId, carrier: str, origin: str, destination: str, facility: str) -> Deadline:
         policy = self.policy
-        numbers = policy.rules[rule]
+        numbers = self._numbers(rule)
         budget = numbers.budget
         if numbers.international is not None and origin and destination and origin != destination:
             budget = numbers.international
@@ -109,15 +168,18 @@ class CompiledPolicy:
             budget = override.budget
         allowance = policy.allowances.get(carrier) if rule in WAITS_FOR_CARRIER else None
         return Deadline(
-            clock_of(budget, self._calendars.get(facility, self._anywhere)),
+            clock_of(budget or _NOTHING, self._calendars.get(facility, self._anywhere)),
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
             enabled=numbers.enabled,
         )
 
+    def _numbers(self, rule: RuleId) -> RulePolicy:
+        return self.policy.rules.get(rule, _OFF)
+
     def _least(self, rule: RuleId) -> int:
-        numbers = self.policy.rules[rule]
-        budgets = [numbers.budget, *(override.budget for override in numbers.overrides)]
+        numbers = self._numbers(rule)
+        budgets = [numbers.budget or _NOTHING, *(override.budget for override in numbers.overrides)]
         if numbers.international is not None:
             budgets.append(numbers.international)
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)

@@ -34,7 +34,7 @@ def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
     for step in steps:
         if step is not None and draw(st.integers(0, 8)) == 0:
             continue
-        if draw(st.integers(0, 30)) == 0:
+        if draw(st.integers(0, 20)) == 0:
             told.append((draw(facts(days=20)), at_ms // DAY))
         at_ms += draw(st.sampled_from([HOUR, 20 * HOUR, 20 * HOUR, 4 * DAY, 6 * DAY]))
         reached = max(0, at_ms - draw(st.sampled_from([0, HOUR, 3 * DAY, 9 * DAY]))) // DAY

@@ -1,0 +1,104 @@
+"""What the warehouse does with the goods, and goods that were paid for and never came.
+
+- `late_inspection`: starts when the warehouse received a parcel (by dock scan, or by the return's number); fulfilled by an
+  inspection that names the parcel, or that names none and came after it; of a return's only parcel any inspection will do.
+  Anchor: the parcel.
+- `content_mismatch`: an inspection found other goods than announced. Ends with: a decision about the refund, a replacement, a
+  later inspection that finds nothing wrong. Anchor: the inspection.
+- `late_restock`: starts with an inspection after which the goods can be sold again; the n-th of them waits for the n-th
+  restocking. Anchor: the inspection.
+- `refunded_not_returned`: starts with a refund; each parcel is waited for, whether it came before or after. Not for returns
+  that are brought to a shop. Anchor: the return.
+"""
+
+from collections.abc import Iterator
+
+from schemas.vocabulary import Disposition, Method, Milestone, Reason, RuleId
+from streams.return_view import Awaited, ReturnView, Stop, anchor_of, awaited, first_stop, stop_of
+from streams.returns import Carried, Told
+
+
+def late_inspection(view: ReturnView) -> Iterator[Awaited]:
+    """One for each parcel that was received; without any label, one for the first check-in by number."""
+    if not view.parcels:
+        check_in = view.first(Milestone.CHECKED_IN)
+        if check_in is not None:
+            stops = view.stops(Milestone.INSPECTED)
+            stops += view.stops(Milestone.RESTOCKED, since_ms=check_in.at_ms)
+            yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stops)
+        return
+    for parcel in view.parcels:
+        received_ms = view.received_ms(parcel)
+        deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
+        if deadline is None:
+            continue
+        by_number = view.received.get(parcel.parcel)
+        known = by_number if by_number is not None and by_number.at_ms == received_ms else None
+        due_ms = deadline.due_ms(received_ms, known.arrived_ms if known is not None else 0)
+        stops = [
+            stop_of(fact)
+            for fact in view.all(Milestone.INSPECTED)
+            if _inspects(fact, parcel, received_ms, only=len(view.parcels) == 1)
+        ]
+        stops += view.stops(Milestone.RESTOCKED, since_ms=received_ms)
+        evidence = (known.source,) if known is not None else ()
+        yield Awaited(
+            RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, first_stop(stops), evidence
+        )
+
+
+def _inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:
+    if fact.parcels:
+        return parcel.parcel in fact.parcels
+    return only or fact.at_ms >= received_ms
+
+
+def content_mismatch(view: ReturnView) -> Iterator[Awaited]:
+    """One for each inspection that found something wrong."""
+    inspections = view.all(Milestone.INSPECTED)
+    for inspection in inspections:
+        if not inspection.mismatches:
+            continue
+        stops = view.stops(
+            Milestone.REFUND_APPROVED,
+            Milestone.REFUND_REFUSED,
+            Milestone.REFUND_ISSUED,
+            Milestone.REPLACEMENT_SENT,
+            since_ms=inspection.at_ms,
+        )
+        stops += [
+            stop_of(later) for later in inspections if later.at_ms > inspection.at_ms and not later.mismatches
+        ]
+        yield from awaited(view, RuleId.CONTENT_MISMATCH, inspection, stops, anchor=anchor_of(inspection))
+
+
+def late_restock(view: ReturnView) -> Iterator[Awaited]:
+    """One for each inspection of goods that can be sold again."""
+    restocked = view.all(Milestone.RESTOCKED)
+    sellable = [fact for fact in view.all(Milestone.INSPECTED) if fact.disposition == Disposition.RESTOCK]
+    for index, inspection in enumerate(sellable):
+        stops = [stop_of(restocked[index])] if index < len(restocked) else []
+        yield from awaited(view, RuleId.LATE_RESTOCK, inspection, stops, anchor=anchor_of(inspection))
+
+
+def refunded_not_returned(view: ReturnView) -> Iterator[Awaited]:
+    """One for each parcel; without any label, one for the return."""
+    issued = view.first(Milestone.REFUND_ISSUED)
+    if issued is None or view.terms.method == Method.IN_STORE:
+        return
+    if not view.parcels:
+        stops = view.stops(Milestone.CHECKED_IN, Milestone.INSPECTED)
+        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stops)
+        return
+    for parcel in view.parcels:
+        by_number = view.received.get(parcel.parcel)
+        stops = [
+            *([Stop(parcel.checked_in_ms, Reason.CHECKED_IN)] if parcel.checked_in_ms else []),
+            *([stop_of(by_number)] if by_number is not None else []),
+            *(
+                stop_of(fact)
+                for fact in view.all(Milestone.INSPECTED)
+                if not fact.parcels or parcel.parcel in fact.parcels
+            ),
+        ]
+        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stops, parcel=parcel)

@@ -1,0 +1,82 @@
+"""By when the customer was promised a refund, and by when the law wants it.
+
+All start with the request, are fulfilled by the refund or a replacement, and end when the refund is refused or the return
+cancelled. Anchor: the return.
+
+- `refund_promise_broken`: due when the request says (promised_refund_at), else when the rule's budget is used up. Not for
+  exchanges.
+- `refund_promise_at_risk`: due when so much of that wait has passed as the policy says (promise_warning_percent).
+- `statutory_refund_deadline`: where the request is a notice of withdrawal and the customer's country has a statute (policy
+  `statutes`). The trader may wait for the goods, or for a scan that proves that they were sent: without either nothing is
+  due.
+"""
+
+from collections.abc import Iterator
+
+from schemas.policy import StatuteStart
+from schemas.vocabulary import Milestone, Resolution, RuleId
+from streams.clocks import DAY_MS
+from streams.return_view import Awaited, ReturnView, Stop, first_stop
+from streams.returns import Told
+
+
+def refund_promises(view: ReturnView) -> Iterator[Awaited]:
+    """The warning and the promise itself."""
+    request = view.request
+    if request is None or view.terms.resolution == Resolution.EXCHANGE:
+        return
+    promise = view.deadline(RuleId.REFUND_PROMISE_BROKEN)
+    warning = view.deadline(RuleId.REFUND_PROMISE_AT_RISK)
+    if promise is None and warning is None:
+        return
+    promised_ms = request.promised_ms
+    if not promised_ms:
+        if promise is None:
+            return  # nobody has promised anything
+        promised_ms = promise.clock.due_ms(request.at_ms)
+    stop, settled_ms = first_stop(_stops(view)), request.arrived_ms + view.policy.settle_ms
+    if promise is not None:
+        yield _awaited(RuleId.REFUND_PROMISE_BROKEN, request, max(promised_ms, settled_ms), stop)
+    if warning is not None:
+        wait_ms = max(0, promised_ms - request.at_ms)
+        warned_ms = request.at_ms + wait_ms * view.policy.promise_warning_percent // 100
+        yield _awaited(RuleId.REFUND_PROMISE_AT_RISK, request, max(warned_ms, settled_ms), stop)
+
+
+def statutory_refund_deadline(view: ReturnView) -> Iterator[Awaited]:
+    """At most one."""
+    request = view.request
+    if (
+        request is None
+        or not view.terms.withdrawal
+        or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None
+    ):
+        return
+    statute, proof_ms = view.policy.statutes.get(view.terms.country), _proof_ms(view)
+    if statute is None or not proof_ms:
+        return
+    days_ms = statute.days * DAY_MS
+    by_notice = statute.counts_from is StatuteStart.NOTICE
+    due_ms = max(request.at_ms + days_ms, proof_ms) if by_notice else proof_ms + days_ms
+    due_ms = max(due_ms, request.arrived_ms + view.policy.settle_ms)
+    yield _awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, due_ms, first_stop(_stops(view)))
+
+
+def _proof_ms(view: ReturnView) -> int:
+    """When the goods, or proof that they were sent, were there; 0: not yet."""
+    times = [time for one in view.parcels for time in (one.first_scan_ms, one.checked_in_ms)]
+    times += [fact.at_ms for fact in view.all(Milestone.CHECKED_IN)[:1]]
+    return min((at_ms for at_ms in times if at_ms), default=0)
+
+
+def _stops(view: ReturnView) -> list[Stop]:
+    return view.stops(
+        Milestone.REFUND_ISSUED,
+        Milestone.REFUND_REFUSED,
+        Milestone.REPLACEMENT_SENT,
+        Milestone.RETURN_CANCELLED,
+    )
+
+
+def _awaited(rule: RuleId, request: Told, due_ms: int, stop: Stop | None) -> Awaited:
+    return Awaited(rule, "", "", request.at_ms, due_ms, stop, (request.source,))

@@ -1,0 +1,59 @@
+"""From the inspected goods to the money in the customer's account.
+
+- `late_refund_decision`: starts with the first inspection; fulfilled by the refund's approval or refusal, a refund, a
+  replacement. Anchor: the return.
+- `late_refund`: starts with the approval; fulfilled by the refund, or a replacement; ends when it is refused after all.
+  Anchor: the return.
+- `refund_failed`: the payment provider could not pay. Ends with a later refund, settlement or replacement. Anchor: the
+  failure.
+- `refund_not_settled`: the n-th refund waits for the n-th word of the bank, good or bad. Anchor: the refund.
+"""
+
+from collections.abc import Iterator
+
+from schemas.vocabulary import Milestone, RuleId
+from streams.return_view import Awaited, ReturnView, anchor_of, awaited, stop_of
+
+
+def late_refund_decision(view: ReturnView) -> Iterator[Awaited]:
+    """At most one."""
+    inspected = view.first(Milestone.INSPECTED)
+    if inspected is not None:
+        stops = view.stops(
+            Milestone.REFUND_APPROVED,
+            Milestone.REFUND_REFUSED,
+            Milestone.REFUND_ISSUED,
+            Milestone.REPLACEMENT_SENT,
+            Milestone.RETURN_CANCELLED,
+        )
+        yield from awaited(view, RuleId.LATE_REFUND_DECISION, inspected, stops)
+
+
+def late_refund(view: ReturnView) -> Iterator[Awaited]:
+    """At most one."""
+    approved = view.first(Milestone.REFUND_APPROVED)
+    if approved is not None:
+        stops = view.stops(Milestone.REFUND_ISSUED, Milestone.REPLACEMENT_SENT)
+        stops += view.stops(Milestone.REFUND_REFUSED, since_ms=approved.at_ms)
+        yield from awaited(view, RuleId.LATE_REFUND, approved, stops)
+
+
+def refund_failed(view: ReturnView) -> Iterator[Awaited]:
+    """One for each failure."""
+    for failure in view.all(Milestone.REFUND_FAILED):
+        stops = view.stops(
+            Milestone.REFUND_ISSUED,
+            Milestone.REFUND_SETTLED,
+            Milestone.REPLACEMENT_SENT,
+            since_ms=failure.at_ms,
+            after=True,
+        )
+        yield from awaited(view, RuleId.REFUND_FAILED, failure, stops, anchor=anchor_of(failure))
+
+
+def refund_not_settled(view: ReturnView) -> Iterator[Awaited]:
+    """One for each refund."""
+    answers = view.all(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+    for index, issued in enumerate(view.all(Milestone.REFUND_ISSUED)):
+        stops = [stop_of(answers[index])] if index < len(answers) else []
+        yield from awaited(view, RuleId.REFUND_NOT_SETTLED, issued, stops, anchor=anchor_of(issued))
