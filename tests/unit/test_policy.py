@@ -62,7 +62,6 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
     assert [finding.split(": ")[0] for finding in told] == [
         "policy.yaml:2:3",
         "policy.yaml:4:5",
-        "policy.yaml:4:5",
         "policy.yaml:6:15",
         "policy.yaml:7:33",
         "policy.yaml:9:13",
@@ -73,7 +72,6 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
     text = "\n".join(told)
     for hint in (
         "did you mean `missing_first_scan`?",
-        "`budget` is missing in rules.stalled_silent",
         "did you mean `budget`?",
         "none of info, warning, error, critical",
         "a budget of nothing would make every parcel late",
@@ -92,7 +90,13 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
         ("- a\n", "a policy is a mapping"),
         ("rules: [\n", "not YAML"),
         ("rules: {}\nrules: {}\n", "stands here twice"),
-        ("rules: {}\n", "no numbers for missing_first_scan, stalled_silent"),
+        (RULES + "  refund_promise_at_risk: {budget: 4d}\n", "takes no budget: it is due by promise_warning"),
+        (RULES + "stop_clocks: {customs: 7}\n", "a duration needs its unit"),
+        (
+            RULES
+            + "statutes: [{jurisdiction: A, countries: [FR, FR], counts_from: notice, days: 14, source: a law}]\n",
+            "two statutes cannot both hold",
+        ),
         (RULES + "facilities: {L: {time_zone: Paris}}\n", "no time zone of the IANA database"),
         (RULES + "facilities: {L: {time_zone: UTC, country: XX}}\n", "has no public holidays here"),
         (RULES + "facilities: {L: {time_zone: UTC, working_days: []}}\n", "a facility that never works"),
@@ -117,6 +121,28 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
 )
 def test_a_wrong_policy_is_refused_with_a_hint(text: str, hint: str) -> None:
     assert hint in "\n".join(findings(text))
+
+
+def test_a_file_says_what_differs_from_the_default() -> None:
+    usual = default_policy()
+    policy = load_policy(
+        "rules: {stalled_silent: {budget: 3d}, late_refund: {severity: info}}\nsettle: 1h\n", "p"
+    )
+    silent, refund = policy.rules[RuleId.STALLED_SILENT], policy.rules[RuleId.LATE_REFUND]
+    assert (silent.budget, silent.international) == (timedelta(days=3), None), (
+        "one budget, at home and abroad"
+    )
+    assert (refund.severity, refund.budget) == ("info", usual.rules[RuleId.LATE_REFUND].budget)
+    assert policy.settle == timedelta(hours=1)
+    assert policy.model_copy(update={"rules": usual.rules, "settle": usual.settle}) == usual
+
+
+def test_a_rule_that_is_newer_than_the_policy_in_force_is_off() -> None:
+    numbers = default_policy().model_dump(mode="json")
+    del numbers["rules"]["late_refund"]
+    terms = CompiledPolicy(Policy.model_validate(numbers).to_log()).terms("ups", "", "", "")
+    assert not terms.deadlines[RuleId.LATE_REFUND].enabled
+    assert terms.deadlines[RuleId.LATE_LABEL].enabled
 
 
 @pytest.mark.parametrize("text", ["72", "h", "3 days", "-5h", "", "500d", "1h30"])
