@@ -43,20 +43,22 @@ CASE_BYTES = 128
 """A case takes no more than this and its parcel's key."""
 _NEVER = 1 << 62
 
-RULES: tuple[Rule, ...] = (
-    handing_over.late_label,
-    handing_over.dropoff_claim_unconfirmed,
-    goods.late_inspection,
-    goods.content_mismatch,
-    goods.late_restock,
-    goods.refunded_not_returned,
-    refunds.late_refund_decision,
-    refunds.late_refund,
-    refunds.refund_failed,
-    refunds.refund_not_settled,
-    promises.refund_promises,
-    promises.statutory_refund_deadline,
+RULES: tuple[tuple[Milestone, Rule], ...] = (
+    (Milestone.RETURN_APPROVED, handing_over.late_label),
+    (Milestone.DROPOFF_CLAIMED, handing_over.dropoff_claim_unconfirmed),
+    (Milestone.CHECKED_IN, goods.late_inspection),
+    (Milestone.INSPECTED, goods.content_mismatch),
+    (Milestone.INSPECTED, goods.late_restock),
+    (Milestone.REFUND_ISSUED, goods.refunded_not_returned),
+    (Milestone.INSPECTED, refunds.late_refund_decision),
+    (Milestone.REFUND_APPROVED, refunds.late_refund),
+    (Milestone.REFUND_FAILED, refunds.refund_failed),
+    (Milestone.REFUND_ISSUED, refunds.refund_not_settled),
+    (Milestone.RETURN_REQUESTED, promises.refund_promises),
+    (Milestone.RETURN_REQUESTED, promises.statutory_refund_deadline),
 )
+"""The milestone that a rule's waiting starts with, and the rule: it is not asked before."""
+_STARTS = frozenset(int(milestone) for milestone, _ in RULES)
 NOT_BY_CHECK_IN = frozenset({RuleId.CHECKED_IN_NOT_DELIVERED.value, RuleId.UNEXPECTED_PARCEL.value})
 """Breaches of parcels that a check-in by the return's number says nothing about."""
 BY_CANCELLATION = frozenset(
@@ -74,6 +76,15 @@ class ReturnLook(NamedTuple):
     outgoing: list[Outgoing]
     notes: list[Note]
     delays: list[tuple[str, int]]
+
+
+def nothing_to_look_for(state: ReturnState) -> bool:
+    """Whether nothing was ever said of the return, and nothing that is known of it starts a waiting."""
+    return (
+        not state.cases
+        and not any(carried.breaches or carried.checked_in_ms for carried in state.carried)
+        and not any(fact.milestone in _STARTS for fact in state.facts)
+    )
 
 
 def look(
@@ -150,8 +161,8 @@ def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -
 
 def _of_return(view: ReturnView) -> Iterator[Finding]:
     """What the rules of the return wait for; what was fulfilled in time is left out."""
-    for rule in RULES:
-        for awaited in rule(view):
+    for start, rule in RULES:
+        for awaited in rule(view) if view.has(start) else ():
             stop = awaited.stop
             if stop is not None and stop.at_ms <= awaited.due_ms:
                 continue

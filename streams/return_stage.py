@@ -7,7 +7,7 @@ from schemas.facts import ParcelReport, decode_return_record
 from schemas.vocabulary import Milestone
 from streams.batch import Change
 from streams.parcel_look import OWN_KEY
-from streams.return_look import look
+from streams.return_look import FORGET_AFTER_MS, look, nothing_to_look_for
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,
@@ -71,6 +71,8 @@ class ReturnLogic:
             return None
         if policy is None:
             return Change(encode_return(state), 0)
+        if nothing_to_look_for(state):
+            return _without_a_look(state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
@@ -115,6 +117,14 @@ class ReturnLogic:
         next_ms = state.look_ms
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
         return Change(encode_return(state), armed_ms, found.outgoing)
+
+
+def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
+    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
+    if armed_ms <= watermark_ms:
+        forget_ms = state.newest_ms + policy.accept_age_ms + FORGET_AFTER_MS
+        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
+    return Change(encode_return(state), armed_ms)
 
 
 def return_logic() -> ReturnLogic:

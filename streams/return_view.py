@@ -76,6 +76,12 @@ class ReturnView:
         """What the request says of the return."""
         return self.request.terms or _USUAL if self.request is not None else _USUAL
 
+    def has(self, milestone: Milestone) -> bool:
+        """Whether it has come to this, by orders or the warehouse, or by a dock scan of a parcel."""
+        return milestone in self._facts or (
+            milestone == Milestone.CHECKED_IN and any(one.checked_in_ms for one in self.parcels)
+        )
+
     def all(self, *milestones: Milestone) -> list[Told]:
         """The facts of these milestones, by time."""
         if len(milestones) == 1:
