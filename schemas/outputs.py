@@ -18,6 +18,8 @@ CE_SOURCE = "/returnwatch"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_UPDATED = "com.returnwatch.case.updated.v1"
+"""A change that leaves the state as it was, as when a dispute makes the case matter more."""
 _CE_TYPES = {
     CaseState.OPEN: "com.returnwatch.case.opened.v1",
     CaseState.ESCALATED: "com.returnwatch.case.escalated.v1",
@@ -36,6 +38,12 @@ class Severity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
     CRITICAL = "critical"
+
+    @property
+    def raised(self) -> "Severity":
+        """One step more; critical stays."""
+        steps = tuple(Severity)
+        return steps[min(steps.index(self) + 1, len(steps) - 1)]
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -140,11 +148,13 @@ def cloud_event_headers(escalation: Case, source: str = CE_SOURCE) -> list[tuple
 
     `ce_time` is the time the change took effect by the log's clock, so a repeat carries the same headers.
     """
+    updated = isinstance(escalation, Escalation) and escalation.previous_state == escalation.state
+    ce_type = _UPDATED if updated and escalation.reason != Reason.LEVEL else _CE_TYPES[escalation.state]
     time = escalation.effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     fields = (
         ("ce_specversion", "1.0"),
         ("ce_id", escalation_id(escalation.case_id, escalation.revision)),
-        ("ce_type", _CE_TYPES[escalation.state]),
+        ("ce_type", ce_type),
         ("ce_source", source),
         ("ce_subject", escalation.return_id),
         ("ce_time", time),

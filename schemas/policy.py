@@ -111,6 +111,8 @@ class RulePolicy(_Model):
     """Instead of `budget` where origin and destination are known and differ."""
     severity: Severity = Severity.WARNING
     action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
+    """In place of `action` for customers whom the shop marks as loyal; "": the same."""
     overrides: tuple[Override, ...] = ()
 
 

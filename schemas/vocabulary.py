@@ -187,6 +187,9 @@ class Reason(StrEnum):
     REFUND_SETTLED = "refund_settled"
     REFUND_FAILED = "refund_failed"
     REPLACEMENT_SENT = "replacement_sent"
+    DISPUTE_OPENED = "dispute_opened"
+    """The customer disputes it: the case stands as before, and matters more."""
+    DISPUTE_CLOSED = "dispute_closed"
     EXPLAINED = "explained"
     """A case of a higher rule about the same cause stands in its place (docs/rules.md)."""
 

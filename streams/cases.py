@@ -161,8 +161,8 @@ def _escalation(
         previous_state=CaseState(previous.state) if previous is not None and previous.revision else None,
         reason=Reason(case.reason),
         level=case.level,
-        severity=telling.policy.severity(rule, case.level),
-        action=telling.policy.action(rule, case.level),
+        severity=telling.policy.severity(rule, case.level, disputed=case.disputed),
+        action=telling.policy.action(rule, case.level, loyal=_is_loyal(telling.state)),
         return_id=telling.return_id,
         parcel=case.parcel,
         carrier=carrier,
@@ -179,6 +179,11 @@ def _escalation(
         evidence=tuple(EvidenceSource(one.topic, one.partition, one.offset) for one in evidence),
         explanation=explain(case),
     )
+
+
+def _is_loyal(state: ReturnState) -> bool:
+    request = state.request()
+    return request is not None and request.terms is not None and request.terms.loyal
 
 
 def _value(state: ReturnState, carried: Carried | None) -> Money | None:
@@ -244,6 +249,8 @@ _ENDED = {
     Reason.REFUND_SETTLED: "the bank confirmed it on {end}",
     Reason.REFUND_FAILED: "the bank refused it on {end}",
     Reason.REPLACEMENT_SENT: "a replacement was sent on {end}",
+    Reason.DISPUTE_OPENED: "the customer disputes",
+    Reason.DISPUTE_CLOSED: "the dispute is over",
     Reason.EXPLAINED: "since {end} another case tells of its cause",
     Reason.POLICY_CHANGED: "by the policy that is in force now it was not too late",
     Reason.LATE_EVIDENCE: "what came in since shows that it was not too late",
@@ -255,7 +262,7 @@ _ENDED = {
 def explain(case: CaseRecord) -> str:
     """One sentence for a person. Times are UTC."""
     waiting = _WAITING[RuleId(case.rule)].format(since=_day(case.since_ms), due=_day(case.due_ms))
-    if case.state == CaseState.OPEN:
+    if case.state == CaseState.OPEN and case.reason == Reason.DUE:
         return f"{waiting}."
     ended = _ENDED[Reason(case.reason)].format(end=_day(case.effective_ms))
     return f"{waiting}; {ended}."

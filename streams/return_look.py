@@ -227,6 +227,7 @@ class _Teller:
         self.outgoing: list[Outgoing] = []
         self.notes: list[Note] = []
         self.delays: list[tuple[str, int]] = []
+        self.disputed = telling.state.disputed()
         self.more = False
         """There was no room for all that is to be said."""
         self._said_bytes = 0
@@ -250,6 +251,7 @@ class _Teller:
             self._suppress(finding, stands=case is not None)
         if finding.verdict is Verdict.OPEN:
             self._raise_level(finding)
+            self._tell_of_dispute(finding)
 
     def close_unfound(self, found: set[_CaseKey], why: Reason) -> None:
         """Standing cases of which nothing is left: what was waited for came in time, or its parcel is linked no more."""
@@ -331,6 +333,12 @@ class _Teller:
             at_ms, level = reached[-1]
             self._change(finding, CaseState.ESCALATED, Reason.LEVEL, at_ms, level=level)
 
+    def _tell_of_dispute(self, finding: Finding) -> None:
+        case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
+        if case is not None and case.state in STANDING and case.disputed != self.disputed:
+            reason = Reason.DISPUTE_OPENED if self.disputed else Reason.DISPUTE_CLOSED
+            self._change(finding, CaseState(case.state), reason, self.now_ms)
+
     def _change(
         self, finding: Finding, state: CaseState, reason: Reason, at_ms: int, *, level: int = 0
     ) -> None:
@@ -343,8 +351,7 @@ class _Teller:
         told = messages(self.telling, record, previous, finding.evidence)
         self._said_bytes += sum(message.size_bytes for message in told)
         self.outgoing += told
-        name = "opened" if state is CaseState.OPEN else state.value
-        self.notes.append((f"case_{name}", finding.rule))
+        self.notes.append((f"case_{_transition(record, previous)}", finding.rule))
         if previous is not None and previous.state in STANDING:
             self.notes.append((STANDS_NO_MORE, f"{previous.rule}|{previous.level}"))
         if record.state in STANDING:
@@ -354,7 +361,7 @@ class _Teller:
         self, finding: Finding, state: str, reason: Reason, at_ms: int, previous: CaseRecord | None
     ) -> CaseRecord:
         said = previous is not None and previous.revision > 0
-        opens = state == CaseState.OPEN
+        opens = state == CaseState.OPEN and reason is Reason.DUE
         go_live_ms = self.telling.policy.go_live_ms
         return CaseRecord(
             rule=finding.rule,
@@ -370,7 +377,15 @@ class _Teller:
             due_ms=finding.due_ms,
             effective_ms=max(at_ms, previous.effective_ms) if said and previous is not None else at_ms,
             historical=finding.due_ms < go_live_ms if opens or previous is None else previous.historical,
+            disputed=self.disputed,
         )
+
+
+def _transition(case: CaseRecord, previous: CaseRecord | None) -> str:
+    """What a change is counted as."""
+    if case.reason in {Reason.DISPUTE_OPENED, Reason.DISPUTE_CLOSED} and previous is not None:
+        return "updated"
+    return "opened" if case.state == CaseState.OPEN else case.state
 
 
 def _case_bytes(parcel: str) -> int:

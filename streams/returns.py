@@ -20,6 +20,9 @@ MOST_EVIDENCE_BYTES = 256_000
 """Facts and reports of one return, encoded; what would make them larger is not taken in."""
 
 
+_DISPUTES = frozenset({int(Milestone.DISPUTE_OPENED), int(Milestone.DISPUTE_CLOSED)})
+
+
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A fact of orders or warehouse. Field order is the sort order."""
 
@@ -88,6 +91,7 @@ class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     due_ms: int
     effective_ms: int
     historical: bool
+    disputed: bool = False
 
 
 class ReturnState(msgspec.Struct, array_like=True, gc=False):
@@ -110,6 +114,15 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
         """The newest event time of all that is known."""
         newest = max(self.facts[-1].at_ms if self.facts else 0, self.marked_ms)
         return max([newest, *(carried.newest_ms for carried in self.carried)])
+
+    def request(self) -> Told | None:
+        """The earliest request that holds."""
+        return next((f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED), None)
+
+    def disputed(self) -> bool:
+        """Whether the customer disputes, by the newest word on it."""
+        words = [f for f in self.facts if f.milestone in _DISPUTES and f.identity not in self.marks]
+        return bool(words) and words[-1].milestone == Milestone.DISPUTE_OPENED
 
     def true_facts(self) -> Sequence[Told]:
         """The facts that were not taken back, by event time."""

@@ -124,17 +124,18 @@ class CompiledPolicy:
         self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
         """`ParcelTerms.quiet_ms` of no parcel is smaller."""
 
-    def severity(self, rule: RuleId, level: int) -> Severity:
-        """How loud a case of this rule is at a level."""
+    def severity(self, rule: RuleId, level: int, *, disputed: bool = False) -> Severity:
+        """How loud a case of this rule is at a level; one step more while the customer disputes."""
         severity = self._numbers(rule).severity
         for _, step in self.levels:
             if step.level <= level and step.severity is not None:
                 severity = step.severity
-        return severity
+        return severity.raised if disputed else severity
 
-    def action(self, rule: RuleId, level: int) -> str:
+    def action(self, rule: RuleId, level: int, *, loyal: bool = False) -> str:
         """What to do about a case of this rule at a level."""
-        action = self._numbers(rule).action
+        numbers = self._numbers(rule)
+        action = numbers.loyal_action if loyal and numbers.loyal_action else numbers.action
         for _, step in self.levels:
             if step.level <= level and step.route:
                 action = step.route

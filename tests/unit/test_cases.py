@@ -198,3 +198,33 @@ def test_the_whole_road_from_a_scan_to_a_resolved_case(told_late: bool) -> None:
     shop.parcel_fact("ups:1", parcel_fact(Milestone.ACCEPTED, at))
     states = [one.state for one in shop.news()]
     assert states == [CaseState.OPEN, CaseState.RETRACTED if told_late else CaseState.RESOLVED]
+
+
+def test_a_dispute_makes_standing_cases_louder_until_it_is_over() -> None:
+    desk = Desk(policy())
+    desk.report(breach("open"))
+    desk.reach(73 * HOUR)
+    desk.return_fact("R1", return_fact(Milestone.DISPUTE_OPENED, 74 * HOUR))
+    desk.return_fact("R1", return_fact(Milestone.DISPUTE_CLOSED, 80 * HOUR))
+    opened, louder, quieter = desk.news()
+    assert [change.revision for change in (opened, louder, quieter)] == [1, 2, 3]
+    assert [change.state for change in (opened, louder, quieter)] == [CaseState.OPEN] * 3
+    assert [change.severity for change in (opened, louder, quieter)] == ["warning", "error", "warning"]
+    assert [change.reason for change in (louder, quieter)] == ["dispute_opened", "dispute_closed"]
+    types = [dict(out.headers)["ce_type"] for out in desk.returns.said if out.topic == "escalations"]
+    assert [name.decode().rpartition("case.")[2] for name in types] == [
+        "opened.v1",
+        "updated.v1",
+        "updated.v1",
+    ]
+
+
+def test_a_loyal_customer_is_offered_a_replacement() -> None:
+    shop = Shop(only(RuleId.STALLED_SILENT, levels=[]))
+    loyal = ["parcel", "refund", False, "", "", "", "", "normal", True]
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, terms=loyal))
+    shop.parcel_fact("ups:1", label_fact(0, "R1", "R2"))
+    shop.parcel_fact("ups:1", parcel_fact(Milestone.ACCEPTED, HOUR))
+    shop.reach(6 * DAY)
+    actions = {case.return_id: case.action for case in shop.news()}
+    assert actions == {"R1": "offer_replacement", "R2": "open a carrier trace"}
