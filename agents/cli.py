@@ -41,6 +41,14 @@ Wait = Annotated[str, typer.Option(help="How long to wait for Kafka.", metavar="
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Rule = Annotated[str | None, typer.Option(help="Only this rule.")]
 Carrier = Annotated[str | None, typer.Option(help="Only this carrier.")]
+Scenarios = Annotated[
+    list[Path] | None,
+    typer.Option("--scenarios", help="Play the scenarios in these files.", metavar="DIR_OR_FILE..."),
+]
+MoreScenarios = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[DIR_OR_FILE]...", help="More files of scenarios.", show_default=False),
+]
 PolicyFile = Annotated[Path, typer.Argument(help="Policy in YAML.", metavar="FILE")]
 
 
@@ -139,13 +147,28 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
 @takes_settings(CHECK_FLAGS)
 def check(
     flags: FlagValues,
+    more: MoreScenarios = None,
     connect: Annotated[bool, typer.Option("--connect", help="Ask the cluster too. Changes nothing.")] = False,
+    scenarios: Scenarios = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only scenarios that failed.")] = False,
     wait: Wait = "0s",
 ) -> None:
-    """Check settings and policy, and with --connect the cluster: brokers, rights, topics, events."""
-    from agents.check import check as run_check
+    """Check settings and policy, and with --connect the cluster: brokers, rights, topics, events.
 
-    raise typer.Exit(run_check(flags, connect=connect, wait=_duration("--wait", wait)))
+    With --scenarios: play stories of returns by the policy instead, in virtual time and without Kafka.
+    """
+    from agents import check as check_command
+
+    if more and not scenarios:
+        todo = "put --scenarios before files of scenarios, and --policy before a policy"
+        raise SettingsError([Finding(str(more[0]), "belongs to no option", todo=todo)])
+    if scenarios:
+        if connect:
+            what = "asks no cluster, and --connect does"
+            raise SettingsError([Finding("--scenarios", what, todo="run them one after the other")])
+        paths = [*scenarios, *(more or [])]
+        raise typer.Exit(check_command.check_scenarios(flags, paths, quiet=quiet))
+    raise typer.Exit(check_command.check(flags, connect=connect, wait=_duration("--wait", wait)))
 
 
 @app.command()
