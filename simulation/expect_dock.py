@@ -91,7 +91,7 @@ def unexpected_parcel(parcel: str, told: Sequence[ParcelNews], terms: Terms) -> 
     """A dock scan of a parcel that no label names waits for the label; `told`: news that are still true, by time."""
     rule = RuleId.UNEXPECTED_PARCEL
     check_in = next((news for news in told if news.milestone is Milestone.CHECKED_IN), None)
-    if check_in is None or check_in.returns:
+    if check_in is None or check_in.returns or not terms.applies(rule):
         return
     labels = [news.at for news in told if news.milestone is Milestone.LABEL_CREATED]
     due = terms.due(rule, check_in, Route(parcel.partition(":")[0], "", "", ""))
