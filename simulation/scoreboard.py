@@ -182,9 +182,9 @@ def _compare(
             counts.either += 1
         else:
             counts.expected += 1
-        near = [f for f in left if abs(f.opened.due_at - case.due_at) <= same_due]
+        near = [f for f in left if _apart(case, f) <= same_due]
         if near:
-            match = min(near, key=lambda f: abs(f.opened.due_at - case.due_at))
+            match = min(near, key=lambda f: _apart(case, f))
             left.remove(match)
             counts.found += 1
             _judge(case, match, counts, result, bound)
@@ -198,6 +198,12 @@ def _compare(
         result.problems.append(
             f"false: {extra.opened.rule} of {extra.opened.return_id}, {extra.opened.parcel}, {told}"
         )
+
+
+def _apart(case: ExpectedCase, found: FoundCase) -> timedelta:
+    """How far the due time of the found case lies outside of those that are expected."""
+    due_at = found.opened.due_at
+    return max(case.due_at - due_at, due_at - case.due_by, timedelta(0))
 
 
 def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Score, bound: timedelta) -> None:

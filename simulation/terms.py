@@ -1,17 +1,36 @@
 """The policy's numbers as the oracle reads them: which budget holds for a parcel, and when it is used up."""
 
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, time, timedelta
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility, Override, Policy
-from schemas.vocabulary import RuleId
+from schemas.policy import DAYS, Facility, FacilityPlace, Override, Policy, Statute
+from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
-from simulation.ledger import Route
+from simulation.ledger import ParcelNews, ReturnNews, Route
+
+NOWHERE: Final = Route("", "", "", "")
+"""Of a return without a parcel: no carrier, no lane, no facility."""
 
 _ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
-_WAIT_FOR_A_CARRIER: Final = {RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS}
+_WAIT_FOR_A_CARRIER: Final = frozenset(
+    {
+        RuleId.MISSING_FIRST_SCAN,
+        RuleId.DROPOFF_CLAIM_UNCONFIRMED,
+        RuleId.PICKUP_FAILED,
+        RuleId.LABEL_EXPIRED_UNUSED,
+        RuleId.STALLED_SILENT,
+        RuleId.STALLED_NO_PROGRESS,
+        RuleId.TRANSIT_OVERDUE,
+        RuleId.MISROUTED,
+        RuleId.DELIVERY_FAILED,
+        RuleId.PICKUP_POINT_EXPIRING,
+        RuleId.MOVING_AFTER_DELIVERY,
+        RuleId.CHECKED_IN_NOT_DELIVERED,
+    }
+)
 
 
 class Terms:
@@ -22,6 +41,11 @@ class Terms:
         self.settle = policy.settle
         self.first_level_after = policy.levels[0].after if policy.levels else None
         """How long after its deadline a case stays at level 1; None: for ever."""
+        self.hold_caps = {
+            Milestone.CUSTOMS_HOLD: policy.stop_clocks.customs,
+            Milestone.AVAILABLE_FOR_PICKUP: policy.stop_clocks.pickup_point,
+        }
+        """How long a clock stands still at most, by what holds the parcel."""
         self._used_up: dict[tuple[RuleId, datetime, Route], datetime] = {}
         self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
 
@@ -33,7 +57,12 @@ class Terms:
 
     def applies(self, rule: RuleId) -> bool:
         """Whether the rule is switched on."""
-        return self.policy.rules[rule].enabled
+        return rule in self.policy.rules and self.policy.rules[rule].enabled
+
+    def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
+        """When what began with `start` must have ended."""
+        used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
+        return max(used_up, start.appended_at + self.settle)
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""
@@ -50,11 +79,11 @@ class Terms:
                     start, budget.count, self._calendar_of(route.facility)
                 )
             else:
-                self._used_up[question] = start + budget
+                self._used_up[question] = start + (budget or timedelta(0))
         return self._used_up[question]
 
-    def budget(self, rule: RuleId, route: Route) -> Budget:
-        """The budget of the override that fits best, else the rule's own."""
+    def budget(self, rule: RuleId, route: Route) -> Budget | None:
+        """The budget of the override that fits best, else the rule's own; None: at once."""
         numbers = self.policy.rules[rule]
         fitting = [override for override in numbers.overrides if _fits(override, route)]
         if fitting:
@@ -62,6 +91,15 @@ class Terms:
             return max(reversed(fitting), key=_weight).budget
         abroad = route.origin != route.destination and "" not in {route.origin, route.destination}
         return numbers.international if abroad and numbers.international is not None else numbers.budget
+
+    def places(self, facility: str) -> Sequence[FacilityPlace]:
+        """Where carriers say that they deliver to the facility; none when the policy does not know."""
+        known = self.policy.facilities.get(facility)
+        return () if known is None else known.places
+
+    def statute(self, country: str) -> Statute | None:
+        """The law of the country about refunds."""
+        return next((law for law in self.policy.statutes if country in law.countries), None)
 
     def _calendar_of(self, facility: str) -> Calendar:
         if facility in self._calendars:

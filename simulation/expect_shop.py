@@ -1,0 +1,79 @@
+"""What is expected of the warehouse once the goods are there: the rules about inspection and shelf."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from schemas.vocabulary import Milestone, Reason, RuleId
+from simulation.expectation import End, Expectation
+from simulation.parcel_story import ParcelStory
+from simulation.return_story import ReturnStory
+from simulation.terms import Terms
+
+_DECIDED = (
+    Milestone.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED,
+    Milestone.REPLACEMENT_SENT,
+)
+
+
+def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """What has come waits to be looked at: each parcel by itself, or the goods that came without one."""
+    rule = RuleId.LATE_INSPECTION
+    for name, parcel in story.linked.items():
+        came = _came(story, parcel)
+        if came is None:
+            continue
+        at, settled = came
+        due = terms.used_up(rule, at, parcel.route)
+        if settled is not None:
+            due = max(due, settled + terms.settle)
+        yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
+    if not story.linked:
+        for by_number in story.news(Milestone.CHECKED_IN)[:1]:
+            due = terms.due(rule, by_number, story.route)
+            yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
+
+
+def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime | None] | None:
+    """When the warehouse got the parcel, and when that was appended as far as a return can tell: not of dock scans."""
+    by_number, dock = story.received.get(parcel.parcel), parcel.checked_in
+    if by_number is not None and (dock is None or by_number.at < dock.at):
+        return by_number.at, by_number.appended_at
+    return None if dock is None else (dock.at, None)
+
+
+def _looked_at(story: ReturnStory, parcel: str, came_at: datetime) -> tuple[End, ...]:
+    """Inspections that name the parcel; those that name none mean what had come by then, or all there is."""
+    inspected = [
+        (news.at, Reason.INSPECTED)
+        for news in story.news(Milestone.INSPECTED)
+        if parcel in news.parcels or (not news.parcels and (news.at >= came_at or len(story.linked) <= 1))
+    ]
+    restocked = [
+        (news.at, Reason.RESTOCKED) for news in story.news(Milestone.RESTOCKED) if news.at >= came_at
+    ]
+    return (*inspected, *restocked)
+
+
+def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """Goods that are not what was announced: a case at once, until somebody has decided."""
+    rule = RuleId.CONTENT_MISMATCH
+    inspections = story.news(Milestone.INSPECTED)
+    for news in inspections:
+        if news.mismatch:
+            again = [i for i in inspections if i.at > news.at and not i.mismatch]
+            ends = [*story.ends(*_DECIDED, since=news.at), *((i.at, Reason.INSPECTED) for i in again)]
+            due = terms.due(rule, news, story.route)
+            yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
+
+
+def late_restock(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """What may be sold again waits for the shelf: the first such inspection for the first restocking, and so on."""
+    rule = RuleId.LATE_RESTOCK
+    restocked = story.news(Milestone.RESTOCKED)
+    for_the_shelf = [news for news in story.news(Milestone.INSPECTED) if news.disposition == "restock"]
+    for position, news in enumerate(for_the_shelf):
+        ends = tuple((shelf.at, Reason.RESTOCKED) for shelf in restocked[position:][:1])
+        due = terms.due(rule, news, story.route)
+        yield Expectation(rule, "", news.identity, news.at, due, ends)
