@@ -201,7 +201,7 @@ def test_the_whole_road_from_a_scan_to_a_resolved_case(told_late: bool) -> None:
 
 
 def test_a_dispute_makes_standing_cases_louder_until_it_is_over() -> None:
-    desk = Desk(policy())
+    desk = Desk(only(levels=[]))
     desk.report(breach("open"))
     desk.reach(73 * HOUR)
     desk.return_fact("R1", return_fact(Milestone.DISPUTE_OPENED, 74 * HOUR))
