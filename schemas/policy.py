@@ -31,6 +31,7 @@ from schemas.durations import Budget, budget_text, duration_text, parse_budget, 
 from schemas.outputs import Severity
 from schemas.vocabulary import RuleId
 
+_HOLIDAYS_VERSION = version("holidays")
 RULE_VERSION = 2
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
@@ -324,7 +325,7 @@ class Policy(_Model):
     @property
     def hash(self) -> str:
         """sha256 (hex) over the numbers, the version of the rules and the version of the holiday calendars."""
-        decides = f"{self.canonical()}|rules {RULE_VERSION}|holidays {version('holidays')}"
+        decides = f"{self.canonical()}|rules {RULE_VERSION}|holidays {_HOLIDAYS_VERSION}"
         return sha256(decides.encode()).hexdigest()
 
     def to_log(self) -> bytes:

@@ -101,13 +101,15 @@ def look(
     teller = _Teller(telling, now_ms)
     waiting_ms = _NEVER
     found: set[_CaseKey] = set()
+    why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     for finding in findings(state, policy, now_ms, policy_changed=policy_changed):
         found.add((finding.rule, finding.parcel, finding.anchor))
-        if finding.due_ms > now_ms:
+        if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
             waiting_ms = min(waiting_ms, finding.due_ms)
+            teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))  # it is not due yet, or no more
         else:
             teller.follow(finding)
-    teller.close_unfound(found, Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE)
+    teller.close_unfound(found, why)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
     return _rest(telling, teller, now_ms, next_ms)
@@ -141,7 +143,10 @@ def findings(
 ) -> list[Finding]:
     """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
     view = ReturnView(state, policy)
-    found = [*_of_parcels(state, view, policy_changed=policy_changed), *_of_return(view)]
+    found = [
+        *_of_parcels(state, view, policy_changed=policy_changed),
+        *_of_return(view, policy_changed=policy_changed),
+    ]
     return told_apart(found, now_ms)
 
 
@@ -159,25 +164,27 @@ def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -
             yield _finding(carried, breach, explanations, policy_changed=policy_changed)
 
 
-def _of_return(view: ReturnView) -> Iterator[Finding]:
-    """What the rules of the return wait for; what was fulfilled in time is left out."""
+def _of_return(view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
+    """What the rules of the return wait for."""
+    in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     for start, rule in RULES:
         for awaited in rule(view) if view.has(start) else ():
             stop = awaited.stop
-            if stop is not None and stop.at_ms <= awaited.due_ms:
-                continue
-            evidence = awaited.evidence
-            if stop is not None and stop.source is not None:
-                evidence = (*evidence, stop.source)
+            verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, awaited.evidence
+            if stop is not None:
+                verdict, reason, ended_ms = Verdict.ENDED, stop.reason, stop.at_ms
+                evidence = (*evidence, stop.source) if stop.source is not None else evidence
+                if stop.at_ms <= awaited.due_ms:
+                    verdict, reason, ended_ms = Verdict.NONE, in_time, 0
             yield Finding(
                 awaited.rule,
                 awaited.parcel,
                 awaited.anchor,
-                Verdict.OPEN if stop is None else Verdict.ENDED,
-                Reason.DUE if stop is None else stop.reason,
+                verdict,
+                reason,
                 awaited.since_ms,
                 awaited.due_ms,
-                0 if stop is None else stop.at_ms,
+                ended_ms,
                 evidence,
             )
 

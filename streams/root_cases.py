@@ -63,13 +63,12 @@ class _Stands(NamedTuple):
 
 
 def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
-    """The findings at `now_ms`, in the same order, those that others explain changed to what is left of them."""
+    """The findings at `now_ms`, higher rules first, those that others explain changed to what is left of them."""
     if sum(finding.verdict is not Verdict.NONE and finding.due_ms <= now_ms for finding in found) < 2:
         return list(found)
     standing: dict[tuple[str, str], list[_Stands]] = {}
-    told = list(found)
-    for index in sorted(range(len(found)), key=lambda index: _ORDER.get(RuleId(found[index].rule), 0)):
-        finding = found[index]
+    told = sorted(found, key=lambda finding: _ORDER.get(RuleId(finding.rule), 0))
+    for index, finding in enumerate(told):
         if finding.verdict is Verdict.NONE or finding.due_ms > now_ms:
             continue
         covers = [
@@ -88,7 +87,9 @@ def _pieces(finding: Finding, covers: Iterable[_Stands]) -> list[_Stands]:
     until_ms = finding.ended_ms if finding.verdict is Verdict.ENDED else _FOR_EVER
     pieces, from_ms = [], finding.due_ms
     for cover in sorted(covers):
-        if from_ms < cover.from_ms < until_ms:
+        if cover.from_ms >= until_ms:
+            break
+        if from_ms < cover.from_ms:
             pieces.append(_Stands(from_ms, cover.from_ms))
         from_ms = max(from_ms, cover.until_ms)
     if from_ms < until_ms:

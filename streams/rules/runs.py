@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.expectation import Expectation
-from streams.journeys import End, Journey, first_of, name_of
+from streams.journeys import GIVEN_UP, End, Journey, first_of, name_of
 from streams.parcel import Seen
 from streams.terms import ParcelTerms
 
 _MOVED = {
     int(Milestone.DELIVERED): Reason.DELIVERED,
     int(Milestone.DELIVERED_ELSEWHERE): Reason.DELIVERED_ELSEWHERE,
+    **{int(milestone): reason for milestone, reason in GIVEN_UP.items()},
 }
 _FOR_EVER = 1 << 62
 
