@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.outputs import Case, Escalation
+from schemas.policy import Policy
 from schemas.topics import InputKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,6 +30,7 @@ def contract_files() -> dict[str, str]:
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )
+    schemas["policy.v1"] = _policy_schema()
     return {
         f"{name}.schema.json": json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for name, schema in schemas.items()
@@ -54,6 +56,14 @@ def _input_schema(kind: InputKind) -> dict[str, Any]:
         "title": f"Value of an input topic of kind {kind.value}, version 1",
         **schema,
     }
+
+
+def _policy_schema() -> dict[str, Any]:
+    """Of a file: it names what differs from the default policy, so nothing in it is required but what lists hold."""
+    schema = Policy.model_json_schema(mode="validation")
+    for partial in (schema, schema["$defs"]["RulePolicy"]):
+        partial.pop("required", None)
+    return {"$schema": _DIALECT, **schema, "title": "A policy of Returnwatch, version 1"}
 
 
 def _output_schema(struct: type[msgspec.Struct], title: str) -> dict[str, Any]:

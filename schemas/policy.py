@@ -23,11 +23,20 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from schemas.durations import Budget, budget_text, duration_text, parse_budget, parse_duration
+from schemas.durations import (
+    BUDGET_PATTERN,
+    DURATION_PATTERN,
+    Budget,
+    budget_text,
+    duration_text,
+    parse_budget,
+    parse_duration,
+)
 from schemas.outputs import Severity
 from schemas.vocabulary import RuleId
 
@@ -35,8 +44,18 @@ _HOLIDAYS_VERSION = version("holidays")
 RULE_VERSION = 2
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
-RuleBudget = Annotated[Budget, BeforeValidator(parse_budget), PlainSerializer(budget_text)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(duration_text),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["72h", "1d 12h"]}),
+]
+RuleBudget = Annotated[
+    Budget,
+    BeforeValidator(parse_budget),
+    PlainSerializer(budget_text),
+    WithJsonSchema({"type": "string", "pattern": BUDGET_PATTERN, "examples": ["72h", "2 business days"]}),
+]
 Carrier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Lane = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}-[A-Z]{2}$")]
 
@@ -50,7 +69,13 @@ def _clock_time(text: object) -> object:
     return text
 
 
-TimeOfDay = Annotated[time, BeforeValidator(_clock_time)]
+TimeOfDay = Annotated[
+    time,
+    BeforeValidator(_clock_time),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^([01]\d|2[0-4]):[0-5]\d(:[0-5]\d)?$", "examples": ["08:30"]}
+    ),
+]
 
 
 AT_ONCE = frozenset(

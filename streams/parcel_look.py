@@ -99,17 +99,16 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     if nobody_waits_for(state):
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
-    labelled = any(journey.labels for journey in found)
     terms = [_terms(journey, policy, key) for journey in found]
     breaches, next_ms = _breaches(found, terms, state, now_ms)
-    expires_ms = state.newest_ms + (policy.accept_age_ms if labelled else policy.orphan_ttl_ms)
+    expires_ms = state.newest_ms + policy.accept_age_ms
     if now_ms < expires_ms:
         state.expired = False
         state.look_ms = min(next_ms, expires_ms)
     else:
         still_open = [breach for breach in breaches if breach.state == OPEN]
         if state.expired or not still_open:
-            return Look(False, [], orphan=not labelled)
+            return Look(False, [])
         state.expired = True
         state.look_ms = now_ms + DAY_MS
         breaches = [_expired(breach, expires_ms) if breach.state == OPEN else breach for breach in breaches]

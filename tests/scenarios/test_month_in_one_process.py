@@ -29,7 +29,5 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     result = score(cases, engine.observed, bound=leeway)
     assert result.problems == []
     assert result.ok
-    assert all(
-        counts.expected > 20 for counts in result.rules.values() if counts.rule != "stalled_no_progress"
-    )
+    assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
     assert Counter(engine.refused) == world.dead_letters

@@ -1,9 +1,14 @@
 """Policies: what they may say, and how a wrong one is refused."""
 
+import json
 from datetime import timedelta
+from importlib import resources
+from pathlib import Path
 from textwrap import dedent
 
+import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 from schemas.durations import BusinessDays, duration_text, parse_budget, parse_duration
 from schemas.policy import Policy, policy_from_log
@@ -209,3 +214,13 @@ def test_the_canonical_text_loads_to_the_same_policy() -> None:
         RULES + 'facilities: {L: {time_zone: Europe/Paris, country: FR, closes: "24:00"}}\n', "p"
     )
     assert Policy.model_validate_json(policy.canonical()) == policy
+
+
+def test_the_published_schema_takes_what_is_right_and_marks_what_is_wrong() -> None:
+    contract = Path(__file__).parents[2] / "schemas" / "contracts" / "policy.v1.schema.json"
+    editor = jsonschema.Draft202012Validator(json.loads(contract.read_text(encoding="utf-8")))
+    default = resources.files("schemas").joinpath("default_policy.yaml").read_text(encoding="utf-8")
+    for right in (default, "rules: {stalled_silent: {budget: 2 business days}}", "settle: 1h 30m"):
+        editor.validate(YAML(typ="safe").load(right))
+    for wrong in ("rules: {stalled: {budget: 2d}}", "settle: 30", "levels: [{after: 1d}]", "setle: 1h"):
+        assert not editor.is_valid(YAML(typ="safe").load(wrong)), wrong
