@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
-from schemas.outputs import Case, Escalation
+from schemas.outputs import Case, Escalation, RefundSignal
 from schemas.policy import Policy
 from schemas.topics import InputKind
 
@@ -27,6 +27,7 @@ def contract_files() -> dict[str, str]:
     schemas = {f"{kind.value}.v1": _input_schema(kind) for kind in InputKind}
     schemas["escalation.v1"] = _output_schema(Escalation, "Value of the topic escalations")
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
+    schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )

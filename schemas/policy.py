@@ -6,6 +6,7 @@ A policy decides only from its place in the log on (`to_log`), so every worker a
 import json
 import zoneinfo
 from datetime import time, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
@@ -38,7 +39,7 @@ from schemas.durations import (
     parse_duration,
 )
 from schemas.outputs import Severity
-from schemas.vocabulary import RuleId
+from schemas.vocabulary import Risk, RuleId
 
 _HOLIDAYS_VERSION = version("holidays")
 RULE_VERSION = 2
@@ -270,6 +271,28 @@ class Statute(_Model):
     source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class ReleaseAt(StrEnum):
+    """How far the goods must have come before a refund may be released."""
+
+    FIRST_SCAN = "first_scan"
+    DELIVERED = "delivered"
+    INSPECTED = "inspected"
+
+
+class RefundTier(_Model):
+    """Which returns may be refunded how early."""
+
+    tier: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
+    release_at: ReleaseAt
+    max_value: (
+        dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Annotated[Decimal, Field(ge=0)]] | None
+    ) = None
+    """Up to so much in each currency; what has another currency, or no value, does not fit. None: any value."""
+    customer_risk: tuple[Risk, ...] = tuple(Risk)
+    categories: tuple[str, ...] = ()
+    """(): any."""
+
+
 class Policy(_Model):
     """All of it. Immutable; equal policies have equal hashes."""
 
@@ -295,6 +318,8 @@ class Policy(_Model):
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
     stop_clocks: StopClocks = StopClocks()
     statutes: tuple[Statute, ...] = ()
+    refund_tiers: tuple[RefundTier, ...] = ()
+    """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
 
     @field_validator("rules")
     @classmethod
@@ -307,6 +332,20 @@ class Policy(_Model):
             if rule not in WITHOUT_BUDGET | AT_ONCE and numbers.budget is None:
                 raise ValueError(f"{rule.value} needs a budget: how long is it allowed to take?")
         return {rule: rules[rule] for rule in RuleId if rule in rules}
+
+    @field_validator("refund_tiers")
+    @classmethod
+    def _stricter_and_stricter(cls, tiers: tuple[RefundTier, ...]) -> tuple[RefundTier, ...]:
+        names = [tier.tier for tier in tiers]
+        if len(set(names)) < len(names):
+            raise ValueError("two tiers have the same name; a release could not be told from the other's")
+        stages = tuple(ReleaseAt)
+        for earlier, later in pairwise(tiers):
+            if stages.index(later.release_at) < stages.index(earlier.release_at):
+                raise ValueError(
+                    f"{later.tier} releases before {earlier.tier}: write the tier that releases first, first"
+                )
+        return tiers
 
     @field_validator("statutes")
     @classmethod

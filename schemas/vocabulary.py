@@ -194,6 +194,22 @@ class Reason(StrEnum):
     """A case of a higher rule about the same cause stands in its place (docs/rules.md)."""
 
 
+class SignalReason(StrEnum):
+    """Why a refund was released, or its release revoked."""
+
+    FIRST_SCAN = "first_scan"
+    DELIVERED = "delivered"
+    INSPECTED = "inspected"
+    CONTENT_MISMATCH = "content_mismatch"
+    RETURNED_TO_CUSTOMER = "returned_to_customer"
+    DELIVERED_ELSEWHERE = "delivered_elsewhere"
+    RETURN_CANCELLED = "return_cancelled"
+    REFUND_REFUSED = "refund_refused"
+    REPLACEMENT_SENT = "replacement_sent"
+    LATE_EVIDENCE = "late_evidence"
+    """What it was released for was taken back, or has another parcel to wait for."""
+
+
 class DeadLetterReason(StrEnum):
     """Why a record was refused. Bounded: a metrics label."""
 

@@ -26,6 +26,7 @@ from streams.cases import (
 )
 from streams.clocks import DAY_MS
 from streams.parcel_look import ENDED, RETRACTED
+from streams.refund_signals import signals
 from streams.return_view import ReturnView, Rule
 from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told
 from streams.root_cases import told_apart
@@ -102,7 +103,8 @@ def look(
     waiting_ms = _NEVER
     found: set[_CaseKey] = set()
     why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
-    for finding in findings(state, policy, now_ms, policy_changed=policy_changed):
+    view = ReturnView(state, policy)
+    for finding in findings(view, state, now_ms, policy_changed=policy_changed):
         found.add((finding.rule, finding.parcel, finding.anchor))
         if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
             waiting_ms = min(waiting_ms, finding.due_ms)
@@ -112,6 +114,10 @@ def look(
     teller.close_unfound(found, why)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
+    if return_id and not teller.more:
+        refund = signals(view, telling, now_ms)
+        teller.outgoing += refund.outgoing
+        next_ms = min(next_ms, refund.next_ms or _NEVER)
     return _rest(telling, teller, now_ms, next_ms)
 
 
@@ -139,10 +145,9 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
 
 
 def findings(
-    state: ReturnState, policy: CompiledPolicy, now_ms: int, *, policy_changed: bool = False
+    view: ReturnView, state: ReturnState, now_ms: int, *, policy_changed: bool = False
 ) -> list[Finding]:
     """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
-    view = ReturnView(state, policy)
     found = [
         *_of_parcels(state, view, policy_changed=policy_changed),
         *_of_return(view, policy_changed=policy_changed),

@@ -94,6 +94,13 @@ class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     disputed: bool = False
 
 
+class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A refund signal as it was last said; each is released once, and revoked at most once."""
+
+    tier: str
+    revoked: bool
+
+
 class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """Value of a return's changelog record."""
 
@@ -108,6 +115,8 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they opened."""
     look_ms: int = 0
     """When the last full look asked for the next one; 0 is never."""
+    signals: tuple[SignalRecord, ...] = ()
+    """In the order in which they were released."""
 
     @property
     def newest_ms(self) -> int:

@@ -38,7 +38,7 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         stops = [
             stop_of(fact)
             for fact in view.all(Milestone.INSPECTED)
-            if _inspects(fact, parcel, received_ms, only=len(view.parcels) == 1)
+            if inspects(fact, parcel, received_ms, only=len(view.parcels) == 1)
         ]
         stops += view.stops(Milestone.RESTOCKED, since_ms=received_ms)
         evidence = (known.source,) if known is not None else ()
@@ -47,7 +47,8 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         )
 
 
-def _inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:
+def inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:
+    """Whether an inspection is of a parcel that was received then; `only`: the return has no other."""
     if fact.parcels:
         return parcel.parcel in fact.parcels
     return only or fact.at_ms >= received_ms

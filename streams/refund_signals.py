@@ -1,0 +1,192 @@
+"""When downstream services may release a refund, and when that release is taken back.
+
+A return fits the first of the policy's `refund_tiers` whose value, customer risk and category it has, and each later one that
+it fits as well. It is released when all of its parcels have come as far as its tier asks, unless it was cancelled, refused,
+exchanged or paid already, or something contradicts it: an inspection that found other goods, the carrier turning a parcel
+back or delivering it elsewhere. What contradicts a release that was said revokes it. A tier releases a return once: after a
+revocation only a later one can. A release waits until what it stands on has settled (policy `settle`): a cancellation on its
+way by another road is not paid for first.
+
+Nothing is said of a return that nobody requested: its value and its customer are not known.
+"""
+
+from typing import NamedTuple
+from uuid import uuid5
+
+from schemas.money import minor_units
+from schemas.outputs import (
+    EvidenceSource,
+    Money,
+    RefundAction,
+    RefundSignal,
+    encode_refund_signal,
+    refund_signal_headers,
+    utc,
+)
+from schemas.policy import RefundTier, ReleaseAt
+from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
+from streams.cases import NAMESPACE, Telling
+from streams.return_view import ReturnView
+from streams.returns import SignalRecord, Told
+from streams.rules.goods import inspects
+from streams.watermark import Outgoing
+
+_OVER = {
+    Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
+    Milestone.REFUND_REFUSED: SignalReason.REFUND_REFUSED,
+    Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
+}
+_CONTRADICTS = {
+    RuleId.RETURNED_TO_CUSTOMER.value: SignalReason.RETURNED_TO_CUSTOMER,
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED.value: SignalReason.DELIVERED_ELSEWHERE,
+}
+
+
+class _Why(NamedTuple):
+    reason: SignalReason
+    since_ms: int
+    facts: tuple[Told, ...] = ()
+
+    @property
+    def known_ms(self) -> int:
+        """When it happened or was read, whichever is later."""
+        return max([self.since_ms, *(fact.arrived_ms for fact in self.facts)])
+
+
+class Signals(NamedTuple):
+    """What is to be said now, and when to look again for a release that has to settle (0: never)."""
+
+    outgoing: list[Outgoing]
+    next_ms: int = 0
+
+
+def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
+    """Revoke and release; `telling.state.signals` is brought up to date."""
+    state = telling.state
+    if view.request is None or not (view.policy.refund_tiers or state.signals):
+        return Signals([])
+    said = [_revocation(view, record) for record in state.signals if not record.revoked]
+    revoked = [(record, why) for record, why in said if why is not None]
+    outgoing = [_message(view, telling, record.tier, why, now_ms, revision=2) for record, why in revoked]
+    gone = {record.tier for record, _ in revoked}
+    if gone:
+        state.signals = tuple(
+            SignalRecord(record.tier, record.revoked or record.tier in gone) for record in state.signals
+        )
+    if not all(record.revoked for record in state.signals):
+        return Signals(outgoing)
+    released = _release(view, telling, now_ms)
+    return Signals(outgoing + released.outgoing, released.next_ms)
+
+
+def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
+    if view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED) or _against(view):
+        return Signals([])
+    next_ms = 0
+    used = {record.tier for record in telling.state.signals}
+    for tier in view.policy.refund_tiers:
+        reached = _reached(view, tier.release_at) if tier.tier not in used and _fits(view, tier) else None
+        if reached is None:
+            continue
+        settled_ms = reached.known_ms + view.policy.settle_ms
+        if settled_ms <= now_ms:
+            telling.state.signals = (*telling.state.signals, SignalRecord(tier.tier, False))
+            return Signals([_message(view, telling, tier.tier, reached, now_ms, revision=1)])
+        next_ms = min(next_ms or settled_ms, settled_ms)
+    return Signals([], next_ms)
+
+
+def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
+    """Why a release must be taken back; None: it stands, as does one of a tier that the policy no longer has."""
+    against = _against(view)
+    tier = next((tier for tier in view.policy.refund_tiers if tier.tier == record.tier), None)
+    if against is not None or tier is None or _reached(view, tier.release_at) is not None:
+        return record, against
+    return record, _Why(SignalReason.LATE_EVIDENCE, 0)
+
+
+def _fits(view: ReturnView, tier: RefundTier) -> bool:
+    terms, request = view.terms, view.request
+    if Risk(terms.risk) not in tier.customer_risk or (
+        tier.categories and terms.category not in tier.categories
+    ):
+        return False
+    if tier.max_value is None or request is None:
+        return request is not None
+    limit = tier.max_value.get(request.currency)
+    return limit is not None and request.value_minor <= minor_units(limit, request.currency)
+
+
+def _against(view: ReturnView) -> _Why | None:
+    """What speaks against paying for the goods, whatever was released."""
+    for milestone, reason in _OVER.items():
+        fact = view.first(milestone)
+        if fact is not None:
+            return _Why(reason, fact.at_ms, (fact,))
+    inspections = view.all(Milestone.INSPECTED)
+    if inspections and inspections[-1].mismatches:
+        return _Why(SignalReason.CONTENT_MISMATCH, inspections[-1].at_ms, (inspections[-1],))
+    for parcel in view.parcels:
+        for breach in parcel.breaches:
+            if breach.rule in _CONTRADICTS and breach.state == "open" and parcel.parcel not in view.received:
+                return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
+    return None
+
+
+def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
+    """Since when all parcels have come so far; None: not yet. Without parcels the return's own number counts."""
+    if stage is ReleaseAt.INSPECTED:
+        return _inspected(view)
+    reason = SignalReason(stage.value)
+    if not view.parcels:
+        check_in = view.first(Milestone.CHECKED_IN)
+        return _Why(reason, check_in.at_ms, (check_in,)) if check_in is not None else None
+    times = []
+    for parcel in view.parcels:
+        seen_ms = parcel.first_scan_ms if stage is ReleaseAt.FIRST_SCAN else parcel.delivered_ms
+        known = [at_ms for at_ms in (seen_ms, view.received_ms(parcel)) if at_ms]
+        if not known:
+            return None
+        times.append(min(known))
+    return _Why(reason, max(times))
+
+
+def _inspected(view: ReturnView) -> _Why | None:
+    inspections = view.all(Milestone.INSPECTED)
+    if not inspections:
+        return None
+    last = inspections[-1]
+    for parcel in view.parcels:
+        received_ms = view.received_ms(parcel)
+        only = len(view.parcels) == 1
+        if not received_ms or not any(inspects(one, parcel, received_ms, only=only) for one in inspections):
+            return None
+    return _Why(SignalReason.INSPECTED, last.at_ms, (last,))
+
+
+def _message(
+    view: ReturnView, telling: Telling, tier: str, why: _Why, now_ms: int, *, revision: int
+) -> Outgoing:
+    request, terms = view.request, view.terms
+    assert request is not None
+    signal = RefundSignal(
+        signal_id=str(uuid5(NAMESPACE, f"refund|{telling.return_id}|{tier}")),
+        revision=revision,
+        action=RefundAction.RELEASE if revision == 1 else RefundAction.REVOKE,
+        reason=why.reason,
+        return_id=telling.return_id,
+        tier=tier,
+        value=Money(request.value_minor, request.currency) if request.currency else None,
+        customer_risk=Risk(terms.risk),
+        category=terms.category,
+        since_at=utc(why.since_ms or now_ms),
+        effective_at=utc(now_ms),
+        policy_hash=telling.policy.hash,
+        evidence=tuple(
+            EvidenceSource(fact.source.topic, fact.source.partition, fact.source.offset)
+            for fact in (request, *why.facts)
+        ),
+    )
+    headers = refund_signal_headers(signal)
+    key = telling.return_id.encode()
+    return Outgoing("refund-signals", key, encode_refund_signal(signal), headers, telling.partition)
