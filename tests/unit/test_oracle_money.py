@@ -1,6 +1,7 @@
 """The oracle on decisions, payments and promises. Hours count from a Monday, 06:00 UTC."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -147,7 +148,7 @@ def test_without_proof_nothing_is_owed_yet(tape: Tape) -> None:
 
 
 @pytest.mark.parametrize("request_", [{"country": "FR"}, {"country": "US", "withdrawal": True}])
-def test_no_notice_or_no_law(tape: Tape, request_: dict[str, object]) -> None:
+def test_no_notice_or_no_law(tape: Tape, request_: dict[str, Any]) -> None:
     tape.order(0, "return_requested", **request_)
     tape.check_in_by_return(10)
     assert tape.of(LAW) == []
