@@ -168,8 +168,9 @@ def label_voided(journey: Journey) -> None:
 def two_parcels_scanned(journey: Journey) -> None:
     """Two parcels, each with its own dock scan."""
     first, second = labelled(journey), journey.label(journey.requested_at + 5 * HOUR)
-    for parcel in (first, second):
-        received(journey, parcel, dock_time(journey, until_delivered(journey, parcel)))
+    came = [(dock_time(journey, until_delivered(journey, parcel)), parcel) for parcel in (first, second)]
+    for at, parcel in sorted(came, key=lambda one: one[0]):
+        received(journey, parcel, at)
 
 
 def two_parcels_complete(journey: Journey) -> None:

@@ -40,7 +40,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def cases(world: World) -> list[ExpectedCase]:
-    return expected(undisturbed_ledger(world.events), terms(), world.until_at, timedelta(hours=24))
+    return expected(undisturbed_ledger(world.events), terms(), world.until_at, timedelta(hours=18))
 
 
 # ---- the same world each time ------------------------------------------------------------------------------
@@ -65,18 +65,18 @@ def test_the_default_month_is_fifty_days_long(world: World) -> None:
 # ---- as varied as it says ----------------------------------------------------------------------------------
 
 
-def test_the_shares_of_the_stories_add_up() -> None:
-    assert sum(story.share for story in STORIES) == pytest.approx(1)
+def test_most_returns_go_well() -> None:
+    faulty = sum(story.share for story in STORIES if story.faulty)
+    assert faulty < 0.4 * sum(story.share for story in STORIES)
 
 
 def test_every_story_is_told(world: World) -> None:
     told = world.stories()
     assert sum(told.values()) == RETURNS
     assert set(told) == {story.name for story in STORIES}
+    all_shares = sum(story.share for story in STORIES)
     for story in STORIES:
-        assert told[story.name] == pytest.approx(
-            story.share * RETURNS, abs=4 * (story.share * RETURNS) ** 0.5
-        )
+        assert told[story.name] == pytest.approx(story.share / all_shares * RETURNS, abs=4)
 
 
 def test_the_way_into_the_topics_is_rough(world: World) -> None:
@@ -133,11 +133,32 @@ def test_the_codes_mean_what_the_stories_take_them_for(carrier: Carrier) -> None
         assert meaning(carrier, code) == (Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN)
     assert meaning(carrier, carrier.last_leg)[1] is Evidence.CARRIER_SCAN
     assert meaning(carrier, carrier.delivered) == (Milestone.DELIVERED, Evidence.CARRIER_SCAN)
-    if carrier.turned_back is not None:
-        assert meaning(carrier, carrier.turned_back)[0] is Milestone.RETURNED_TO_SENDER
     for unknown in UNKNOWN_CODES:
         like = carrier.hub[0]
         assert meaning(carrier, Code(like.api, like.code_type, unknown, "?"))[0] is Milestone.UNMAPPED
+
+
+SOME_CARRIERS_SAY = {
+    "turned_back": {Milestone.RETURNED_TO_SENDER},
+    "pickup_failed": {Milestone.PICKUP_FAILED},
+    "customs": {Milestone.CUSTOMS_HOLD},
+    "misrouted": {Milestone.MISROUTED},
+    "attempted": {Milestone.DELIVERY_ATTEMPTED},
+    "pickup_point": {Milestone.AVAILABLE_FOR_PICKUP},
+    "lost": {Milestone.LOST, Milestone.DISPOSED},
+    "damaged": {Milestone.DAMAGED},
+    "elsewhere": {Milestone.DELIVERED_ELSEWHERE},
+}
+
+
+@pytest.mark.parametrize("name", SOME_CARRIERS_SAY)
+def test_the_codes_that_not_every_carrier_has_mean_what_they_are_called(name: str) -> None:
+    codes = [(carrier, getattr(carrier, name)) for carrier in CARRIERS if getattr(carrier, name)]
+    assert codes
+    for carrier, code in codes:
+        milestone, evidence = meaning(carrier, code)
+        assert milestone in SOME_CARRIERS_SAY[name]
+        assert evidence not in {Evidence.ANNOUNCED, Evidence.CLAIMED, Evidence.SYSTEM}
 
 
 @pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
@@ -147,56 +168,168 @@ def test_a_carrier_has_one_name_however_it_is_spelled(carrier: Carrier) -> None:
 
 # ---- what must be found ------------------------------------------------------------------------------------
 
-S, N, F, D = (
-    RuleId.STALLED_SILENT,
-    RuleId.STALLED_NO_PROGRESS,
-    RuleId.MISSING_FIRST_SCAN,
-    RuleId.DELIVERED_NOT_CHECKED_IN,
-)
+OPEN, RESOLVED, RETRACTED = CaseState.ESCALATED, CaseState.RESOLVED, CaseState.RETRACTED
 OUTCOMES = {
-    "never_handed_over": (F, CaseState.ESCALATED),
-    "only_announced": (F, CaseState.ESCALATED),
-    "only_unknown_codes": (F, CaseState.ESCALATED),
-    "first_scan_taken_back": (F, CaseState.ESCALATED),
-    "first_scan_late": (F, CaseState.RESOLVED),
-    "first_scan_posted_late": (F, CaseState.RETRACTED),
-    "cancelled_late": (F, CaseState.RESOLVED),
-    "cancelled_posted_late": (F, CaseState.RETRACTED),
-    "voided_late": (F, CaseState.RESOLVED),
-    "shared_never_handed_over": (F, CaseState.ESCALATED),
-    "lost_in_silence": (S, CaseState.ESCALATED),
-    "resumed_late": (S, CaseState.RESOLVED),
-    "scans_posted_late": (S, CaseState.RETRACTED),
-    "stuck_for_ever": (N, CaseState.ESCALATED),
-    "stuck_then_moves": (N, CaseState.RESOLVED),
-    "never_checked_in": (D, CaseState.ESCALATED),
-    "shared_never_checked_in": (D, CaseState.ESCALATED),
-    "checked_in_late": (D, CaseState.RESOLVED),
-    "check_in_taken_back": (D, CaseState.ESCALATED),
-    "check_in_posted_late": (D, CaseState.RETRACTED),
-    "two_parcels_one_counted": (D, CaseState.ESCALATED),
+    RuleId.MISSING_FIRST_SCAN: {
+        "first_scan_late": RESOLVED,
+        "first_scan_posted_late": RETRACTED,
+        "cancelled_late": RESOLVED,
+        "cancelled_posted_late": RETRACTED,
+        "voided_late": RESOLVED,
+    },
+    RuleId.DROPOFF_CLAIM_UNCONFIRMED: {
+        "claimed_scanned_late": RESOLVED,
+        "claimed_scan_posted_late": RETRACTED,
+    },
+    RuleId.PICKUP_FAILED: {"picked_up_days_later": RESOLVED, "pickup_posted_late": RETRACTED},
+    RuleId.STALLED_SILENT: {
+        "lost_in_silence": OPEN,
+        "resumed_late": RESOLVED,
+        "scans_posted_late": RETRACTED,
+        "lost_in_a_long_silence": RESOLVED,
+    },
+    RuleId.STALLED_NO_PROGRESS: {"stuck_for_ever": OPEN, "stuck_then_moves": RESOLVED},
+    RuleId.TRANSIT_OVERDUE: {"all_too_slow": RESOLVED, "resumed_late": RESOLVED},
+    RuleId.MISROUTED: {
+        "misrouted_and_back": RESOLVED,
+        "misrouted_and_gone": OPEN,
+        "misrouted_scans_posted_late": RETRACTED,
+    },
+    RuleId.DELIVERY_FAILED: {"delivered_days_after_an_attempt": RESOLVED, "attempted_in_vain": OPEN},
+    RuleId.PICKUP_POINT_EXPIRING: {"fetched_late": RESOLVED, "never_fetched": OPEN},
+    RuleId.RETURNED_TO_CUSTOMER: {"turned_back": OPEN, "turned_back_and_sent_again": RESOLVED},
+    RuleId.CARRIER_REPORTED_LOST: {
+        "lost_by_the_carrier": OPEN,
+        "lost_in_a_long_silence": OPEN,
+        "lost_and_found": RESOLVED,
+    },
+    RuleId.CARRIER_REPORTED_DAMAGED: {"damaged_on_the_way": RESOLVED, "damaged_and_lost": RESOLVED},
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED: {
+        "delivered_to_another_town": OPEN,
+        "delivered_again_rightly": RESOLVED,
+    },
+    RuleId.MOVING_AFTER_DELIVERY: {"moving_on_for_ever": OPEN, "moved_on_and_came_back": RESOLVED},
+    RuleId.DELIVERED_NOT_CHECKED_IN: {
+        "never_checked_in": OPEN,
+        "shared_never_checked_in": OPEN,
+        "checked_in_late": RESOLVED,
+        "check_in_taken_back": OPEN,
+        "check_in_posted_late": RETRACTED,
+        "two_parcels_one_counted": OPEN,
+    },
+    RuleId.CHECKED_IN_NOT_DELIVERED: {
+        "delivery_not_scanned": OPEN,
+        "delivery_dated_late": RESOLVED,
+        "delivery_posted_late": RETRACTED,
+    },
+    RuleId.LATE_LABEL: {"label_late": RESOLVED, "label_never_made": OPEN, "label_posted_late": RETRACTED},
+    RuleId.LATE_INSPECTION: {
+        "inspected_late": RESOLVED,
+        "never_inspected": OPEN,
+        "inspection_posted_late": RETRACTED,
+        "second_parcel_not_inspected": OPEN,
+    },
+    RuleId.CONTENT_MISMATCH: {
+        "mismatch_decided_late": RESOLVED,
+        "mismatch_never_decided": OPEN,
+        "mismatch_cleared_up": RESOLVED,
+    },
+    RuleId.LATE_RESTOCK: {
+        "restocked_late": RESOLVED,
+        "never_restocked": OPEN,
+        "restocking_posted_late": RETRACTED,
+    },
+    RuleId.LATE_REFUND_DECISION: {
+        "decided_late": RESOLVED,
+        "decision_posted_late": RETRACTED,
+        "exchange_forgotten": OPEN,
+    },
+    RuleId.LATE_REFUND: {"paid_late": RESOLVED, "paid_posted_late": RETRACTED, "never_paid": OPEN},
+    RuleId.REFUND_PROMISE_AT_RISK: {"promise_broken": RESOLVED, "promise_kept_narrowly": RESOLVED},
+    RuleId.REFUND_PROMISE_BROKEN: {
+        "promise_broken": RESOLVED,
+        "never_paid": OPEN,
+        "nothing_promised": RESOLVED,
+    },
+    RuleId.STATUTORY_REFUND_DEADLINE: {
+        "withdrawn_refunded_late": RESOLVED,
+        "withdrawn_refund_posted_late": RETRACTED,
+    },
+    RuleId.REFUND_FAILED: {"refund_repeated": RESOLVED, "refund_failed_for_good": OPEN},
+    RuleId.REFUND_NOT_SETTLED: {
+        "settled_late": RESOLVED,
+        "never_settled": OPEN,
+        "settlement_posted_late": RETRACTED,
+    },
 }
+"""How the cases of some stories end, by rule."""
+STRANGERS = {
+    "sent_without_a_label": OPEN,
+    "label_told_after_all": RETRACTED,
+    "label_made_after_all": RESOLVED,
+}
+"""How the case of the parcel ends that no label names at first."""
 
 
-def test_each_faulty_story_has_an_outcome() -> None:
-    assert set(OUTCOMES) == {story.name for story in STORIES if story.faulty}
-
-
-def test_every_story_ends_as_it_is_meant_to(world: World, cases: list[ExpectedCase]) -> None:
+def by_return(cases: list[ExpectedCase]) -> dict[str, list[ExpectedCase]]:
     found: dict[str, list[ExpectedCase]] = {}
     for case in cases:
         found.setdefault(case.return_id, []).append(case)
+    return found
+
+
+def test_every_story_finds_what_it_is_meant_to(world: World, cases: list[ExpectedCase]) -> None:
+    found = by_return(cases)
     for told in world.told:
         for return_id in told.return_ids:
-            outcome = [(case.rule, set(case.final_states)) for case in found.get(return_id, [])]
-            if told.story.faulty:
-                rule, state = OUTCOMES[told.story.name]
-                assert outcome == [(rule, {state})], (told.story.name, return_id)
-            else:
-                assert outcome == [], (told.story.name, return_id)
+            rules = {case.rule for case in found.get(return_id, [])}
+            # A long weekend, or a feed that was stuck, can make any way too long.
+            allowed = told.story.finds | told.story.may_find | {RuleId.TRANSIT_OVERDUE}
+            assert told.story.finds <= rules <= allowed, (told.story.name, return_id)
 
 
-def test_a_day_of_delay_decides_nothing(cases: list[ExpectedCase]) -> None:
+def test_ordinary_returns_are_hardly_ever_slow(world: World, cases: list[ExpectedCase]) -> None:
+    found = by_return(cases)
+    ordinary = [one for told in world.told if not told.story.faulty for one in told.return_ids]
+    assert sum(return_id in found for return_id in ordinary) < 0.02 * len(ordinary)
+
+
+def test_every_case_ends_as_its_story_means_it_to(world: World, cases: list[ExpectedCase]) -> None:
+    found = by_return(cases)
+    for told in world.told:
+        wanted = {
+            rule: states[told.story.name] for rule, states in OUTCOMES.items() if told.story.name in states
+        }
+        for return_id in told.return_ids:
+            for rule, state in wanted.items():
+                (case,) = [case for case in found[return_id] if case.rule is rule]
+                assert case.final_states == {state}, (told.story.name, return_id)
+
+
+def test_a_parcel_that_nobody_knows_is_found_though_it_belongs_to_no_return(
+    world: World, cases: list[ExpectedCase]
+) -> None:
+    strange = {case.parcel: case for case in by_return(cases)[""]}
+    for told in world.told:
+        if told.story.name in STRANGERS:
+            (parcel,) = told.parcels
+            case = strange.pop(":".join(parcel))
+            assert case.rule is RuleId.UNEXPECTED_PARCEL
+            assert case.final_states == {STRANGERS[told.story.name]}
+    assert {case.final_states for case in strange.values()} <= {frozenset({OPEN})}  # strays
+
+
+def test_every_rule_finds_something(cases: list[ExpectedCase]) -> None:
+    counts = Counter(case.rule for case in cases if case.opens is True)
+    assert {rule: counts[rule] for rule in RuleId if counts[rule] < 3} == {}
+
+
+def test_label_expiry_and_goods_that_never_came_show_within_the_month(cases: list[ExpectedCase]) -> None:
+    for rule in (RuleId.LABEL_EXPIRED_UNUSED, RuleId.REFUNDED_NOT_RETURNED):
+        assert any(case.rule is rule and case.final_states == {OPEN} for case in cases)
+
+
+def test_most_of_a_day_of_delay_decides_nothing(cases: list[ExpectedCase]) -> None:
     assert [case for case in cases if case.opens != True or case.retracted == "either"] == []  # noqa: E712 - "either"
 
 
@@ -204,7 +337,7 @@ def test_nothing_is_undecided_when_the_world_ends(world: World, cases: list[Expe
     assert max(case.opens_at for case in cases) + timedelta(hours=48) < world.until_at
     ledger = undisturbed_ledger(world.events)
     later = expected(ledger, terms(), world.until_at + timedelta(hours=30))
-    assert [(case.rule, case.return_id) for case in later] == [(case.rule, case.return_id) for case in cases]
+    assert subjects(later) == subjects(cases)
 
 
 def test_feeds_that_are_twelve_hours_late_change_no_verdict(world: World, cases: list[ExpectedCase]) -> None:
@@ -213,7 +346,12 @@ def test_feeds_that_are_twelve_hours_late_change_no_verdict(world: World, cases:
         for event in undisturbed_ledger(world.events)
     ]
     late = expected(slow, terms(), world.until_at)
-    assert [(c.rule, c.return_id, c.due_at) for c in late] == [(c.rule, c.return_id, c.due_at) for c in cases]
+    assert subjects(late) == subjects(cases)
+
+
+def subjects(cases: list[ExpectedCase]) -> set[tuple[object, ...]]:
+    """What each case says, but for times: those of rules that are due at once move with what is appended."""
+    return {(case.rule, case.return_id, case.parcel, case.final_states) for case in cases}
 
 
 # ---- playing it --------------------------------------------------------------------------------------------
@@ -249,21 +387,21 @@ def ledger_of(events: Iterable[BulkEvent]) -> list[LedgerEvent]:
     ]
 
 
-def test_bulk_events_are_valid_and_make_no_case() -> None:
+def test_bulk_events_are_valid_and_make_no_case_while_they_come() -> None:
     ledger = ledger_of(bulk_events(200, 5, seed=1))
     assert Counter(event.kind for event in ledger) == {LABELS: 200, SCANS: 1_000, WAREHOUSE: 200}
     assert read_ledger(ledger).unreadable == 0
     assert [event.appended_at for event in ledger] == sorted(event.appended_at for event in ledger)
-    assert expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30)) == []
+    assert expected(ledger, terms(), ledger[-1].appended_at) == []
 
 
 def test_unfinished_bulk_parcels_stay_open() -> None:
     ledger = ledger_of(bulk_events(200, 5, seed=1, unfinished=0.5))
-    cases = expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30))
+    cases = expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=5))
     kinds = Counter(event.kind for event in ledger)
-    assert {case.rule for case in cases} == {RuleId.MISSING_FIRST_SCAN}
-    assert len(cases) == kinds[LABELS] - kinds[WAREHOUSE]
-    assert 60 < len(cases) < 140
+    never_scanned = [case for case in cases if case.rule is RuleId.MISSING_FIRST_SCAN]
+    assert len(never_scanned) == kinds[LABELS] - kinds[WAREHOUSE]
+    assert 60 < len(never_scanned) < 140
 
 
 def test_bulk_events_are_made_on_the_way() -> None:
