@@ -135,16 +135,21 @@ def undisturbed_and_killed(directory: Path, minutes: str) -> tuple[Demo, Demo]:
     return quiet, disturbed
 
 
+def says_nothing(told: Demo) -> bool:
+    """Whether the machine was too slow for this speed: nothing could be decided, or a worker stood still for long."""
+    return UNDECIDED in told.words or (HELD_UP in told.words and told.process.returncode != 0)
+
+
 def test_a_worker_killed_in_the_middle_changes_nothing_in_the_final_comparison(tmp_path: Path) -> None:
     quickest, *slower = MINUTES
     quiet, disturbed = undisturbed_and_killed(tmp_path / quickest, quickest)
-    while UNDECIDED in quiet.words + disturbed.words and slower:
+    while slower and any(says_nothing(each) for each in (quiet, disturbed)):
         minutes = slower.pop(0)
         quiet, disturbed = undisturbed_and_killed(tmp_path / minutes, minutes)
     for each in (quiet, disturbed):
         assert each.process.returncode == 0, each.text
         assert "nothing missed, false, early or late" in each.words
-        assert len(each.table()) == 4
+        assert len(each.table()) == len(RuleId)
     assert "the worker was started 2 times" in disturbed.words
     if HELD_UP not in quiet.words + disturbed.words:
         assert quiet.table() == disturbed.table()
