@@ -1,4 +1,4 @@
-"""The simulated world: the same each time, as varied as it says, and clear about what must be found in it."""
+"""The simulated world: the same each time, and as varied as it says. What must be found in it: test_world_outcomes."""
 
 import json
 from collections import Counter
