@@ -6,7 +6,7 @@ from typing import Final
 from schemas.policy import FacilityPlace
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import Expectation
-from simulation.ledger import ParcelNews, Route, Spot
+from simulation.ledger import NOWHERE, ParcelNews, Spot
 from simulation.parcel_story import ParcelStory, runs
 from simulation.terms import Terms
 
@@ -91,9 +91,9 @@ def unexpected_parcel(parcel: str, told: Sequence[ParcelNews], terms: Terms) -> 
     """A dock scan of a parcel that no label names waits for the label; `told`: news that are still true, by time."""
     rule = RuleId.UNEXPECTED_PARCEL
     check_in = next((news for news in told if news.milestone is Milestone.CHECKED_IN), None)
-    if check_in is None or check_in.returns or not terms.applies(rule):
+    if check_in is None or check_in.returns or rule not in terms.applied:
         return
     labels = [news.at for news in told if news.milestone is Milestone.LABEL_CREATED]
-    due = terms.due(rule, check_in, Route(parcel.partition(":")[0], "", "", ""))
+    due = terms.due(rule, check_in, NOWHERE._replace(carrier=parcel.partition(":")[0]))
     ends = tuple((at, Reason.LABEL_CREATED) for at in labels[:1])
     yield Expectation(rule, parcel, check_in.identity, check_in.at, due, ends)

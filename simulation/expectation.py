@@ -31,7 +31,7 @@ class Expectation(NamedTuple):
     @property
     def ended_at(self) -> datetime | None:
         """When the first of the ends came."""
-        return min((at for at, _ in self.ends), default=None)
+        return min(self.ends)[0] if self.ends else None
 
     @property
     def reasons(self) -> frozenset[Reason]:
@@ -42,4 +42,5 @@ class Expectation(NamedTuple):
     @property
     def breached(self) -> bool:
         """Whether the deadline passes, or has passed, before what was waited for happened."""
-        return all(at > self.due_at for at, _ in self.ends)
+        ended_at = self.ended_at
+        return ended_at is None or ended_at > self.due_at

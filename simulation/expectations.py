@@ -61,7 +61,7 @@ def expected_of_parcel(story: ParcelStory, terms: Terms) -> list[Expectation]:
     """What is expected of a parcel for the return of the story, by the parcel's own news; nothing without a label."""
     if story.label is None:
         return []
-    rules = [waits for rule, waits in _OF_PARCELS.items() if terms.applies(rule)]
+    rules = (waits for rule, waits in _OF_PARCELS.items() if rule in terms.applied)
     return [expectation for waits in rules for expectation in waits(story, terms)]
 
 
@@ -78,5 +78,5 @@ def explained_at_the_return(expectation: Expectation, story: ReturnStory) -> Exp
 
 def expected_of_return(story: ReturnStory, terms: Terms) -> list[Expectation]:
     """What is expected of the return as a whole, and of its parcels by what the shop and the warehouse say."""
-    rules = [waits for rule, waits in _OF_RETURNS.items() if terms.applies(rule)]
+    rules = (waits for rule, waits in _OF_RETURNS.items() if rule in terms.applied)
     return [expectation for waits in rules for expectation in waits(story, terms)]

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
@@ -17,14 +18,17 @@ from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
 from simulation.happenings import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """What the label says about the way of a parcel; "" for what it does not say."""
 
     carrier: str
     origin: str
     destination: str
     facility: str
+
+
+NOWHERE: Final = Route("", "", "", "")
+"""Of a return without a parcel: no carrier, no lane, no facility."""
 
 
 class LedgerEvent(NamedTuple):
@@ -56,6 +60,7 @@ class Spot(NamedTuple):
         return (self.country, precise) if self.country or precise else ()
 
 
+@lru_cache(maxsize=10_000)
 def _folded(text: str | None) -> str:
     letters = unicodedata.normalize("NFKD", (text or "").casefold())
     plain = [letter for letter in letters if not unicodedata.combining(letter)]
@@ -79,7 +84,7 @@ class ParcelNews:
     """The spot's token."""
     returns: tuple[str, ...] = ()
     """Which returns a label, its void or a dock scan names."""
-    route: Route = Route("", "", "", "")
+    route: Route = NOWHERE
     retracts: Hashable = None
     physical: bool = False
 

@@ -1,6 +1,6 @@
 """Pieces that the way of a parcel is made of: labelled, handed over, through hubs, delivered."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from simulation.business_days import add_business_days, is_business_day
@@ -125,8 +125,3 @@ def scans_all_along(journey: Journey, since: datetime, until: datetime, *parcels
 def clearly_late(parcel: SimParcel) -> datetime:
     """When the deadline for its whole way has clearly passed."""
     return transit_due(parcel) + MARGIN
-
-
-def hours_of(duration: timedelta) -> float:
-    """A duration as a number of hours."""
-    return duration / HOUR

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from schemas.vocabulary import Evidence, Milestone, Reason
 from simulation.expectation import End
-from simulation.ledger import ParcelNews, ReturnNews, Route
+from simulation.ledger import NOWHERE, ParcelNews, ReturnNews
 
 News = TypeVar("News", ParcelNews, ReturnNews)
 
@@ -61,7 +61,7 @@ class ParcelStory:
                 self._seen.setdefault(news.milestone, []).append(news)
         labels = [n for n in told if n.milestone is Milestone.LABEL_CREATED and return_id in n.returns]
         self.label = labels[0] if labels else None
-        self.route = labels[0].route if labels else Route("", "", "", "")
+        self.route = labels[0].route if labels else NOWHERE
         self.scans = [n for n in told if n.physical]
         self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
         self.checked_in = next((n for n in told if n.milestone is Milestone.CHECKED_IN), None)

@@ -5,9 +5,8 @@ from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason
 from simulation.expectation import End
-from simulation.ledger import ReturnNews, Route
+from simulation.ledger import NOWHERE, ReturnNews, Route
 from simulation.parcel_story import ParcelStory, meant_by_number
-from simulation.terms import NOWHERE
 
 
 class ReturnStory:
@@ -15,7 +14,9 @@ class ReturnStory:
 
     def __init__(self, told: Sequence[ReturnNews], parcels: Mapping[str, ParcelStory]) -> None:
         """`told`: news of this return that are still true, in order of event time."""
-        self._told = told
+        self._told: dict[Milestone, list[ReturnNews]] = {}
+        for news in told:
+            self._told.setdefault(news.milestone, []).append(news)
         self.linked = {name: story for name, story in parcels.items() if story.linked}
         self.received = _received_by_number(parcels, self.news(Milestone.CHECKED_IN))
         """The check-in by number that accounts for a parcel."""
@@ -23,19 +24,20 @@ class ReturnStory:
 
     def news(self, *milestones: Milestone) -> list[ReturnNews]:
         """What was said of these milestones, by time."""
-        return [news for news in self._told if news.milestone in milestones]
+        found = [news for milestone in milestones for news in self._told.get(milestone, ())]
+        return found if len(milestones) == 1 else sorted(found, key=lambda news: news.at)
 
-    def first(self, *milestones: Milestone) -> ReturnNews | None:
+    def first(self, milestone: Milestone) -> ReturnNews | None:
         """The earliest of these."""
-        return next((news for news in self._told if news.milestone in milestones), None)
+        return next(iter(self._told.get(milestone, ())), None)
 
     def ends(self, *milestones: Milestone, since: datetime | None = None) -> list[End]:
         """The first of each of these, after which nothing is waited for any more; `since`: not before."""
-        ends: dict[Milestone, End] = {}
-        for news in self.news(*milestones):
-            if since is None or news.at >= since:
-                ends.setdefault(news.milestone, (news.at, _REASONS[news.milestone]))
-        return list(ends.values())
+        firsts = (
+            next((news for news in self._told.get(milestone, ()) if since is None or news.at >= since), None)
+            for milestone in milestones
+        )
+        return [(news.at, _REASONS[news.milestone]) for news in firsts if news is not None]
 
     @property
     def checked_in_by_number(self) -> list[End]:

@@ -11,9 +11,7 @@ from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
 from simulation.ledger import ParcelNews, ReturnNews, Route
 
-NOWHERE: Final = Route("", "", "", "")
-"""Of a return without a parcel: no carrier, no lane, no facility."""
-
+_NO_TIME: Final = timedelta(0)
 _ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
 _WAIT_FOR_A_CARRIER: Final = frozenset(
     {
@@ -39,6 +37,8 @@ class Terms:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.settle = policy.settle
+        self.applied = frozenset(rule for rule, numbers in policy.rules.items() if numbers.enabled)
+        """The rules that are switched on."""
         self.first_level_after = policy.levels[0].after if policy.levels else None
         """How long after its deadline a case stays at level 1; None: for ever."""
         self.hold_caps = {
@@ -46,7 +46,8 @@ class Terms:
             Milestone.AVAILABLE_FOR_PICKUP: policy.stop_clocks.pickup_point,
         }
         """How long a clock stands still at most, by what holds the parcel."""
-        self._used_up: dict[tuple[RuleId, datetime, Route], datetime] = {}
+        self._budgets: dict[tuple[RuleId, Route], Budget] = {}
+        self._used_up: dict[tuple[int, datetime, str], datetime] = {}
         self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
 
     def settling(self, settle: timedelta) -> "Terms":
@@ -55,10 +56,6 @@ class Terms:
         other.settle = settle
         return other
 
-    def applies(self, rule: RuleId) -> bool:
-        """Whether the rule is switched on."""
-        return rule in self.policy.rules and self.policy.rules[rule].enabled
-
     def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
         """When what began with `start` must have ended."""
         used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
@@ -66,21 +63,25 @@ class Terms:
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""
-        late = self.policy.allowances.get(carrier, timedelta(0))
-        return late if rule in _WAIT_FOR_A_CARRIER else timedelta(0)
+        return self.policy.allowances.get(carrier, _NO_TIME) if rule in _WAIT_FOR_A_CARRIER else _NO_TIME
 
     def used_up(self, rule: RuleId, start: datetime, route: Route) -> datetime:
         """When the budget that began at `start` is used up; allowance and settle not counted."""
-        question = (rule, start, route)
+        budget = self._budget(rule, route)
+        if not isinstance(budget, BusinessDays):
+            return start + budget
+        question = (budget.count, start, route.facility)
         if question not in self._used_up:
-            budget = self.budget(rule, route)
-            if isinstance(budget, BusinessDays):
-                self._used_up[question] = add_business_days(
-                    start, budget.count, self._calendar_of(route.facility)
-                )
-            else:
-                self._used_up[question] = start + (budget or timedelta(0))
+            self._used_up[question] = add_business_days(
+                start, budget.count, self._calendar_of(route.facility)
+            )
         return self._used_up[question]
+
+    def _budget(self, rule: RuleId, route: Route) -> Budget:
+        question = (rule, route)
+        if question not in self._budgets:
+            self._budgets[question] = self.budget(rule, route) or _NO_TIME
+        return self._budgets[question]
 
     def budget(self, rule: RuleId, route: Route) -> Budget | None:
         """The budget of the override that fits best, else the rule's own; None: at once."""
