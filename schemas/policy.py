@@ -159,7 +159,7 @@ DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class FacilityPlace(_Model):
-    """A place as carriers write it; the more of it is given here, the more has to be the same."""
+    """A place as carriers write it: the site if the carrier names one, else the city, else the postal code is compared."""
 
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
     city: str | None = None

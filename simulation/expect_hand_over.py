@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
-from simulation.ledger import ReturnNews
+from simulation.ledger import NOWHERE, ReturnNews
 from simulation.parcel_story import ParcelStory, runs
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -78,4 +78,4 @@ def late_label(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
         Milestone.REPLACEMENT_SENT,
     )
     ends = (*labelled, *story.checked_in_by_number, *otherwise)
-    yield Expectation(rule, "", "", approved.at, terms.due(rule, approved, story.route), ends)
+    yield Expectation(rule, "", "", approved.at, terms.due(rule, approved, NOWHERE), ends)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from schemas.vocabulary import Milestone, Reason, RuleId
+from schemas.vocabulary import Milestone, RuleId
 from simulation.expectation import End, Expectation
 from simulation.ledger import ParcelNews
 from simulation.parcel_story import ParcelStory, Run, name_of, runs, stopped
@@ -114,8 +114,7 @@ def misrouted(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     for first, ended in runs(story.news(Milestone.MISROUTED), enders):
         ends: list[End] = []
         if ended is not None:
-            delivered = ended.milestone is Milestone.DELIVERED
-            ends.append((ended.at, Reason.DELIVERED if delivered else Reason.PROGRESS))
+            ends.append((ended.at, name_of(ended)))
         yield _trouble(RuleId.MISROUTED, story, terms, first, ends)
 
 

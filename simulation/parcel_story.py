@@ -136,7 +136,7 @@ def name_of(scan: ParcelNews) -> Reason:
         return Reason.DELIVERED
     if scan.milestone is Milestone.DELIVERED_ELSEWHERE:
         return Reason.DELIVERED_ELSEWHERE
-    return Reason.PROGRESS
+    return _GIVEN_UP.get(scan.milestone, Reason.PROGRESS)
 
 
 def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once: bool = False) -> list[Run]:

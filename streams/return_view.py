@@ -118,6 +118,11 @@ class ReturnView:
         deadline = terms.deadlines[rule]
         return deadline if deadline.enabled else None
 
+    def deadline_of_nowhere(self, rule: RuleId) -> Deadline | None:
+        """The rule's deadline before anybody knows by which carrier and where to; None: switched off."""
+        deadline = self.policy.terms("", "", "", "").deadlines[rule]
+        return deadline if deadline.enabled else None
+
     def _terms_of(self, parcel: Carried) -> ParcelTerms:
         carrier = split_parcel_key(parcel.parcel)[0]
         return self.policy.terms(carrier, parcel.origin, parcel.destination, parcel.facility)
@@ -147,9 +152,10 @@ def awaited(
     *,
     anchor: str = "",
     parcel: Carried | None = None,
+    of_no_parcel: bool = False,
 ) -> list[Awaited]:
     """What begins with a fact and has the rule's ordinary deadline; nothing when the rule is switched off."""
-    deadline = view.deadline(rule, parcel)
+    deadline = view.deadline_of_nowhere(rule) if of_no_parcel else view.deadline(rule, parcel)
     if deadline is None:
         return []
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)

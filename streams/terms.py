@@ -3,7 +3,15 @@
 from datetime import timedelta
 
 from schemas.outputs import Severity
-from schemas.policy import LateBreach, Level, Override, Policy, RulePolicy, policy_from_log
+from schemas.policy import (
+    FacilityPlace,
+    LateBreach,
+    Level,
+    Override,
+    Policy,
+    RulePolicy,
+    policy_from_log,
+)
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
 from streams.parcel import place_number
@@ -115,10 +123,7 @@ class CompiledPolicy:
             int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),
         }
         self._places = {
-            name: frozenset(
-                place_number(place_token(one.country, one.city, one.postal_code, one.site))
-                for one in facility.places
-            )
+            name: frozenset(number for one in facility.places for number in _numbers_of(one))
             for name, facility in policy.facilities.items()
         }
         self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
@@ -200,3 +205,15 @@ def _most_specific(numbers: RulePolicy, carrier: str, lane: str, facility: str) 
         if fits and mine >= rank:
             best, rank = override, mine
     return best
+
+
+def _numbers_of(place: FacilityPlace) -> set[int]:
+    """What packed facts have for a place, whichever part of it the carrier names; nothing but the country may be ours, too."""
+    country, city, postal_code, site = place.country, place.city, place.postal_code, place.site
+    named = (
+        place_token(country, None, None, site),
+        place_token(country, city, None, None),
+        place_token(country, None, postal_code, None),
+        place_token(country, None, None, None),
+    )
+    return {place_number(token) for token in named}

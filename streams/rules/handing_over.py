@@ -1,7 +1,8 @@
 """Before the carrier has the parcel: the shop makes a label, the customer says that it was handed over.
 
 - `late_label`: starts with the approval; fulfilled by a label. Not for returns that are brought to a shop. Ends with:
-  cancellation, check-in by the return's number, a refund or replacement that did not wait. Anchor: the return.
+  cancellation, check-in by the return's number, a refund or replacement that did not wait. The default calendar holds: which
+  facility it goes to, the label will say. Anchor: the return.
 - `dropoff_claim_unconfirmed`: starts with the customer's claim; fulfilled by a scan of an agent or carrier of the parcel that
   the claim names, else of the return's only parcel, else of any of its parcels. Ends with: check-in, cancellation. A claim
   about a parcel without a label is not waited for. Anchor: the parcel, or the return.
@@ -27,7 +28,7 @@ def late_label(view: ReturnView) -> Iterator[Awaited]:
         Milestone.REFUND_ISSUED,
         Milestone.REPLACEMENT_SENT,
     )
-    yield from awaited(view, RuleId.LATE_LABEL, approved, stops)
+    yield from awaited(view, RuleId.LATE_LABEL, approved, stops, of_no_parcel=True)
 
 
 def dropoff_claim_unconfirmed(view: ReturnView) -> Iterator[Awaited]:
