@@ -1,4 +1,4 @@
-"""Writes `schemas/contracts/*.schema.json` from the models: `python -m schemas.contracts_generation`.
+"""Writes `schemas/contracts/*.json` from the models: `python -m schemas.contracts_generation`.
 
 The files are committed, and a test compares them with what the models say now: a change of a contract is seen in
 review as a change of its schema.
@@ -12,6 +12,7 @@ from typing import Annotated, Any, Union
 import msgspec
 from pydantic import Field, TypeAdapter
 
+from schemas.asyncapi import asyncapi
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.outputs import Case, Escalation, RefundSignal
@@ -32,9 +33,11 @@ def contract_files() -> dict[str, str]:
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )
     schemas["policy.v1"] = _policy_schema()
+    documents = {f"{name}.schema.json": schema for name, schema in schemas.items()}
+    documents["asyncapi.v1.json"] = asyncapi()
     return {
-        f"{name}.schema.json": json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        for name, schema in schemas.items()
+        name: json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        for name, document in documents.items()
     }
 
 
