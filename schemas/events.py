@@ -253,6 +253,7 @@ class LabelCreated(_LabelEvent):
     origin_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
     destination_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
     facility: Annotated[Text | None, Field(description="Id of the warehouse it goes to.")] = None
+    shop: Annotated[Name | None, Field(description="The shop or brand, for the policy's overrides.")] = None
     value: Value | None = None
 
 

@@ -37,6 +37,7 @@ class LabelTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     value_minor: int = 0
     """Declared value in the currency's minor unit."""
     currency: str = ""
+    shop: str = ""
 
 
 class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -133,6 +134,8 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     unlinked_reason: str = ""
     value_minor: int = 0
     currency: str = ""
+    service: str = ""
+    shop: str = ""
     label_ms: int = 0
     first_scan_ms: int = 0
     last_scan_ms: int = 0

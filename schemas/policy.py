@@ -10,7 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated, Literal, Self
 
 import holidays
@@ -38,6 +38,7 @@ from schemas.durations import (
     parse_budget,
     parse_duration,
 )
+from schemas.money import minor_units
 from schemas.outputs import Severity
 from schemas.vocabulary import Risk, RuleId
 
@@ -105,27 +106,88 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Amounts = dict[
+    Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Annotated[Decimal, Field(ge=0, le=10**12)]
+]
+"""Currency (ISO 4217) -> amount in its main unit."""
+
+
 class Override(_Model):
-    """Another budget for one carrier, lane or facility, or a combination. The most specific one that fits wins:
-    more conditions before fewer, then facility before lane before carrier, then the later one in the list.
+    """Another budget for some parcels and returns: all conditions have to hold.
+
+    The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
+    facility, shop, service, lane, carrier, value. Two with the same conditions that could both fit are an error.
     """
 
     carrier: Carrier | None = None
     lane: Lane | None = None
     """Origin and destination country: FR-DE."""
+    service: str | None = None
+    """As the label names the carrier's service."""
     facility: str | None = None
+    shop: str | None = None
+    value_from: Amounts | None = None
+    """At least so much, in one of these currencies."""
+    value_below: Amounts | None = None
+    """Less than so much, in one of these currencies."""
     budget: RuleBudget
 
     @model_validator(mode="after")
     def _applies_to_something(self) -> Self:
-        if not (self.carrier or self.lane or self.facility):
-            raise ValueError("an override needs a carrier, a lane or a facility to apply to")
+        if not any(self.conditions):
+            raise ValueError(
+                "an override needs a carrier, lane, service, facility, shop or value to apply to"
+            )
+        for currency, least in (self.value_from or {}).items():
+            below = (self.value_below or {}).get(currency)
+            if below is not None and below <= least:
+                raise ValueError(f"no value is at least {least} and below {below} {currency}")
         return self
 
     @property
-    def conditions(self) -> tuple[bool, bool, bool]:
-        """Whether it asks for a facility, a lane, a carrier."""
-        return bool(self.facility), bool(self.lane), bool(self.carrier)
+    def conditions(self) -> tuple[bool, ...]:
+        """Whether it asks for a facility, a shop, a service, a lane, a carrier, a value."""
+        worth = self.value_from is not None or self.value_below is not None
+        named = (self.facility, self.shop, self.service, self.lane, self.carrier)
+        return (*(one is not None for one in named), worth)
+
+    def fits_value(self, value_minor: int, currency: str) -> bool:
+        """Whether a value lies in the band; what has no value, or another currency, does not."""
+        if self.value_from is None and self.value_below is None:
+            return True
+        least, below = (self.value_from or {}).get(currency), (self.value_below or {}).get(currency)
+        if not currency or (least is None and below is None):
+            return False
+        at_least = least is None or minor_units(least, currency) <= value_minor
+        return at_least and (below is None or value_minor < minor_units(below, currency))
+
+    def may_meet(self, other: "Override") -> bool:
+        """Whether something could fit this and another one with the same conditions."""
+        named = ("carrier", "lane", "service", "facility", "shop")
+        if any(getattr(self, name) != getattr(other, name) for name in named):
+            return False
+        if not self.conditions[-1]:
+            return True
+        bands = [(self._band(currency), other._band(currency)) for currency in self._both(other)]
+        return any(mine[0] < yours[1] and yours[0] < mine[1] for mine, yours in bands)
+
+    def _both(self, other: "Override") -> set[str]:
+        mine, yours = ({*(one.value_from or {}), *(one.value_below or {})} for one in (self, other))
+        return mine & yours
+
+    def _band(self, currency: str) -> tuple[Decimal, Decimal]:
+        least = (self.value_from or {}).get(currency, Decimal(0))
+        return least, (self.value_below or {}).get(currency, Decimal("Infinity"))
+
+
+def _one_fits(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+    for one, other in combinations(overrides, 2):
+        if one.conditions == other.conditions and one.may_meet(other):
+            raise ValueError(
+                f"two overrides fit the same parcels, with {budget_text(one.budget)} and {budget_text(other.budget)}: "
+                "nothing says which counts; delete one, or give it another condition"
+            )
+    return overrides
 
 
 class RulePolicy(_Model):
@@ -140,7 +202,7 @@ class RulePolicy(_Model):
     action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
     """In place of `action` for customers whom the shop marks as loyal; "": the same."""
-    overrides: tuple[Override, ...] = ()
+    overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
 
 
 class Level(_Model):
@@ -284,9 +346,7 @@ class RefundTier(_Model):
 
     tier: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
     release_at: ReleaseAt
-    max_value: (
-        dict[Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Annotated[Decimal, Field(ge=0)]] | None
-    ) = None
+    max_value: Amounts | None = None
     """Up to so much in each currency; what has another currency, or no value, does not fit. None: any value."""
     customer_risk: tuple[Risk, ...] = tuple(Risk)
     categories: tuple[str, ...] = ()

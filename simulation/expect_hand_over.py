@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
-from simulation.ledger import NOWHERE, ReturnNews
+from simulation.ledger import ReturnNews
 from simulation.parcel_story import ParcelStory, runs
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -54,7 +54,7 @@ def dropoff_claim_unconfirmed(story: ReturnStory, terms: Terms) -> Iterator[Expe
             claims.setdefault(subject, claim)
     for subject, claim in claims.items():
         parcels = [story.linked[subject]] if subject else list(story.linked.values())
-        route = parcels[0].route if subject else story.route
+        route = story.route_of(parcels[0]) if subject else story.route
         scanned = [end for parcel in parcels for end in _first_scan(parcel)]
         at_the_dock = [(p.checked_in.at, Reason.CHECKED_IN) for p in parcels if p.checked_in is not None]
         by_number = story.checked_in_by_number
@@ -78,4 +78,4 @@ def late_label(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
         Milestone.REPLACEMENT_SENT,
     )
     ends = (*labelled, *story.checked_in_by_number, *otherwise)
-    yield Expectation(rule, "", "", approved.at, terms.due(rule, approved, NOWHERE), ends)
+    yield Expectation(rule, "", "", approved.at, terms.due(rule, approved, story.route_of(None)), ends)

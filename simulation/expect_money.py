@@ -141,5 +141,5 @@ def refunded_not_returned(story: ReturnStory, terms: Terms) -> Iterator[Expectat
             came.append((story.received[name].at, Reason.CHECKED_IN_BY_RETURN))
         looked_at = [i for i in inspections if not i.parcels or name in i.parcels]
         ends = (*came, *((news.at, Reason.INSPECTED) for news in looked_at))
-        due = terms.due(rule, issued, parcel.route)
+        due = terms.due(rule, issued, story.route_of(parcel))
         yield Expectation(rule, name, "", issued.at, due, ends)

@@ -25,7 +25,7 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
         if came is None:
             continue
         at, settled = came
-        due = terms.used_up(rule, at, parcel.route)
+        due = terms.used_up(rule, at, story.route_of(parcel))
         if settled is not None:
             due = max(due, settled + terms.settle)
         yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -25,6 +26,10 @@ class Route(NamedTuple):
     origin: str
     destination: str
     facility: str
+    service: str = ""
+    shop: str = ""
+    worth: tuple[Decimal, str] | None = None
+    """Amount in the currency's main unit, and the currency."""
 
 
 NOWHERE: Final = Route("", "", "", "")
@@ -93,8 +98,8 @@ class ParcelNews:
 class ReturnNews:
     """Something that the shop or the warehouse says about a return.
 
-    Which fields mean something depends on the milestone: `promised_at`, `method`, `resolution`, `withdrawal` and
-    `country` of a request; `complete` and `count` of a check-in; `disposition` and `mismatch` of an inspection.
+    Which fields mean something depends on the milestone: `promised_at`, `method`, `resolution`, `withdrawal`, `country`,
+    `shop` and `worth` of a request; `complete` and `count` of a check-in; `disposition` and `mismatch` of an inspection.
     """
 
     identity: Hashable
@@ -110,6 +115,8 @@ class ReturnNews:
     resolution: str = "refund"
     withdrawal: bool = False
     country: str = ""
+    shop: str = ""
+    worth: tuple[Decimal, str] | None = None
     disposition: str = ""
     mismatch: bool = False
 
@@ -223,6 +230,12 @@ def _content(body: dict[str, Any]) -> tuple[str, ...]:
     return tuple(f"{name}={body[name]}" for name in sorted(body) if name != "text")
 
 
+def _worth(body: dict[str, Any]) -> tuple[Decimal, str] | None:
+    """What an event says that its goods are worth."""
+    value = body.get("value")
+    return None if not value else (Decimal(str(value["amount"])), value["currency"].upper())
+
+
 def _label(
     event: LedgerEvent,
     body: dict[str, Any],
@@ -246,6 +259,9 @@ def _label(
             (body.get("origin_country") or "").upper(),
             (body.get("destination_country") or "").upper(),
             body.get("facility") or "",
+            body.get("service") or "",
+            body.get("shop") or "",
+            _worth(body),
         ),
     )
 
@@ -333,6 +349,8 @@ def _of_return(
         resolution=body.get("resolution", "refund"),
         withdrawal=body.get("withdrawal", False),
         country=(body.get("country") or "").upper(),
+        shop=body.get("shop") or "",
+        worth=_worth(body),
         disposition=body.get("disposition") or "",
         mismatch=bool(body.get("mismatch")),
     )

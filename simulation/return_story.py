@@ -58,7 +58,14 @@ class ReturnStory:
     def route(self) -> Route:
         """Whose carrier, lane and facility decide about the return as a whole: those of its first parcel."""
         labels = [(s.label.at, name) for name, s in self.linked.items() if s.label is not None]
-        return self.linked[min(labels)[1]].route if labels else NOWHERE
+        return self.route_of(self.linked[min(labels)[1]] if labels else None)
+
+    def route_of(self, parcel: ParcelStory | None) -> Route:
+        """Of one of its parcels, or of none; the request knows the shop and the value better than a label."""
+        route = NOWHERE if parcel is None else parcel.route
+        if self.request is None:
+            return route
+        return route._replace(shop=self.request.shop or route.shop, worth=self.request.worth or route.worth)
 
 
 _REASONS = {

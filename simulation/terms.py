@@ -88,8 +88,7 @@ class Terms:
         numbers = self.policy.rules[rule]
         fitting = [override for override in numbers.overrides if _fits(override, route)]
         if fitting:
-            # Among equals the later one in the list: max() keeps the first, so it is asked in reverse.
-            return max(reversed(fitting), key=_weight).budget
+            return max(fitting, key=_weight).budget
         abroad = route.origin != route.destination and "" not in {route.origin, route.destination}
         return numbers.international if abroad and numbers.international is not None else numbers.budget
 
@@ -110,21 +109,38 @@ class Terms:
 
 
 def _fits(override: Override, route: Route) -> bool:
-    return (
-        override.carrier in {None, route.carrier}
-        and override.lane in {None, f"{route.origin}-{route.destination}"}
-        and override.facility in {None, route.facility}
+    asked = (
+        (override.carrier, route.carrier),
+        (override.lane, f"{route.origin}-{route.destination}"),
+        (override.facility, route.facility),
+        (override.service, route.service),
+        (override.shop, route.shop),
     )
+    return all(wanted in {None, found} for wanted, found in asked) and _worth_it(override, route)
 
 
-def _weight(override: Override) -> int:
-    """More conditions before fewer; among as many, facility before lane before carrier."""
-    facility, lane, carrier = (
+def _worth_it(override: Override, route: Route) -> bool:
+    bands = (override.value_from, override.value_below)
+    if bands == (None, None):
+        return True
+    if route.worth is None or not any(route.worth[1] in (band or {}) for band in bands):
+        return False
+    amount, currency = route.worth
+    least, below = ((band or {}).get(currency) for band in bands)
+    return (least is None or amount >= least) and (below is None or amount < below)
+
+
+def _weight(override: Override) -> tuple[int, list[bool]]:
+    """More conditions before fewer; among as many, in this order."""
+    asks = [
         override.facility is not None,
+        override.shop is not None,
+        override.service is not None,
         override.lane is not None,
         override.carrier is not None,
-    )
-    return 100 * (facility + lane + carrier) + 4 * facility + 2 * lane + carrier
+        override.value_from is not None or override.value_below is not None,
+    ]
+    return sum(asks), asks
 
 
 def _calendar(facility: Facility) -> Calendar:

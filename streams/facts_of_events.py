@@ -226,6 +226,7 @@ class FactMaker:
             facility=event.facility or "",
             value_minor=value_minor,
             currency=currency,
+            shop=event.shop or "",
         )
         self._label(chunk, key, stamp, "label_created", terms)
 
@@ -236,7 +237,8 @@ class FactMaker:
     @staticmethod
     def _label(chunk: Chunk, key: str, stamp: _Stamp, name: str, terms: LabelTerms) -> None:
         content = (terms.service, terms.origin, terms.destination, terms.facility, str(terms.value_minor))
-        identity = stamp.identity(name, key, *terms.returns, "", *content)
+        shop = (terms.shop,) if terms.shop else ()
+        identity = stamp.identity(name, key, *terms.returns, "", *content, *shop)
         seen, clamped = stamp.seen(), stamp.clamped
         milestone, evidence = _LABEL_FACTS[name]
         _to_parcel(chunk, key, ParcelFact(identity, milestone, evidence, *seen, label=terms, clamped=clamped))

@@ -57,6 +57,7 @@ class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
     value_minor: int
     currency: str
     service: str
+    shop: str = ""
 
 
 class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -380,6 +381,7 @@ def label_of(identity: int, terms: LabelTerms) -> Label:
         terms.value_minor,
         terms.currency,
         terms.service,
+        terms.shop,
     )
 
 

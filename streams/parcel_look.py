@@ -141,7 +141,7 @@ def _terms(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | 
         unexpected = journey.checked_in is not None
         return policy.terms(split_parcel_key(key)[0], "", "", "") if unexpected else None
     terms = label[1]
-    return policy.terms(split_parcel_key(key)[0], terms.origin, terms.destination, terms.facility)
+    return policy.terms_of(split_parcel_key(key)[0], terms)
 
 
 def _breaches(
@@ -315,6 +315,8 @@ def _report(
         unlinked_reason="" if void is None else Reason.LABEL_VOIDED.value,
         value_minor=label.value_minor,
         currency=label.currency,
+        service=label.service,
+        shop=label.shop,
         label_ms=fact.at_ms,
         first_scan_ms=times[0] if times else 0,
         last_scan_ms=times[-1] if times else 0,

@@ -117,9 +117,7 @@ def first_label(
         return None
     if len(terms.returns) > MOST_RETURNS:
         return None
-    deadlines = policy.terms(
-        split_parcel_key(key.decode())[0], terms.origin, terms.destination, terms.facility
-    )
+    deadlines = policy.terms_of(split_parcel_key(key.decode())[0], terms)
     at_ms = fact.occurred_ms
     look_ms = at_ms + policy.accept_age_ms
     for deadline in (deadlines.first_scan, deadlines.unused):
@@ -179,7 +177,7 @@ def take_shortcut(
     if move <= _MOVE_ON or move == _LOOK or at_ms > look_ms:
         return None
     label = state.labels[0]
-    terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)
+    terms = policy.terms_of(split_parcel_key(key.decode())[0], label)
     if (
         move == _DELIVERED
         and fact.place
@@ -243,6 +241,8 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         facility=label.facility,
         value_minor=label.value_minor,
         currency=label.currency,
+        service=label.service,
+        shop=label.shop,
         label_ms=label_content >> 16,
         first_scan_ms=first_scan_ms,
         last_scan_ms=last_scan_ms,

@@ -110,22 +110,26 @@ class ReturnView:
             terms = self._terms_of(parcel)
         else:
             if self._own_terms is None:
-                first = self.parcels[0] if self.parcels else None
-                self._own_terms = (
-                    self._terms_of(first) if first is not None else self.policy.terms("", "", "", "")
-                )
+                self._own_terms = self._terms_of(self.parcels[0] if self.parcels else None)
             terms = self._own_terms
         deadline = terms.deadlines[rule]
         return deadline if deadline.enabled else None
 
     def deadline_of_nowhere(self, rule: RuleId) -> Deadline | None:
         """The rule's deadline before anybody knows by which carrier and where to; None: switched off."""
-        deadline = self.policy.terms("", "", "", "").deadlines[rule]
+        deadline = self._terms_of(None).deadlines[rule]
         return deadline if deadline.enabled else None
 
-    def _terms_of(self, parcel: Carried) -> ParcelTerms:
+    def _terms_of(self, parcel: Carried | None) -> ParcelTerms:
+        """Of a parcel, or of a return that has none; what the request says of shop and value goes before the label."""
+        request, shop = self.request, self.terms.shop
+        valued = request if request is not None and request.currency else parcel
+        worth = (valued.value_minor, valued.currency) if valued is not None else (0, "")
+        if parcel is None:
+            return self.policy.terms("", "", "", "", "", shop, *worth)
         carrier = split_parcel_key(parcel.parcel)[0]
-        return self.policy.terms(carrier, parcel.origin, parcel.destination, parcel.facility)
+        lane = (parcel.origin, parcel.destination)
+        return self.policy.terms(carrier, *lane, parcel.facility, parcel.service, shop or parcel.shop, *worth)
 
     def received_ms(self, parcel: Carried) -> int:
         """When the warehouse got it, by a dock scan or by the return's number; 0: it has not."""

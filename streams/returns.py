@@ -62,6 +62,8 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The newest event time in the report."""
     breaches: tuple["CarriedBreach", ...]
     first_scan_ms: int = 0
+    service: str = ""
+    shop: str = ""
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -260,6 +262,8 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         max(times),
         breaches,
         report.first_scan_ms,
+        known.service if bare and known else report.service,
+        known.shop if bare and known else report.shop,
     )
 
 

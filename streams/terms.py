@@ -1,7 +1,9 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
 from datetime import timedelta
+from typing import NamedTuple
 
+from schemas.facts import LabelTerms
 from schemas.outputs import Severity
 from schemas.policy import (
     FacilityPlace,
@@ -14,7 +16,7 @@ from schemas.policy import (
 )
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
-from streams.parcel import place_number
+from streams.parcel import Label, place_number
 from streams.places import place_token
 
 WAITS_FOR_CARRIER = frozenset(
@@ -126,7 +128,10 @@ class CompiledPolicy:
             name: frozenset(number for one in facility.places for number in _numbers_of(one))
             for name, facility in policy.facilities.items()
         }
-        self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
+        self._services = {one.service for one in overrides}
+        self._shops = {one.shop for one in overrides}
+        self._bands = [one for one in overrides if one.conditions[-1]]
+        self._terms: dict[tuple[str, str, str, str, str, str, tuple[bool, ...]], ParcelTerms] = {}
         self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
         """`ParcelTerms.quiet_ms` of no parcel is smaller."""
 
@@ -147,35 +152,63 @@ class CompiledPolicy:
                 action = step.route
         return action
 
-    def terms(self, carrier: str, origin: str, destination: str, facility: str) -> ParcelTerms:
-        """Deadlines for a parcel; countries and facility may be ""."""
+    def terms_of(self, carrier: str, label: LabelTerms | Label) -> ParcelTerms:
+        """Deadlines for a parcel by its label."""
+        return self.terms(
+            carrier,
+            label.origin,
+            label.destination,
+            label.facility,
+            label.service,
+            label.shop,
+            label.value_minor,
+            label.currency,
+        )
+
+    def terms(
+        self,
+        carrier: str,
+        origin: str,
+        destination: str,
+        facility: str,
+        service: str = "",
+        shop: str = "",
+        value_minor: int = 0,
+        currency: str = "",
+    ) -> ParcelTerms:
+        """Deadlines for a parcel; everything but the carrier may be ""."""
         kind = (
             carrier if carrier in self._carriers else "",
             origin,
             destination,
             facility if facility in self._facilities else "",
+            service if service in self._services else "",
+            shop if shop in self._shops else "",
+            tuple(one.fits_value(value_minor, currency) for one in self._bands) if self._bands else (),
         )
         found = self._terms.get(kind)
         if found is None:
             if len(self._terms) >= MOST_TERMS:
                 self._terms.clear()
-            deadlines = {rule: self._deadline(rule, *kind) for rule in RuleId}
+            about = _About(*kind[:6], value_minor, currency)
+            deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
             places = self._places.get(facility, frozenset())
             found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
         return found
 
-    def _deadline(self, rule: RuleId, carrier: str, origin: str, destination: str, facility: str) -> Deadline:
+    def _deadline(self, rule: RuleId, about: "_About") -> Deadline:
         policy = self.policy
         numbers = self._numbers(rule)
         budget = numbers.budget
-        if numbers.international is not None and origin and destination and origin != destination:
+        abroad = about.origin and about.destination and about.origin != about.destination
+        if numbers.international is not None and abroad:
             budget = numbers.international
-        override = _most_specific(numbers, carrier, f"{origin}-{destination}", facility)
+        override = _most_specific(numbers, about)
         if override is not None:
             budget = override.budget
-        allowance = policy.allowances.get(carrier) if rule in WAITS_FOR_CARRIER else None
+        allowance = policy.allowances.get(about.carrier) if rule in WAITS_FOR_CARRIER else None
         return Deadline(
-            clock_of(budget or _NOTHING, self._calendars.get(facility, self._anywhere)),
+            clock_of(budget or _NOTHING, self._calendars.get(about.facility, self._anywhere)),
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
             enabled=numbers.enabled,
@@ -192,19 +225,31 @@ class CompiledPolicy:
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
 
 
-def _most_specific(numbers: RulePolicy, carrier: str, lane: str, facility: str) -> Override | None:
-    best: Override | None = None
-    rank: tuple[int, tuple[bool, bool, bool]] = (0, (False, False, False))
-    for override in numbers.overrides:
-        fits = (
-            override.carrier in {None, carrier}
-            and override.lane in {None, lane}
-            and override.facility in {None, facility}
-        )
-        mine = (sum(override.conditions), override.conditions)
-        if fits and mine >= rank:
-            best, rank = override, mine
-    return best
+class _About(NamedTuple):
+    """What overrides ask about."""
+
+    carrier: str
+    origin: str
+    destination: str
+    facility: str
+    service: str
+    shop: str
+    value_minor: int
+    currency: str
+
+
+def _most_specific(numbers: RulePolicy, about: _About) -> Override | None:
+    fitting = [
+        override
+        for override in numbers.overrides
+        if override.carrier in {None, about.carrier}
+        and override.lane in {None, f"{about.origin}-{about.destination}"}
+        and override.facility in {None, about.facility}
+        and override.service in {None, about.service}
+        and override.shop in {None, about.shop}
+        and override.fits_value(about.value_minor, about.currency)
+    ]
+    return max(fitting, key=lambda one: (sum(one.conditions), one.conditions), default=None)
 
 
 def _numbers_of(place: FacilityPlace) -> set[int]:

@@ -116,7 +116,28 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
         (RULES + "settle: 30\n", "a duration needs its unit"),
         (
             RULES.replace("72h, action", "72h, overrides: [{budget: 1d}], action"),
-            "needs a carrier, a lane or a facility",
+            "needs a carrier, lane, service, facility, shop or value",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{carrier: ups, budget: 1d}, {carrier: ups, budget: 2d}], action",
+            ),
+            "two overrides fit the same parcels, with 1d and 2d",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{value_from: {EUR: 9}, budget: 1d}, {value_below: {EUR: 10}, budget: 2d}], action",
+            ),
+            "two overrides fit the same parcels",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{value_from: {EUR: 9}, value_below: {EUR: 9}, budget: 1d}], action",
+            ),
+            "no value is at least 9 and below 9 EUR",
         ),
         (
             RULES.replace("72h, action", "72h, overrides: [{lane: fr-de, budget: 1d}], action"),
@@ -185,13 +206,32 @@ def test_the_budget_between_countries_needs_both_of_them() -> None:
 def test_the_most_specific_override_wins() -> None:
     policy = compiled(
         "overrides: [{carrier: ups, budget: 1d}, {lane: FR-DE, budget: 2d}, {facility: LIL1, budget: 3d},"
-        " {carrier: ups, lane: FR-DE, budget: 4d}, {carrier: fedex, budget: 6d}, {carrier: fedex, budget: 8d}],"
+        " {carrier: ups, lane: FR-DE, budget: 4d}, {carrier: fedex, budget: 6d}],"
     )
     assert silent_days(policy, "ups", "FR", "FR") == 1
     assert silent_days(policy, "dhl", "FR", "DE") == 2
     assert silent_days(policy, "ups", "IT", "IT", "LIL1") == 3
     assert silent_days(policy, "ups", "FR", "DE", "LIL1") == 4
-    assert silent_days(policy, "fedex", "FR", "FR") == 8
+    assert silent_days(policy, "fedex", "FR", "FR") == 6
+
+
+def test_service_shop_and_value_band_have_budgets_of_their_own() -> None:
+    policy = compiled(
+        "overrides: [{service: express, budget: 1d}, {shop: main, budget: 2d}, {value_from: {EUR: 100}, budget: 3d},"
+        " {value_from: {EUR: 10}, value_below: {EUR: 100}, budget: 4d}, {service: express, shop: main, budget: 6h}],"
+    )
+
+    def days(service: str = "", shop: str = "", euros: float = 0, currency: str = "EUR") -> float:
+        terms = policy.terms("ups", "FR", "FR", "", service, shop, int(euros * 100), currency)
+        return terms.silence.due_ms(0, 0) / DAY_MS
+
+    assert days() == 5
+    assert days(service="express") == 1
+    assert days(shop="main") == 2
+    assert days(service="express", shop="main") == 0.25
+    assert days(shop="main", euros=500) == 2, "a shop goes before a value"
+    assert [days(euros=euros) for euros in (9.99, 10, 99.99, 100)] == [5, 4, 4, 3]
+    assert days(euros=500, currency="USD") == 5
 
 
 def test_severity_and_action_follow_the_level() -> None:
