@@ -90,7 +90,7 @@ class WorkerProcess:
         try:
             async with session.get(self.metrics_url) as answer:
                 text = await answer.text()
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, TimeoutError):
             return None
         marks = [
             sample.value

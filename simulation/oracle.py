@@ -153,11 +153,20 @@ class _Watch:
             due_by=max(case.due_by for case in timely),
             opens_at=first.opens_at,
             opens_by=max(case.opens_at for case in cases),
-            opens=True if len(cases) == len(told) else "either",
+            opens="either" if len(cases) < len(told) or self._may_be_explained_at_once(cases) else True,
             retracted=_agreed({state is CaseState.RETRACTED for state in states}),
             final_states=frozenset(states),
             reasons=frozenset(reason for case in cases for reason in case.reasons),
             ended_at=first.ended_at,
+        )
+
+    def _may_be_explained_at_once(self, cases: list[_Case]) -> bool:
+        """Whether a worker that reads what is explained and what explains it in one gulp finds them due together."""
+        return any(
+            Reason.EXPLAINED in case.reasons
+            and case.ended_at is not None
+            and timedelta(0) < self.tolerance >= case.ended_at - case.due_at
+            for case in cases
         )
 
     def _with_levels(self, case: _Case) -> set[CaseState]:
