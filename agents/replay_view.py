@@ -18,10 +18,9 @@ from schemas.durations import duration_text
 from schemas.outputs import case_after, utc
 from schemas.vocabulary import CaseState, RuleId
 
-RULE_COLUMNS = ("opened", "escalated", "resolved", "retracted", "standing", "suppressed")
+RULE_COLUMNS = ("opened", "escalated", "resolved", "retracted", "still open")
+SUPPRESSED = "suppressed"
 DIFFERENCE_COLUMNS = (*(difference.value for difference in Difference), OTHER_END)
-COLUMNS = 100
-"""Of a table that goes into a file or a pipe."""
 STYLES = {"gained": "green", "lost": "red", "earlier": "cyan", "later": "yellow", "same": "dim"}
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -40,6 +39,9 @@ def show(played: Played, result: Replayed) -> None:
     _show_head(played)
     out.print(Text(f"by {result.name}:"))
     _show_counts("rule", RULE_COLUMNS, rule_counts(result))
+    if number := result.suppressed.total():
+        what = f"{number:,} more suppressed: another case tells of the same cause"
+        out.print(Text(what, "dim"), soft_wrap=True)
 
 
 def show_comparison(played: Played, before: Replayed, after: Replayed, cases: Sequence[Compared]) -> None:
@@ -51,17 +53,17 @@ def show_comparison(played: Played, before: Replayed, after: Replayed, cases: Se
 
 
 def rule_counts(result: Replayed) -> Mapping[str, Counter[str]]:
-    """Rule -> counts by RULE_COLUMNS, for the rules that have any."""
+    """Rule -> counts by RULE_COLUMNS and SUPPRESSED, for the rules that have any."""
     counts = {rule: Counter[str]() for rule in RuleId}
     for rule, number in result.suppressed.items():
-        counts[rule]["suppressed"] += number
+        counts[rule][SUPPRESSED] += number
     for case in result.cases.values():
         count = counts[case.last.rule]
         count["opened"] += 1
         count["escalated"] += case.escalated
         count["resolved"] += case.last.state is CaseState.RESOLVED
         count["retracted"] += case.last.state is CaseState.RETRACTED
-        count["standing"] += case.is_standing
+        count["still open"] += case.is_standing
     return {rule.value: count for rule, count in counts.items() if count}
 
 
@@ -120,8 +122,10 @@ def _show_counts(noun: str, columns: Sequence[str], counts: Mapping[str, Counter
     for column, total in zip(columns, totals(columns, counts), strict=True):
         table.add_column(column, total, justify="right", style=STYLES.get(column, ""))
     for name, count in counts.items():
+        if not any(count[column] for column in columns):
+            continue
         table.add_row(name, *(_number(count[column]) for column in columns))
-    out.print(table, width=None if out.is_terminal else COLUMNS)
+    out.print(table)
 
 
 def _number(count: int) -> str:
@@ -145,7 +149,7 @@ def _json_result(result: Replayed) -> dict[str, Any]:
     cases = sorted(result.cases.values(), key=lambda case: (case.opened.effective_at, case.opened.case_id))
     return {
         "policy": {"name": result.name, "hash": result.policy.hash},
-        "rules": _json_counts(RULE_COLUMNS, rule_counts(result)),
+        "rules": _json_counts((*RULE_COLUMNS, SUPPRESSED), rule_counts(result)),
         "cases": [_json_case(case) for case in cases],
     }
 
