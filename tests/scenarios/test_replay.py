@@ -42,3 +42,5 @@ def test_a_replay_finds_the_same_cases_as_the_stages(tmp_path: Path) -> None:
         for case in document["cases"]
     } == ends
     assert Counter(document["refused"]) == world.dead_letters
+    assert sum(counts["opened"] for counts in document["rules"].values()) == len(ends)
+    assert any(counts["suppressed"] for counts in document["rules"].values())

@@ -141,7 +141,11 @@ def test_evidence_names_the_place_of_the_record_or_one_behind_all_that_are_known
 
 
 def test_what_intake_refuses_is_counted(tmp_path: Path) -> None:
-    lines = record(value=None), record(value={"type": "label_created"}), record(value=..., value_base64="Zm9v")
+    lines = (
+        record(value=None),
+        record(value={"type": "label_created"}),
+        record(value=..., value_base64="Zm9v"),
+    )
     document = replayed(written(tmp_path, record(), *lines))
     assert document["records"] == 4
     assert document["refused"] == {"missing_field": 1, "not_json": 1, "null_value": 1}
