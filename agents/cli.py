@@ -366,3 +366,5 @@ def _duration(flag: str, text: str) -> timedelta:
     except ValueError as error:
         what, _, todo = str(error).partition("; ")
         raise SettingsError([Finding(flag, f"{text!r} {what}", todo=todo)]) from error
+    except OverflowError as error:
+        raise SettingsError([Finding(flag, f"{text!r} is too long", todo="give less")]) from error

@@ -125,15 +125,21 @@ def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterato
                     told(raw.tell())
                 if line.isspace():
                     continue
-                try:
-                    yield _record(line, arrival)
-                except _WrongLineError as wrong:
-                    yield Finding(f"{file}:{number}", wrong.what, wrong.why, wrong.todo)
+                yield _found(line, arrival, f"{file}:{number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Finding(str(file), f"is not a whole gzip file: {error}", todo="compress or copy it anew")
     except OSError as error:
         todo = "correct the path or the file's permissions"
         yield Finding(str(file), f"cannot be read: {error.strerror}", todo=todo)
+
+
+def _found(line: bytes, arrival: str, where: str) -> Recorded | Finding:
+    try:
+        return _record(line, arrival)
+    except _WrongLineError as wrong:
+        return Finding(where, wrong.what, wrong.why, wrong.todo)
+    except RecursionError:
+        return Finding(where, "is nested too deep to be read", todo="give such a value as value_base64")
 
 
 def _record(line: bytes, arrival: str) -> Recorded:
@@ -176,16 +182,16 @@ def _bare_event(line: bytes, arrival: str, refusal: Exception) -> Recorded:
         why = "nothing says to which input topic it belongs"
         todo = "give a record its `kind`, or an event its `type`"
         raise _WrongLineError("has neither kind nor type", why, todo)
-    return Recorded(
-        _appended_ms(line, arrival), kind := _kind(shape), kind.value, 0, _NO_OFFSET, line.strip(), ()
-    )
+    kind = _kind(shape)
+    return Recorded(_appended_ms(line, arrival), kind, kind.value, 0, _NO_OFFSET, line.strip(), ())
 
 
 def _kind(shape: _Shape) -> InputKind:
     try:
         name = _text(shape.type)
-    except msgspec.DecodeError:
-        raise _WrongLineError("type is not a text") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        todo = "write it as a record, with `kind`, `appended_at` and `value`"
+        raise _WrongLineError("type is not a text", todo=todo) from None
     kind = KIND_OF_TYPE.get(name)
     if kind is None:
         why = "an event alone is read by its type"

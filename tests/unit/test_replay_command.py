@@ -197,6 +197,9 @@ def test_the_report_stands_alone_and_escapes_what_it_shows(tmp_path: Path) -> No
         (json.dumps({**LABEL, "type": "label_craeted"}), "did you mean `label_created`?"),
         (json.dumps({**LABEL, "occurred_at": "yesterday"}), "'occurred_at' is no time"),
         (json.dumps({"type": "label_created"}), "has no 'occurred_at'"),
+        (json.dumps({"type": ["label_created"]}), "type is not a text"),
+        ('{"type": ' + "[" * 100_000, "is nested too deep"),
+        (record(topic="\ud800"), "is not a record"),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path: Path, line: str, what: str) -> None:
@@ -245,6 +248,7 @@ def test_wrong_policies_are_told_together(tmp_path: Path) -> None:
     [
         (("--step", "0"), "--step: '0' is too short"),
         (("--until", "soon"), "--until: 'soon' is not a duration"),
+        (("--until", "99999999999999d"), "--until: '99999999999999d' is too long"),
         (("--html", "report.html"), "--html: is a report of two policies"),
     ],
 )
@@ -253,5 +257,5 @@ def test_wrong_options_are_told(tmp_path: Path, options: tuple[str, ...], what: 
 
 
 def test_times_that_no_calendar_knows_are_told(tmp_path: Path) -> None:
-    file = written(tmp_path, record(appended_at="1969-12-31T23:00:00Z"))
-    assert "before 1970" in refused(file).err
+    for at in ("1969-12-31T23:00:00Z", "9999-12-31T23:59:59-12:00"):
+        assert "appended_at: " in refused(written(tmp_path, record(appended_at=at))).err
