@@ -172,6 +172,49 @@ def check(
 
 
 @app.command()
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(help="Recorded events, JSONL or JSONL.gz.", metavar="FILE...")
+    ],
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy in YAML; left out, the default.", metavar="FILE")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Show how the cases differ from this one's.", metavar="FILE")
+    ] = None,
+    step: Annotated[str, typer.Option(help="How far time moves at once.", metavar="DURATION")] = "1h",
+    until: Annotated[
+        str, typer.Option(help="How long time goes on after the last record.", metavar="DURATION")
+    ] = "30d",
+    arrival: Annotated[
+        str, typer.Option(help="When events without appended_at were appended.", metavar="COLUMN")
+    ] = "occurred_at",
+    html: Annotated[
+        Path | None, typer.Option(help="With --against: write a report too.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play recorded events by a policy, in virtual time and without Kafka: what would have been said?"""
+    step_by = _duration("--step", step)
+    if not step_by >= timedelta(seconds=1):
+        raise SettingsError([Finding("--step", f"{step!r} is too short", todo="give 1s or more, as 10m")])
+    if html and not against:
+        raise SettingsError([Finding("--html", "is a report of two policies", todo="add --against FILE")])
+    from agents import replay_command
+
+    options = replay_command.ReplayOptions(
+        policy=policy,
+        against=against,
+        arrival=arrival,
+        step=step_by,
+        until=_duration("--until", until),
+        html=html,
+        as_json=as_json,
+    )
+    raise typer.Exit(replay_command.replay(files, options))
+
+
+@app.command()
 @takes_settings(FLAGS)
 def settings(flags: FlagValues, as_json: AsJson = False) -> None:
     """Show the settings in effect and where each comes from; secrets are hidden."""
@@ -323,3 +366,5 @@ def _duration(flag: str, text: str) -> timedelta:
     except ValueError as error:
         what, _, todo = str(error).partition("; ")
         raise SettingsError([Finding(flag, f"{text!r} {what}", todo=todo)]) from error
+    except OverflowError as error:
+        raise SettingsError([Finding(flag, f"{text!r} is too long", todo="give less")]) from error

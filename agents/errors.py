@@ -62,5 +62,9 @@ class ScenariosError(UserError):
     """Files of scenarios that cannot be read."""
 
 
+class ReplayError(UserError):
+    """Recorded events that cannot be replayed."""
+
+
 class CaseNotFoundError(UserError):
     """No case, return or parcel of that name is in the `cases` topic."""

@@ -10,7 +10,8 @@ It is the code of the workers, fed as workers feed it: input records through `In
 """
 
 from bisect import bisect_right, insort
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
@@ -20,7 +21,7 @@ from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
 from streams.batch import Batch
-from streams.intake import Intake, IntakeMapper
+from streams.intake import Intake, IntakeMapper, Stage
 from streams.keys import partition_of
 from streams.parcel_stage import parcel_logic
 from streams.partition import PARCELS_SOURCE, Outgoing, Partition
@@ -73,13 +74,17 @@ class VirtualTime:
         `topic`: None for the one that is called like its kind.
         """
         intake = self._mapper.map_chunk(records, kind, at_ms, topic=topic or kind.value, partition=partition)
-        for stage, key, value in intake.facts:
+        self.take_in(intake.facts, at_ms)
+        return intake
+
+    def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
+        """What intake has made of records that were appended at `at_ms`: the same for every policy."""
+        for stage, key, value in facts:
             number = partition_of(key, self._partitions)
             if stage == "parcels":
                 self._parcels[number].append(key, value)
             else:
                 self.to_returns(number, key, value, at_ms)
-        return intake
 
     def apply_policy(self, policy: bytes) -> None:
         """Decide by this policy (a POLICY_KEY record) from here on."""
@@ -107,6 +112,10 @@ class VirtualTime:
         said, self._said = self._said, []
         values = [message.value for message in said if message.topic == "escalations"]
         return [decode_escalation(value) for value in values if value is not None]
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
+        return sum((log.counts for log in (*self._parcels, *self._returns)), Counter())
 
     def to_returns(self, number: int, key: bytes, value: bytes, at_ms: int) -> None:  # noqa: ARG002 - for subclasses
         """What intake and its markers write to `returns`, at `at_ms`. A subclass may make this road longer than the reports'."""
@@ -136,6 +145,7 @@ class _StageLog:
         self._waiting: list[_Record] = []
         self._end = 0
         self._store = Store()
+        self.counts: Counter[tuple[str, str]] = Counter()
 
     def append(self, key: bytes, value: bytes | None) -> None:
         self._waiting.append(_Record(self._end, key, value))
@@ -148,6 +158,7 @@ class _StageLog:
         while self.partition.next_offset < self._end:
             batch = self.partition.step(self._waiting, start, self._store, self._end)
             self._store.apply(batch)
+            self.counts.update(batch.counters)
             said += batch.outgoing
             start += batch.consumed
         self._waiting.clear()
