@@ -24,10 +24,10 @@ from schemas.outputs import (
     utc,
 )
 from schemas.policy import RefundTier, ReleaseAt
-from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
+from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, SignalReason
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
-from streams.returns import SignalRecord, Told
+from streams.returns import CarriedBreach, SignalRecord, Told
 from streams.rules.goods import inspects
 from streams.watermark import Outgoing
 
@@ -128,9 +128,14 @@ def _against(view: ReturnView) -> _Why | None:
         return _Why(SignalReason.CONTENT_MISMATCH, inspections[-1].at_ms, (inspections[-1],))
     for parcel in view.parcels:
         for breach in parcel.breaches:
-            if breach.rule in _CONTRADICTS and breach.state == "open" and parcel.parcel not in view.received:
+            if breach.rule in _CONTRADICTS and _goes_on(breach) and parcel.parcel not in view.received:
                 return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
     return None
+
+
+def _goes_on(breach: CarriedBreach) -> bool:
+    """Whether nothing has put it right: that the parcel is no longer watched does not."""
+    return breach.state == "open" or breach.reason == Reason.EXPIRED
 
 
 def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:

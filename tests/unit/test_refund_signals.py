@@ -164,6 +164,19 @@ def test_a_parcel_that_goes_back_to_the_customer_revokes() -> None:
     assert shop.told() == ["release instant first_scan", "revoke instant returned_to_customer"]
 
 
+def test_what_was_delivered_elsewhere_is_not_paid_for_when_it_is_no_longer_watched() -> None:
+    places = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+    shop = Till(only(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, facilities=places))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/nice")
+    for day in range(2, 130):
+        shop.reach(day * DAY)
+    assert [case.reason for case in shop.news()] == ["due", "level", "level", "expired"]
+    assert shop.told() == []
+
+
 @pytest.mark.parametrize("resolution", ["exchange"])
 def test_who_wants_other_goods_gets_no_money(resolution: str) -> None:
     shop = till()
