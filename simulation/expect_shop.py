@@ -1,10 +1,11 @@
 """What is expected of the warehouse once the goods are there: the rules about inspection and shelf."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
+from simulation.ledger import ReturnNews
 from simulation.parcel_story import ParcelStory
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -63,9 +64,21 @@ def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     for news in inspections:
         if news.mismatch:
             again = [i for i in inspections if i.at > news.at and not i.mismatch]
-            ends = [*story.ends(*_DECIDED, since=news.at), *((i.at, Reason.INSPECTED) for i in again)]
+            ends = [*story.ends(*_DECIDED, since=news.at), *_found_right(story, news, again)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
+
+
+def _found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
+    """When every parcel that was found wrong has been found right; an inspection without parcels is of all."""
+    if not again:
+        return []
+    times = [news.at for news in again if not news.parcels]
+    parcels = wrong.parcels or tuple(story.linked)
+    each = [[news.at for news in again if parcel in news.parcels] for parcel in parcels]
+    if all(each):
+        times.append(max((min(found) for found in each), default=again[0].at))
+    return [(min(times), Reason.INSPECTED)] if times else []
 
 
 def late_restock(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:

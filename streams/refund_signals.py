@@ -28,7 +28,7 @@ from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, Sign
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
 from streams.returns import CarriedBreach, SignalRecord, Told
-from streams.rules.goods import inspects
+from streams.rules.goods import inspects, put_right
 from streams.watermark import Outgoing
 
 _OVER = {
@@ -123,9 +123,9 @@ def _against(view: ReturnView) -> _Why | None:
         fact = view.first(milestone)
         if fact is not None:
             return _Why(reason, fact.at_ms, (fact,))
-    inspections = view.all(Milestone.INSPECTED)
-    if inspections and inspections[-1].mismatches:
-        return _Why(SignalReason.CONTENT_MISMATCH, inspections[-1].at_ms, (inspections[-1],))
+    for inspection in reversed(view.all(Milestone.INSPECTED)):
+        if inspection.mismatches and put_right(view, inspection) is None:
+            return _Why(SignalReason.CONTENT_MISMATCH, inspection.at_ms, (inspection,))
     for parcel in view.parcels:
         for breach in parcel.breaches:
             if breach.rule in _CONTRADICTS and _goes_on(breach) and parcel.parcel not in view.received:

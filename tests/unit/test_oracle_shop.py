@@ -120,6 +120,17 @@ def test_a_second_look_that_finds_nothing_amiss_ends_it(tape: Tape) -> None:
     assert tape.one(MISMATCH) == (50.52, "resolved", "inspected")
 
 
+def test_another_parcel_found_right_ends_nothing(tape: Tape) -> None:
+    for number in ("1", "2"):
+        tape.label(0, number)
+    first, second = ({"carrier": "fedex", "tracking_number": number} for number in ("1", "2"))
+    tape.inspect(50, parcels=[first], mismatch=["weight"])
+    tape.inspect(60, parcels=[second])
+    assert tape.one(MISMATCH) == (50.52, "escalated", "due")
+    tape.inspect(70, parcels=[first])
+    assert tape.one(MISMATCH) == (50.52, "resolved", "inspected")
+
+
 def test_a_second_look_that_finds_more_amiss_is_a_second_case(tape: Tape) -> None:
     tape.inspect(50, mismatch=["weight"])
     tape.inspect(60, mismatch=["quantity"])

@@ -145,6 +145,25 @@ def test_an_empty_box_revokes_and_a_clean_inspection_releases_by_a_later_tier() 
     assert shop.told() == ["release standard delivered"]
 
 
+def test_an_empty_box_stays_one_when_the_other_parcel_is_found_right() -> None:
+    shop = Till(only(RuleId.CONTENT_MISMATCH))
+    shop.requested()
+    for parcel in (PARCEL, "ups:2"):
+        shop.parcel_fact(parcel, label_fact(HOUR, "R1"))
+        shop.sees(Milestone.ACCEPTED, FIRST_SCAN, parcel)
+        shop.sees(Milestone.CHECKED_IN, CHECKED_IN, parcel, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, parcels=(PARCEL,), mismatches=("empty_box",))
+    shop.says(Milestone.INSPECTED, 61 * HOUR, parcels=("ups:2",))
+    shop.reach(65 * HOUR)
+    assert (shop.told(), [case.state for case in shop.news()]) == ([], ["open"])
+    shop.says(Milestone.INSPECTED, 66 * HOUR, parcels=(PARCEL,))
+    shop.reach(67 * HOUR)
+    assert (shop.told(), [case.state for case in shop.news()]) == (
+        ["release instant first_scan"],
+        ["resolved"],
+    )
+
+
 def test_a_first_scan_that_is_taken_back_revokes_its_release() -> None:
     shop = till()
     shop.requested()
