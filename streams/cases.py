@@ -112,6 +112,8 @@ class Finding(NamedTuple):
     due_ms: int
     ended_ms: int
     evidence: tuple[Source, ...]
+    again_ms: int = 0
+    """When to judge it again: what tells of its cause ends then, by a fact that is ahead of the log's clock; 0: never."""
 
 
 def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:

@@ -110,6 +110,7 @@ def look(
             waiting_ms = min(waiting_ms, finding.due_ms)
             teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))  # it is not due yet, or no more
         else:
+            waiting_ms = min(waiting_ms, finding.again_ms or _NEVER)
             teller.follow(finding)
     teller.close_unfound(found, why)
     state.cases = tuple(teller.cases.values())
