@@ -25,10 +25,8 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
         came = _came(story, parcel)
         if came is None:
             continue
-        at, settled = came
-        due = terms.used_up(rule, at, parcel.route)
-        if settled is not None:
-            due = max(due, settled + terms.settle)
+        at, appended_at = came
+        due = max(terms.used_up(rule, at, parcel.route), appended_at + terms.settle)
         yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
     if not story.linked:
         for by_number in story.news(Milestone.CHECKED_IN)[:1]:
@@ -36,12 +34,10 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
             yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
 
 
-def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime | None] | None:
-    """When the warehouse got the parcel, and when that was appended as far as a return can tell: not of dock scans."""
-    by_number, dock = story.received.get(parcel.parcel), parcel.checked_in
-    if by_number is not None and (dock is None or by_number.at < dock.at):
-        return by_number.at, by_number.appended_at
-    return None if dock is None else (dock.at, None)
+def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] | None:
+    """When the warehouse got the parcel, and when that was appended."""
+    told = (story.received.get(parcel.parcel), parcel.checked_in)
+    return min(((news.at, news.appended_at) for news in told if news is not None), default=None)
 
 
 def _looked_at(story: ReturnStory, parcel: str, came_at: datetime) -> tuple[End, ...]:

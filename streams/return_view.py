@@ -129,9 +129,14 @@ class ReturnView:
 
     def received_ms(self, parcel: Carried) -> int:
         """When the warehouse got it, by a dock scan or by the return's number; 0: it has not."""
+        return self.receipt(parcel)[0]
+
+    def receipt(self, parcel: Carried) -> tuple[int, int]:
+        """When the warehouse got it, and when that was read; zeros: it has not."""
         by_number = self.received.get(parcel.parcel)
-        times = [parcel.checked_in_ms, by_number.at_ms if by_number is not None else 0]
-        return min((at_ms for at_ms in times if at_ms), default=0)
+        times = [(parcel.checked_in_ms, parcel.checked_in_arrived_ms)]
+        times += [(by_number.at_ms, by_number.arrived_ms)] if by_number is not None else []
+        return min((time for time in times if time[0]), default=(0, 0))
 
 
 def stop_of(fact: Told) -> Stop:

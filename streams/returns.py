@@ -62,6 +62,9 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The newest event time in the report."""
     breaches: tuple["CarriedBreach", ...]
     first_scan_ms: int = 0
+    first_scan_arrived_ms: int = 0
+    delivered_arrived_ms: int = 0
+    checked_in_arrived_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -260,6 +263,9 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         max(times),
         breaches,
         report.first_scan_ms,
+        report.first_scan_arrived_ms,
+        report.delivered_arrived_ms,
+        report.checked_in_arrived_ms,
     )
 
 

@@ -28,13 +28,13 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
             yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stops)
         return
     for parcel in view.parcels:
-        received_ms = view.received_ms(parcel)
+        received_ms, arrived_ms = view.receipt(parcel)
         deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
         if deadline is None:
             continue
         by_number = view.received.get(parcel.parcel)
         known = by_number if by_number is not None and by_number.at_ms == received_ms else None
-        due_ms = deadline.due_ms(received_ms, known.arrived_ms if known is not None else 0)
+        due_ms = deadline.due_ms(received_ms, arrived_ms)
         stops = [
             stop_of(fact)
             for fact in view.all(Milestone.INSPECTED)

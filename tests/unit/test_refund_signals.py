@@ -28,11 +28,16 @@ class Till(Shop):
         return [f"{signal.action} {signal.tier} {signal.reason}" for signal in self.signals()]
 
     def requested(
-        self, euros: int | None = 50, risk: str = "low", resolution: str = "refund", category: str = ""
+        self,
+        euros: int | None = 50,
+        risk: str = "low",
+        resolution: str = "refund",
+        category: str = "",
+        arrived_ms: int = 0,
     ) -> None:
         value: dict[str, Any] = {} if euros is None else {"value_minor": euros * 100, "currency": "EUR"}
         terms = ["parcel", resolution, False, "", "", category, "", risk]
-        self.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, terms=terms, **value))
+        self.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, arrived_ms, terms=terms, **value))
 
     def says(self, milestone: Milestone, at_ms: int, **more: Any) -> None:
         self.return_fact("R1", return_fact(milestone, at_ms, **more))
@@ -98,6 +103,39 @@ def test_a_release_waits_until_what_it_stands_on_has_settled() -> None:
     assert shop.told() == []
     shop.says(Milestone.RETURN_CANCELLED, FIRST_SCAN - HOUR)
     shop.reach(FIRST_SCAN + DAY)
+    assert shop.told() == []
+
+
+def test_what_is_told_late_has_to_settle_too() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1"))
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, arrived_ms=DELIVERED)
+    shop.reach(DELIVERED + HOUR // 3)
+    assert shop.told() == []
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_request_that_is_told_last_has_to_settle_too() -> None:
+    shop = till()
+    shop.life_until(FIRST_SCAN)
+    shop.requested(arrived_ms=FIRST_SCAN + HOUR)
+    shop.says(Milestone.RETURN_CANCELLED, HOUR)
+    shop.reach(INSPECTED)
+    assert shop.told() == []
+
+
+def test_a_delivery_that_is_told_late_is_not_paid_before_it_is_suspected() -> None:
+    places = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+    shop = Till(only(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, facilities=places))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.reach(DELIVERED + HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/nice", arrived_ms=DELIVERED + HOUR)
+    shop.reach(DELIVERED + DAY)
     assert shop.told() == []
 
 
