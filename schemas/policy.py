@@ -312,7 +312,7 @@ class Policy(_Model):
     orphan_ttl: Duration = timedelta(days=30)
     """How long a parcel without a label is remembered."""
     go_live_at: AwareDatetime | None = None
-    """What was due before opens historical cases, which page nobody."""
+    """What was due before opens historical cases, which page nobody, and releases no refund."""
     late_breach: LateBreach = LateBreach.PUBLISH
     promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""

@@ -88,6 +88,8 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
         if reached is None:
             continue
         settled_ms = max(reached.since_ms, reached.read_ms, asked_ms) + view.policy.settle_ms
+        if settled_ms < view.policy.go_live_ms:
+            continue  # whoever paid before has paid it, or will be told by a later tier
         if settled_ms <= now_ms:
             telling.state.signals = (*telling.state.signals, SignalRecord(tier.tier, False))
             return Signals([_message(view, telling, tier.tier, reached, now_ms, revision=1)])

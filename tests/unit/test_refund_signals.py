@@ -1,5 +1,6 @@
 """When a refund may be released, and when that is taken back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
 from schemas.vocabulary import Evidence, Milestone, RuleId
-from tests.stages import DAY, HOUR, Shop, label_fact, only, parcel_fact, return_fact
+from tests.stages import DAY, HOUR, MONDAY, Shop, label_fact, only, parcel_fact, return_fact
 
 PARCEL = "ups:1"
 FIRST_SCAN, DELIVERED, CHECKED_IN, INSPECTED = 10 * HOUR, 40 * HOUR, 50 * HOUR, 70 * HOUR
@@ -137,6 +138,16 @@ def test_a_delivery_that_is_told_late_is_not_paid_before_it_is_suspected() -> No
     shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/nice", arrived_ms=DELIVERED + HOUR)
     shop.reach(DELIVERED + DAY)
     assert shop.told() == []
+
+
+def test_what_had_come_so_far_before_going_live_is_not_released_and_a_later_tier_is() -> None:
+    live = datetime.fromtimestamp((MONDAY + DELIVERED - HOUR) / 1_000, UTC)
+    shop = till(go_live_at=live)
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    assert shop.told() == []
+    shop.life_until(DELIVERED)
+    assert shop.told() == ["release standard delivered"]
 
 
 def test_all_parcels_must_have_come_so_far() -> None:
