@@ -14,6 +14,8 @@ Nothing is said of a return that nobody requested: its value and its customer ar
 from typing import NamedTuple
 from uuid import uuid5
 
+from msgspec.structs import replace
+
 from schemas.money import minor_units
 from schemas.outputs import (
     EvidenceSource,
@@ -69,7 +71,7 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     gone = {record.tier for record, _ in revoked}
     if gone:
         state.signals = tuple(
-            SignalRecord(record.tier, record.revoked or record.tier in gone) for record in state.signals
+            replace(record, revoked=record.revoked or record.tier in gone) for record in state.signals
         )
     if not all(record.revoked for record in state.signals):
         return Signals(outgoing)
@@ -91,7 +93,8 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
         if settled_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
         if settled_ms <= now_ms:
-            telling.state.signals = (*telling.state.signals, SignalRecord(tier.tier, False))
+            record = SignalRecord(tier.tier, False, tier.release_at.value)
+            telling.state.signals = (*telling.state.signals, record)
             return Signals([_message(view, telling, tier.tier, reached, now_ms, revision=1)])
         next_ms = min(next_ms or settled_ms, settled_ms)
     return Signals([], next_ms)
@@ -104,10 +107,13 @@ def _asked_ms(view: ReturnView) -> int:
 
 
 def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
-    """Why a release must be taken back; None: it stands, as does one of a tier that the policy no longer has."""
+    """Why a release must be taken back; None: it stands, and a stricter policy does not change that."""
     against = _against(view)
-    tier = next((tier for tier in view.policy.refund_tiers if tier.tier == record.tier), None)
-    if against is not None or tier is None or _reached(view, tier.release_at) is not None:
+    if (
+        against is not None
+        or not record.release_at
+        or _reached(view, ReleaseAt(record.release_at)) is not None
+    ):
         return record, against
     return record, _Why(SignalReason.LATE_EVIDENCE, 0)
 

@@ -102,6 +102,8 @@ class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     tier: str
     revoked: bool
+    release_at: str = ""
+    """How far the goods had to come when it was released, whatever the policy says since."""
 
 
 class ReturnState(msgspec.Struct, array_like=True, gc=False):

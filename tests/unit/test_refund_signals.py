@@ -150,6 +150,20 @@ def test_what_had_come_so_far_before_going_live_is_not_released_and_a_later_tier
     assert shop.told() == ["release standard delivered"]
 
 
+@pytest.mark.parametrize("tiers", [[{"tier": "instant", "release_at": "inspected"}], []])
+def test_a_stricter_policy_takes_nothing_back_and_evidence_does(tiers: list[dict[str, str]]) -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, identity=77)
+    shop.reach(FIRST_SCAN + HOUR)
+    shop.apply_policy(only(refund_tiers=tiers))
+    shop.reach(20 * HOUR)
+    assert shop.told() == ["release instant first_scan"]
+    shop.sees(Milestone.UNMAPPED, 21 * HOUR, retracts=77)
+    assert shop.told() == ["revoke instant late_evidence"]
+
+
 def test_all_parcels_must_have_come_so_far() -> None:
     shop = till()
     shop.requested()
