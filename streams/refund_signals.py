@@ -156,6 +156,9 @@ def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
     if stage is ReleaseAt.INSPECTED:
         return _inspected(view)
     reason = SignalReason(stage.value)
+    if not view.parcels and view.at_the_dock:
+        last = max(view.at_the_dock, key=lambda parcel: parcel.checked_in_ms)
+        return _Why(reason, last.checked_in_ms, (), last.checked_in_arrived_ms)
     if not view.parcels:
         check_in = view.first(Milestone.CHECKED_IN)
         return (

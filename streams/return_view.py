@@ -56,7 +56,7 @@ Rule = Callable[["ReturnView"], Iterable[Awaited]]
 class ReturnView:
     """See the head of this file. Good for one look."""
 
-    __slots__ = ("_facts", "_own_terms", "parcels", "policy", "received", "request")
+    __slots__ = ("_facts", "_own_terms", "at_the_dock", "parcels", "policy", "received", "request")
 
     def __init__(self, state: ReturnState, policy: CompiledPolicy) -> None:
         self.policy = policy
@@ -66,6 +66,10 @@ class ReturnView:
         linked = [one for one in state.carried if one.linked]
         self.parcels: list[Carried] = sorted(linked, key=lambda one: (one.label_ms, one.parcel))
         """Those that a label links with the return, the earliest label first."""
+        self.at_the_dock = [
+            one for one in state.carried if not one.linked and one.label_ms and one.checked_in_ms
+        ]
+        """Those whose label was voided although the dock has them."""
         self.received: dict[str, Told] = received_by_number(state)
         """Parcel -> the check-in by the return's number that accounts for it."""
         self.request: Told | None = next(iter(self.all(Milestone.RETURN_REQUESTED)), None)

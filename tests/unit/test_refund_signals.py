@@ -8,7 +8,7 @@ import pytest
 from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
 from schemas.vocabulary import Evidence, Milestone, RuleId
-from tests.stages import DAY, HOUR, MONDAY, Shop, label_fact, only, parcel_fact, return_fact
+from tests.stages import DAY, HOUR, MONDAY, Shop, label, label_fact, only, parcel_fact, return_fact
 
 PARCEL = "ups:1"
 FIRST_SCAN, DELIVERED, CHECKED_IN, INSPECTED = 10 * HOUR, 40 * HOUR, 50 * HOUR, 70 * HOUR
@@ -162,6 +162,24 @@ def test_a_stricter_policy_takes_nothing_back_and_evidence_does(tiers: list[dict
     assert shop.told() == ["release instant first_scan"]
     shop.sees(Milestone.UNMAPPED, 21 * HOUR, retracts=77)
     assert shop.told() == ["revoke instant late_evidence"]
+
+
+def test_a_label_voided_after_the_check_in_takes_nothing_back() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(CHECKED_IN)
+    shop.sees(Milestone.LABEL_VOIDED, 60 * HOUR, evidence=Evidence.SYSTEM, label=label("R1"))
+    shop.reach(61 * HOUR)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_label_voided_after_a_scan_takes_its_release_back() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    shop.sees(Milestone.LABEL_VOIDED, 20 * HOUR, evidence=Evidence.SYSTEM, label=label("R1"))
+    shop.reach(21 * HOUR)
+    assert shop.told() == ["release instant first_scan", "revoke instant late_evidence"]
 
 
 def test_all_parcels_must_have_come_so_far() -> None:
