@@ -141,14 +141,17 @@ def _against(view: ReturnView) -> _Why | None:
             return _Why(SignalReason.CONTENT_MISMATCH, inspection.at_ms, (inspection,))
     for parcel in view.parcels:
         for breach in parcel.breaches:
-            if breach.rule in _CONTRADICTS and _goes_on(breach) and parcel.parcel not in view.received:
+            if breach.rule in _CONTRADICTS and _goes_on(breach) and not view.received_ms(parcel):
                 return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
     return None
 
 
 def _goes_on(breach: CarriedBreach) -> bool:
-    """Whether nothing has put it right: that the parcel is no longer watched does not."""
-    return breach.state == "open" or breach.reason == Reason.EXPIRED
+    """Whether nothing has put it right: that the parcel is no longer watched does not, nor does a delivery of what was turned
+    back, which may be the one to the customer.
+    """
+    turned_back = breach.rule == RuleId.RETURNED_TO_CUSTOMER and breach.reason == Reason.DELIVERED
+    return breach.state == "open" or breach.reason == Reason.EXPIRED or turned_back
 
 
 def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:

@@ -277,6 +277,19 @@ def test_what_was_delivered_elsewhere_is_not_paid_for_when_it_is_no_longer_watch
     assert shop.told() == []
 
 
+def test_what_was_turned_back_and_delivered_is_paid_when_the_dock_has_it() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER))
+    shop.requested(risk="normal")
+    shop.life_until(FIRST_SCAN)
+    shop.sees(Milestone.RETURNED_TO_SENDER, 20 * HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == []
+    shop.sees(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.reach(CHECKED_IN + HOUR)
+    assert shop.told() == ["release standard delivered"]
+
+
 @pytest.mark.parametrize("resolution", ["exchange"])
 def test_who_wants_other_goods_gets_no_money(resolution: str) -> None:
     shop = till()
