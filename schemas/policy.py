@@ -308,7 +308,7 @@ class Policy(_Model):
     default_facility: str | None = None
     """Calendar for a parcel whose label names no known facility; None: Monday to Friday in UTC, no holidays."""
     accept_age: Duration = timedelta(days=120)
-    """Older events are refused, and what is closed for as long is forgotten."""
+    """Older events are refused; a case of which nothing was heard for as long expires, and what is closed is forgotten."""
     orphan_ttl: Duration = timedelta(days=30)
     """How long a parcel without a label is remembered."""
     go_live_at: AwareDatetime | None = None

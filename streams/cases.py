@@ -113,7 +113,9 @@ class Finding(NamedTuple):
     ended_ms: int
     evidence: tuple[Source, ...]
     again_ms: int = 0
-    """When to judge it again: what tells of its cause ends then, by a fact that is ahead of the log's clock; 0: never."""
+    """When to judge it again, though nothing is heard: it expires, or what tells of its cause ends by a fact that is ahead
+    of the log's clock; 0: never.
+    """
 
 
 def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:

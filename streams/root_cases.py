@@ -78,9 +78,9 @@ def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
         ]
         pieces = _pieces(finding, covers)
         begun = [piece for piece in pieces if piece.from_ms <= now_ms]
-        told[index] = _left(
-            finding, begun, again_ms=pieces[len(begun)].from_ms if len(begun) < len(pieces) else 0
-        )
+        told[index] = _left(finding, begun)
+        if len(begun) < len(pieces):
+            told[index] = told[index]._replace(again_ms=pieces[len(begun)].from_ms)
         standing.setdefault((finding.rule, finding.parcel), []).extend(begun)
     return told
 
@@ -100,8 +100,7 @@ def _pieces(finding: Finding, covers: Iterable[_Stands]) -> list[_Stands]:
     return pieces
 
 
-def _left(finding: Finding, pieces: list[_Stands], *, again_ms: int) -> Finding:
-    finding = finding._replace(again_ms=again_ms)
+def _left(finding: Finding, pieces: list[_Stands]) -> Finding:
     if not pieces:
         return finding._replace(verdict=Verdict.SUPPRESSED, reason=Reason.EXPLAINED)
     last = pieces[-1]

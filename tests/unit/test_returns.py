@@ -100,3 +100,17 @@ def test_a_case_whose_cause_ends_ahead_of_the_watermark_is_not_taken_back() -> N
     assert [(case.rule, case.state, case.reason) for case in shop.news()] == [
         ("transit_overdue", "open", "due")
     ]
+
+
+def test_a_case_that_nobody_ends_expires_and_its_return_is_forgotten() -> None:
+    shop = Shop(only(RuleId.REFUND_PROMISE_BROKEN, RuleId.LATE_LABEL, accept_age="30d"))
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0))
+    shop.return_fact("R1", return_fact(Milestone.RETURN_APPROVED, HOUR))
+    shop.reach(30 * DAY)
+    assert {case.rule for case in shop.news()} == {"refund_promise_broken", "late_label"}
+    shop.reach(35 * DAY)
+    last = [(case.rule, case.state, case.reason) for case in shop.news()]
+    assert last == [("late_label", "resolved", "expired"), ("refund_promise_broken", "resolved", "expired")]
+    for day in range(36, 40):
+        shop.reach(day * DAY)
+    assert not shop.returns.store.rows
