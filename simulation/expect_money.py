@@ -121,7 +121,9 @@ def refund_failed(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
 def refund_not_settled(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """The payment provider answers each payment: the first with the first answer, and so on."""
     rule = RuleId.REFUND_NOT_SETTLED
-    answers = story.news(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+    paid = story.first(Milestone.REFUND_ISSUED)
+    words = story.news(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+    answers = [] if paid is None else [news for news in words if news.at >= paid.at]
     for position, issued in enumerate(story.news(Milestone.REFUND_ISSUED)):
         ends = tuple((news.at, Reason[news.milestone.name]) for news in answers[position:][:1])
         due = terms.due(rule, issued, story.route)
