@@ -72,7 +72,7 @@ _MOVES: dict[tuple[int, int], int] = {
     for stage, moves in {
         Stage.LABELLED: (Move.KEEP, Move.FIRST_SCAN, Move.LOOK, Move.LOOK),
         Stage.ON_THE_WAY: (Move.KEEP, Move.MOVE_ON, Move.DELIVERED, Move.LOOK),
-        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.KEEP, Move.CHECKED_IN),
+        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.LOOK, Move.CHECKED_IN),
         Stage.CHECKED_IN: (Move.KEEP, Move.KEEP, Move.KEEP, Move.KEEP),
     }.items()
     for step, move in zip(Step, moves, strict=False)
