@@ -368,11 +368,11 @@ class Policy(_Model):
     default_facility: str | None = None
     """Calendar for a parcel whose label names no known facility; None: Monday to Friday in UTC, no holidays."""
     accept_age: Duration = timedelta(days=120)
-    """Older events are refused, and what is closed for as long is forgotten."""
+    """Older events are refused; a case of which nothing was heard for as long expires, and what is closed is forgotten."""
     orphan_ttl: Duration = timedelta(days=30)
     """How long a parcel without a label is remembered."""
     go_live_at: AwareDatetime | None = None
-    """What was due before opens historical cases, which page nobody."""
+    """What was due before opens historical cases, which page nobody, and releases no refund."""
     late_breach: LateBreach = LateBreach.PUBLISH
     promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""

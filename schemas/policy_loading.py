@@ -9,7 +9,17 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.nodes import MappingNode, Node
 
-from schemas.policy import Facility, Level, Override, Policy, RulePolicy
+from schemas.policy import (
+    Facility,
+    FacilityPlace,
+    Level,
+    Override,
+    Policy,
+    RefundTier,
+    RulePolicy,
+    Statute,
+    StopClocks,
+)
 from schemas.vocabulary import RuleId
 from schemas.yaml_reading import NotYamlError, Path, YamlFinding, YamlReader, compose, start_of
 
@@ -134,6 +144,8 @@ def _unknown(path: Path) -> str:
         )
     if path[:1] == ("allowances",):
         return f"`{name}` is no name of a carrier; write it in lower case, as la_poste"
+    if path[-2:-1] == ("max_value",):
+        return f"`{name}` is no currency; write it in capitals, as EUR"
     known = sorted(_fields(path[:-1]))
     hint = _did_you_mean(name, known) or f"; known here: {', '.join(known)}"
     return f"there is no `{name}`{_inside(path[:-1])}; it would have no effect{hint}"
@@ -152,7 +164,13 @@ def _fields(path: Path) -> Iterator[str]:
     elif path[:1] == ("levels",):
         model = Level
     elif path[:1] == ("facilities",):
-        model = Facility
+        model = FacilityPlace if path[2:3] == ("places",) else Facility
+    elif path[:1] == ("stop_clocks",):
+        model = StopClocks
+    elif path[:1] == ("statutes",):
+        model = Statute
+    elif path[:1] == ("refund_tiers",):
+        model = RefundTier
     yield from model.model_fields
 
 

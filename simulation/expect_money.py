@@ -7,7 +7,7 @@ from typing import Final
 from schemas.policy import Statute, StatuteStart
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
-from simulation.ledger import ReturnNews
+from simulation.ledger import ParcelNews, ReturnNews
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
@@ -84,7 +84,9 @@ def statutory_refund_deadline(story: ReturnStory, terms: Terms) -> Iterator[Expe
         return
     law, proof = terms.statute(request.country), _proof_of_dispatch(story)
     if law is not None and proof is not None:
-        due = max(_by_law(law, request.at, proof), request.appended_at + terms.settle)
+        proven_at, appended_at = proof
+        read_at = max(request.appended_at, appended_at)
+        due = max(_by_law(law, request.at, proven_at), read_at + terms.settle)
         yield _of_return(rule, request, due, story.ends(*_PAID_OR_OFF))
 
 
@@ -93,12 +95,14 @@ def _by_law(law: Statute, notice: datetime, proof: datetime) -> datetime:
     return max(notice + days, proof) if law.counts_from is StatuteStart.NOTICE else proof + days
 
 
-def _proof_of_dispatch(story: ReturnStory) -> datetime | None:
+def _proof_of_dispatch(story: ReturnStory) -> tuple[datetime, datetime] | None:
+    """The earliest proof that the goods were sent: when it happened, and when it was appended."""
     parcels = story.linked.values()
-    scanned = [parcel.scans[0].at for parcel in parcels if parcel.scans]
-    at_the_dock = [parcel.checked_in.at for parcel in parcels if parcel.checked_in is not None]
-    by_number = [at for at, _ in story.checked_in_by_number]
-    return min([*scanned, *at_the_dock, *by_number], default=None)
+    scanned = [parcel.scans[0] for parcel in parcels if parcel.scans]
+    at_the_dock = [parcel.checked_in for parcel in parcels if parcel.checked_in is not None]
+    by_number = story.news(Milestone.CHECKED_IN)[:1]
+    proofs: list[ParcelNews | ReturnNews] = [*scanned, *at_the_dock, *by_number]
+    return min(((news.at, news.appended_at) for news in proofs), default=None)
 
 
 # ---- after the decision -----------------------------------------------------------------------------------
@@ -117,7 +121,9 @@ def refund_failed(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
 def refund_not_settled(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """The payment provider answers each payment: the first with the first answer, and so on."""
     rule = RuleId.REFUND_NOT_SETTLED
-    answers = story.news(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+    paid = story.first(Milestone.REFUND_ISSUED)
+    words = story.news(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+    answers = [] if paid is None else [news for news in words if news.at >= paid.at]
     for position, issued in enumerate(story.news(Milestone.REFUND_ISSUED)):
         ends = tuple((news.at, Reason[news.milestone.name]) for news in answers[position:][:1])
         due = terms.due(rule, issued, story.route)

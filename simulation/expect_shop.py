@@ -1,10 +1,11 @@
 """What is expected of the warehouse once the goods are there: the rules about inspection and shelf."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
+from simulation.ledger import ReturnNews
 from simulation.parcel_story import ParcelStory
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -24,10 +25,8 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
         came = _came(story, parcel)
         if came is None:
             continue
-        at, settled = came
-        due = terms.used_up(rule, at, story.route_of(parcel))
-        if settled is not None:
-            due = max(due, settled + terms.settle)
+        at, appended_at = came
+        due = max(terms.used_up(rule, at, story.route_of(parcel)), appended_at + terms.settle)
         yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
     if not story.linked:
         for by_number in story.news(Milestone.CHECKED_IN)[:1]:
@@ -35,12 +34,10 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
             yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
 
 
-def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime | None] | None:
-    """When the warehouse got the parcel, and when that was appended as far as a return can tell: not of dock scans."""
-    by_number, dock = story.received.get(parcel.parcel), parcel.checked_in
-    if by_number is not None and (dock is None or by_number.at < dock.at):
-        return by_number.at, by_number.appended_at
-    return None if dock is None else (dock.at, None)
+def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] | None:
+    """When the warehouse got the parcel, and when that was appended."""
+    told = (story.received.get(parcel.parcel), parcel.checked_in)
+    return min(((news.at, news.appended_at) for news in told if news is not None), default=None)
 
 
 def _looked_at(story: ReturnStory, parcel: str, came_at: datetime) -> tuple[End, ...]:
@@ -63,9 +60,21 @@ def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     for news in inspections:
         if news.mismatch:
             again = [i for i in inspections if i.at > news.at and not i.mismatch]
-            ends = [*story.ends(*_DECIDED, since=news.at), *((i.at, Reason.INSPECTED) for i in again)]
+            ends = [*story.ends(*_DECIDED, since=news.at), *_found_right(story, news, again)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
+
+
+def _found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
+    """When every parcel that was found wrong has been found right; an inspection without parcels is of all."""
+    if not again:
+        return []
+    times = [news.at for news in again if not news.parcels]
+    parcels = wrong.parcels or tuple(story.linked)
+    each = [[news.at for news in again if parcel in news.parcels] for parcel in parcels]
+    if all(each):
+        times.append(max((min(found) for found in each), default=again[0].at))
+    return [(min(times), Reason.INSPECTED)] if times else []
 
 
 def late_restock(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:

@@ -142,14 +142,15 @@ def name_of(scan: ParcelNews) -> Reason:
 def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once: bool = False) -> list[Run]:
     """Cut the news, in order of time, wherever one of the enders lies between two of them.
 
-    `or_at_once`: an ender of the very time of the first news ends the run, too.
+    Of enders of the very time of the first news only a delivery ends the run; `or_at_once`: any of them.
     """
     found: list[Run] = []
     for item in news:
         if found and (found[-1].ended is None or item.at < found[-1].ended.at):
             continue
-        after = (ender for ender in enders if ender.at > item.at or (or_at_once and ender.at == item.at))
-        found.append(Run(item, next(after, None)))
+        at_once = (ender for ender in enders if ender.at == item.at and ender is not item)
+        ended = next((e for e in at_once if or_at_once or e.milestone is Milestone.DELIVERED), None)
+        found.append(Run(item, ended or next((e for e in enders if e.at > item.at), None)))
     return found
 
 

@@ -112,6 +112,10 @@ class Finding(NamedTuple):
     due_ms: int
     ended_ms: int
     evidence: tuple[Source, ...]
+    again_ms: int = 0
+    """When to judge it again, though nothing is heard: it expires, or what tells of its cause ends by a fact that is ahead
+    of the log's clock; 0: never.
+    """
 
 
 def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:
@@ -203,7 +207,7 @@ _WAITING = {
     RuleId.STALLED_SILENT: "The last scan was on {since}, and no other had come by {due}",
     RuleId.STALLED_NO_PROGRESS: "The parcel last got further on {since}, and had not moved on by {due}, though it was scanned",
     RuleId.TRANSIT_OVERDUE: "It was first scanned on {since}, and had not been delivered by {due}",
-    RuleId.MISROUTED: "The carrier sent it the wrong way on {since}, and it had not found back by {due}",
+    RuleId.MISROUTED: "The carrier sent it the wrong way on {since}, and it had not been put right by {due}",
     RuleId.DELIVERY_FAILED: "The carrier could not deliver it on {since}, and had not tried again by {due}",
     RuleId.PICKUP_POINT_EXPIRING: "It has been waiting at a pickup point since {since}, and nobody had fetched it by {due}",
     RuleId.RETURNED_TO_CUSTOMER: "The carrier turned it back to the customer on {since}",

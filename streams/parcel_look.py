@@ -251,9 +251,9 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             delivered, checked_in = journey.delivered, journey.checked_in
             told += [fact.content for fact, _ in journey.labels]
             told += [fact.content for fact, _ in journey.voids]
-            told.append(journey.scan_times[0] if journey.scan_times else 0)
+            told += [journey.scan_times[0], journey.scan(0).arrived_ms] if journey.scans else [0, 0]
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
-            told.append(checked_in.at_ms if checked_in is not None else 0)
+            told += [checked_in.at_ms, checked_in.arrived_ms] if checked_in is not None else [0, 0]
     return digest(tuple(told))
 
 
@@ -323,6 +323,8 @@ def _report(
         delivered_ms=delivered.at_ms if delivered is not None else 0,
         delivered_arrived_ms=delivered.arrived_ms if delivered is not None else 0,
         checked_in_ms=checked_in.at_ms if checked_in is not None else 0,
+        first_scan_arrived_ms=journey.scan(0).arrived_ms if times else 0,
+        checked_in_arrived_ms=checked_in.arrived_ms if checked_in is not None else 0,
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
     )

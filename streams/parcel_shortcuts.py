@@ -72,7 +72,7 @@ _MOVES: dict[tuple[int, int], int] = {
     for stage, moves in {
         Stage.LABELLED: (Move.KEEP, Move.FIRST_SCAN, Move.LOOK, Move.LOOK),
         Stage.ON_THE_WAY: (Move.KEEP, Move.MOVE_ON, Move.DELIVERED, Move.LOOK),
-        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.KEEP, Move.CHECKED_IN),
+        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.LOOK, Move.CHECKED_IN),
         Stage.CHECKED_IN: (Move.KEEP, Move.KEEP, Move.KEEP, Move.KEEP),
     }.items()
     for step, move in zip(Step, moves, strict=False)
@@ -223,13 +223,13 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
     label_at, scan_at, delivered_at = state.where
     facts, stage, number = state.facts, state.stage, int.from_bytes
     label_content = number(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
-    first_scan_ms = delivered_ms = arrived_ms = 0
+    scan = delivery = (0, 0)
     if stage >= _ON_THE_WAY:
-        first_scan_ms = number(facts[scan_at * FACT_BYTES : scan_at * FACT_BYTES + 6], "big")
+        scan = _times(facts, scan_at)
     if stage > _ON_THE_WAY:
-        at = delivered_at * FACT_BYTES
-        delivered_ms, arrived_ms = number(facts[at : at + 6], "big"), number(facts[at + 16 : at + 22], "big")
-    state.digest = digest((0, 1, label_content, first_scan_ms, delivered_ms, arrived_ms, checked_in_ms))
+        delivery = _times(facts, delivered_at)
+    check_in = _times(facts, len(facts) // FACT_BYTES - 1) if checked_in_ms else (0, 0)
+    state.digest = digest((0, 1, label_content, *scan, *delivery, *check_in))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
     report = ParcelReport(
@@ -244,14 +244,22 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         service=label.service,
         shop=label.shop,
         label_ms=label_content >> 16,
-        first_scan_ms=first_scan_ms,
+        first_scan_ms=scan[0],
         last_scan_ms=last_scan_ms,
-        delivered_ms=delivered_ms,
-        delivered_arrived_ms=arrived_ms,
+        delivered_ms=delivery[0],
+        delivered_arrived_ms=delivery[1],
         checked_in_ms=checked_in_ms,
+        first_scan_arrived_ms=scan[1],
+        checked_in_arrived_ms=check_in[1],
     )
     value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]
+
+
+def _times(facts: bytes, index: int) -> tuple[int, int]:
+    """Event time and arrival of a fact."""
+    at = index * FACT_BYTES
+    return int.from_bytes(facts[at : at + 6], "big"), int.from_bytes(facts[at + 16 : at + 22], "big")
 
 
 def _last_scan_ms(state: ParcelState) -> int:

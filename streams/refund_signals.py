@@ -4,14 +4,17 @@ A return fits the first of the policy's `refund_tiers` whose value, customer ris
 it fits as well. It is released when all of its parcels have come as far as its tier asks, unless it was cancelled, refused,
 exchanged or paid already, or something contradicts it: an inspection that found other goods, the carrier turning a parcel
 back or delivering it elsewhere. What contradicts a release that was said revokes it. A tier releases a return once: after a
-revocation only a later one can. A release waits until what it stands on has settled (policy `settle`): a cancellation on its
-way by another road is not paid for first.
+revocation only a later one can. A release waits until what it stands on has been read and has settled (policy `settle`), the
+request and the labels with it: a cancellation on its way by another road is not paid for first, nor is a delivery before it
+can be suspected to have gone elsewhere.
 
 Nothing is said of a return that nobody requested: its value and its customer are not known.
 """
 
 from typing import NamedTuple
 from uuid import uuid5
+
+from msgspec.structs import replace
 
 from schemas.money import minor_units
 from schemas.outputs import (
@@ -24,11 +27,11 @@ from schemas.outputs import (
     utc,
 )
 from schemas.policy import RefundTier, ReleaseAt
-from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
+from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, SignalReason
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
-from streams.returns import SignalRecord, Told
-from streams.rules.goods import inspects
+from streams.returns import CarriedBreach, SignalRecord, Told
+from streams.rules.goods import inspects, put_right
 from streams.watermark import Outgoing
 
 _OVER = {
@@ -46,11 +49,8 @@ class _Why(NamedTuple):
     reason: SignalReason
     since_ms: int
     facts: tuple[Told, ...] = ()
-
-    @property
-    def known_ms(self) -> int:
-        """When it happened or was read, whichever is later."""
-        return max([self.since_ms, *(fact.arrived_ms for fact in self.facts)])
+    read_ms: int = 0
+    """When the last that it stands on was read."""
 
 
 class Signals(NamedTuple):
@@ -71,7 +71,7 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     gone = {record.tier for record, _ in revoked}
     if gone:
         state.signals = tuple(
-            SignalRecord(record.tier, record.revoked or record.tier in gone) for record in state.signals
+            replace(record, revoked=record.revoked or record.tier in gone) for record in state.signals
         )
     if not all(record.revoked for record in state.signals):
         return Signals(outgoing)
@@ -83,24 +83,37 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     if view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED) or _against(view):
         return Signals([])
     next_ms = 0
+    asked_ms = _asked_ms(view)
     used = {record.tier for record in telling.state.signals}
     for tier in view.policy.refund_tiers:
         reached = _reached(view, tier.release_at) if tier.tier not in used and _fits(view, tier) else None
         if reached is None:
             continue
-        settled_ms = reached.known_ms + view.policy.settle_ms
+        settled_ms = max(reached.since_ms, reached.read_ms, asked_ms) + view.policy.settle_ms
+        if settled_ms < view.policy.go_live_ms:
+            continue  # whoever paid before has paid it, or will be told by a later tier
         if settled_ms <= now_ms:
-            telling.state.signals = (*telling.state.signals, SignalRecord(tier.tier, False))
+            record = SignalRecord(tier.tier, False, tier.release_at.value)
+            telling.state.signals = (*telling.state.signals, record)
             return Signals([_message(view, telling, tier.tier, reached, now_ms, revision=1)])
         next_ms = min(next_ms or settled_ms, settled_ms)
     return Signals([], next_ms)
 
 
+def _asked_ms(view: ReturnView) -> int:
+    """When we had read what the customer asks for, and which parcels it takes."""
+    facts = (view.request, *view.all(Milestone.LABEL_CREATED))
+    return max(fact.arrived_ms for fact in facts if fact is not None)
+
+
 def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
-    """Why a release must be taken back; None: it stands, as does one of a tier that the policy no longer has."""
+    """Why a release must be taken back; None: it stands, and a stricter policy does not change that."""
     against = _against(view)
-    tier = next((tier for tier in view.policy.refund_tiers if tier.tier == record.tier), None)
-    if against is not None or tier is None or _reached(view, tier.release_at) is not None:
+    if (
+        against is not None
+        or not record.release_at
+        or _reached(view, ReleaseAt(record.release_at)) is not None
+    ):
         return record, against
     return record, _Why(SignalReason.LATE_EVIDENCE, 0)
 
@@ -123,14 +136,22 @@ def _against(view: ReturnView) -> _Why | None:
         fact = view.first(milestone)
         if fact is not None:
             return _Why(reason, fact.at_ms, (fact,))
-    inspections = view.all(Milestone.INSPECTED)
-    if inspections and inspections[-1].mismatches:
-        return _Why(SignalReason.CONTENT_MISMATCH, inspections[-1].at_ms, (inspections[-1],))
+    for inspection in reversed(view.all(Milestone.INSPECTED)):
+        if inspection.mismatches and put_right(view, inspection) is None:
+            return _Why(SignalReason.CONTENT_MISMATCH, inspection.at_ms, (inspection,))
     for parcel in view.parcels:
         for breach in parcel.breaches:
-            if breach.rule in _CONTRADICTS and breach.state == "open" and parcel.parcel not in view.received:
+            if breach.rule in _CONTRADICTS and _goes_on(breach) and not view.received_ms(parcel):
                 return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
     return None
+
+
+def _goes_on(breach: CarriedBreach) -> bool:
+    """Whether nothing has put it right: that the parcel is no longer watched does not, nor does a delivery of what was turned
+    back, which may be the one to the customer.
+    """
+    turned_back = breach.rule == RuleId.RETURNED_TO_CUSTOMER and breach.reason == Reason.DELIVERED
+    return breach.state == "open" or breach.reason == Reason.EXPIRED or turned_back
 
 
 def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
@@ -138,30 +159,38 @@ def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
     if stage is ReleaseAt.INSPECTED:
         return _inspected(view)
     reason = SignalReason(stage.value)
+    if not view.parcels and view.at_the_dock:
+        last = max(view.at_the_dock, key=lambda parcel: parcel.checked_in_ms)
+        return _Why(reason, last.checked_in_ms, (), last.checked_in_arrived_ms)
     if not view.parcels:
         check_in = view.first(Milestone.CHECKED_IN)
-        return _Why(reason, check_in.at_ms, (check_in,)) if check_in is not None else None
-    times = []
+        return (
+            _Why(reason, check_in.at_ms, (check_in,), check_in.arrived_ms) if check_in is not None else None
+        )
+    since_ms = read_ms = 0
     for parcel in view.parcels:
-        seen_ms = parcel.first_scan_ms if stage is ReleaseAt.FIRST_SCAN else parcel.delivered_ms
-        known = [at_ms for at_ms in (seen_ms, view.received_ms(parcel)) if at_ms]
-        if not known:
+        seen = (parcel.first_scan_ms, parcel.first_scan_arrived_ms)
+        if stage is ReleaseAt.DELIVERED:
+            seen = (parcel.delivered_ms, parcel.delivered_arrived_ms)
+        at_ms, arrived_ms = min((one for one in (seen, view.receipt(parcel)) if one[0]), default=(0, 0))
+        if not at_ms:
             return None
-        times.append(min(known))
-    return _Why(reason, max(times))
+        since_ms, read_ms = max(since_ms, at_ms), max(read_ms, arrived_ms)
+    return _Why(reason, since_ms, (), read_ms)
 
 
 def _inspected(view: ReturnView) -> _Why | None:
     inspections = view.all(Milestone.INSPECTED)
     if not inspections:
         return None
-    last = inspections[-1]
+    last, read_ms = inspections[-1], max(one.arrived_ms for one in inspections)
     for parcel in view.parcels:
-        received_ms = view.received_ms(parcel)
+        received_ms, arrived_ms = view.receipt(parcel)
+        read_ms = max(read_ms, arrived_ms)
         only = len(view.parcels) == 1
         if not received_ms or not any(inspects(one, parcel, received_ms, only=only) for one in inspections):
             return None
-    return _Why(SignalReason.INSPECTED, last.at_ms, (last,))
+    return _Why(SignalReason.INSPECTED, last.at_ms, (last,), read_ms)
 
 
 def _message(

@@ -110,6 +110,7 @@ def look(
             waiting_ms = min(waiting_ms, finding.due_ms)
             teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))  # it is not due yet, or no more
         else:
+            waiting_ms = min(waiting_ms, finding.again_ms or _NEVER)
             teller.follow(finding)
     teller.close_unfound(found, why)
     state.cases = tuple(teller.cases.values())
@@ -150,7 +151,7 @@ def findings(
     """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
     found = [
         *_of_parcels(state, view, policy_changed=policy_changed),
-        *_of_return(view, policy_changed=policy_changed),
+        *_of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed),
     ]
     return told_apart(found, now_ms)
 
@@ -169,8 +170,8 @@ def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -
             yield _finding(carried, breach, explanations, policy_changed=policy_changed)
 
 
-def _of_return(view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
-    """What the rules of the return wait for."""
+def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed: bool) -> Iterator[Finding]:
+    """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered."""
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     for start, rule in RULES:
         for awaited in rule(view) if view.has(start) else ():
@@ -181,6 +182,9 @@ def _of_return(view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
                 evidence = (*evidence, stop.source) if stop.source is not None else evidence
                 if stop.at_ms <= awaited.due_ms:
                     verdict, reason, ended_ms = Verdict.NONE, in_time, 0
+            expires_ms = max(newest_ms, awaited.due_ms) + view.policy.accept_age_ms
+            if verdict is Verdict.OPEN and expires_ms <= now_ms:
+                verdict, reason, ended_ms = Verdict.ENDED, Reason.EXPIRED, expires_ms
             yield Finding(
                 awaited.rule,
                 awaited.parcel,
@@ -191,6 +195,7 @@ def _of_return(view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
                 awaited.due_ms,
                 ended_ms,
                 evidence,
+                expires_ms if verdict is Verdict.OPEN else 0,
             )
 
 

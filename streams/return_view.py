@@ -56,7 +56,7 @@ Rule = Callable[["ReturnView"], Iterable[Awaited]]
 class ReturnView:
     """See the head of this file. Good for one look."""
 
-    __slots__ = ("_facts", "_own_terms", "parcels", "policy", "received", "request")
+    __slots__ = ("_facts", "_own_terms", "at_the_dock", "parcels", "policy", "received", "request")
 
     def __init__(self, state: ReturnState, policy: CompiledPolicy) -> None:
         self.policy = policy
@@ -66,6 +66,10 @@ class ReturnView:
         linked = [one for one in state.carried if one.linked]
         self.parcels: list[Carried] = sorted(linked, key=lambda one: (one.label_ms, one.parcel))
         """Those that a label links with the return, the earliest label first."""
+        self.at_the_dock = [
+            one for one in state.carried if not one.linked and one.label_ms and one.checked_in_ms
+        ]
+        """Those whose label was voided although the dock has them."""
         self.received: dict[str, Told] = received_by_number(state)
         """Parcel -> the check-in by the return's number that accounts for it."""
         self.request: Told | None = next(iter(self.all(Milestone.RETURN_REQUESTED)), None)
@@ -133,9 +137,14 @@ class ReturnView:
 
     def received_ms(self, parcel: Carried) -> int:
         """When the warehouse got it, by a dock scan or by the return's number; 0: it has not."""
+        return self.receipt(parcel)[0]
+
+    def receipt(self, parcel: Carried) -> tuple[int, int]:
+        """When the warehouse got it, and when that was read; zeros: it has not."""
         by_number = self.received.get(parcel.parcel)
-        times = [parcel.checked_in_ms, by_number.at_ms if by_number is not None else 0]
-        return min((at_ms for at_ms in times if at_ms), default=0)
+        times = [(parcel.checked_in_ms, parcel.checked_in_arrived_ms)]
+        times += [(by_number.at_ms, by_number.arrived_ms)] if by_number is not None else []
+        return min((time for time in times if time[0]), default=(0, 0))
 
 
 def stop_of(fact: Told) -> Stop:

@@ -64,6 +64,9 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     first_scan_ms: int = 0
     service: str = ""
     shop: str = ""
+    first_scan_arrived_ms: int = 0
+    delivered_arrived_ms: int = 0
+    checked_in_arrived_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -101,6 +104,8 @@ class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     tier: str
     revoked: bool
+    release_at: str = ""
+    """How far the goods had to come when it was released, whatever the policy says since."""
 
 
 class ReturnState(msgspec.Struct, array_like=True, gc=False):
@@ -264,6 +269,9 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.first_scan_ms,
         known.service if bare and known else report.service,
         known.shop if bare and known else report.shop,
+        report.first_scan_arrived_ms,
+        report.delivered_arrived_ms,
+        report.checked_in_arrived_ms,
     )
 
 

@@ -7,8 +7,8 @@ rules stand are cut out. What is left of it at the time of the look is the case:
 - its last piece goes on: the case is open since that piece began;
 - the cause has been told by a higher rule since: resolved, `explained`, when that case opened.
 
-`now` is the log's: a higher breach whose deadline has not come explains nothing yet. So a slow walk of the watermark and a
-jump find the same.
+`now` is the log's: a higher breach whose deadline has not come explains nothing yet, and one that ends later than now (facts are
+ahead of the watermark) still explains. So a slow walk of the watermark and a jump find the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -77,8 +77,11 @@ def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
             for stands in standing.get((rule, finding.parcel), ())
         ]
         pieces = _pieces(finding, covers)
-        told[index] = _left(finding, pieces)
-        standing.setdefault((finding.rule, finding.parcel), []).extend(pieces)
+        begun = [piece for piece in pieces if piece.from_ms <= now_ms]
+        told[index] = _left(finding, begun)
+        if len(begun) < len(pieces):
+            told[index] = told[index]._replace(again_ms=pieces[len(begun)].from_ms)
+        standing.setdefault((finding.rule, finding.parcel), []).extend(begun)
     return told
 
 

@@ -1,4 +1,4 @@
-"""The dock has it, and the carrier never said that it delivered: the carrier's feed is not whole.
+"""The dock has it, and the carrier never said that it delivered: the carrier's feed has a gap.
 
 Starts: the dock check-in. Fulfilled by: a delivery scan, whenever it happened. Anchor: the check-in.
 """

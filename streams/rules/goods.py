@@ -4,7 +4,7 @@
   inspection that names the parcel, or that names none and came after it; of a return's only parcel any inspection will do.
   Anchor: the parcel.
 - `content_mismatch`: an inspection found other goods than announced. Ends with: a decision about the refund, a replacement, a
-  later inspection that finds nothing wrong. Anchor: the inspection.
+  later inspection of the same parcels (or of all) that finds nothing wrong. Anchor: the inspection.
 - `late_restock`: starts with an inspection after which the goods can be sold again; the n-th of them waits for the n-th
   restocking. Anchor: the inspection.
 - `refunded_not_returned`: starts with a refund; each parcel is waited for, whether it came before or after. Not for returns
@@ -28,13 +28,13 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
             yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stops)
         return
     for parcel in view.parcels:
-        received_ms = view.received_ms(parcel)
+        received_ms, arrived_ms = view.receipt(parcel)
         deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
         if deadline is None:
             continue
         by_number = view.received.get(parcel.parcel)
         known = by_number if by_number is not None and by_number.at_ms == received_ms else None
-        due_ms = deadline.due_ms(received_ms, known.arrived_ms if known is not None else 0)
+        due_ms = deadline.due_ms(received_ms, arrived_ms)
         stops = [
             stop_of(fact)
             for fact in view.all(Milestone.INSPECTED)
@@ -67,10 +67,23 @@ def content_mismatch(view: ReturnView) -> Iterator[Awaited]:
             Milestone.REPLACEMENT_SENT,
             since_ms=inspection.at_ms,
         )
-        stops += [
-            stop_of(later) for later in inspections if later.at_ms > inspection.at_ms and not later.mismatches
-        ]
+        answer = put_right(view, inspection)
+        stops += [stop_of(answer)] if answer is not None else []
         yield from awaited(view, RuleId.CONTENT_MISMATCH, inspection, stops, anchor=anchor_of(inspection))
+
+
+def put_right(view: ReturnView, inspection: Told) -> Told | None:
+    """The later inspection by which all goods that one found wrong have been found right; None: not yet.
+
+    Without parcels an inspection is of all that the return has.
+    """
+    left = set(inspection.parcels or (one.parcel for one in view.parcels))
+    for later in view.all(Milestone.INSPECTED):
+        if later.at_ms > inspection.at_ms and not later.mismatches:
+            left -= set(later.parcels)
+            if not later.parcels or not left:
+                return later
+    return None
 
 
 def late_restock(view: ReturnView) -> Iterator[Awaited]:

@@ -1,4 +1,4 @@
-"""The carrier says that the parcel went the wrong way, and it has not found back.
+"""The carrier says that the parcel went the wrong way, and this has not been put right.
 
 Starts: the carrier says so. Fulfilled by: a scan that tells of no more trouble. Ends with: dock check-in, void, the carrier
 giving up. Anchor: the first time it was said since it was last on its way.

@@ -25,6 +25,7 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
             failures,
             lambda _: True,
             lambda scan: _reason(journey, scan),
+            by_any_at_once=True,
         )
 
 

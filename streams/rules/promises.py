@@ -52,21 +52,22 @@ def statutory_refund_deadline(view: ReturnView) -> Iterator[Awaited]:
         or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None
     ):
         return
-    statute, proof_ms = view.policy.statutes.get(view.terms.country), _proof_ms(view)
+    statute, (proof_ms, read_ms) = view.policy.statutes.get(view.terms.country), _proof(view)
     if statute is None or not proof_ms:
         return
     days_ms = statute.days * DAY_MS
     by_notice = statute.counts_from is StatuteStart.NOTICE
     due_ms = max(request.at_ms + days_ms, proof_ms) if by_notice else proof_ms + days_ms
-    due_ms = max(due_ms, request.arrived_ms + view.policy.settle_ms)
+    due_ms = max(due_ms, max(request.arrived_ms, read_ms) + view.policy.settle_ms)
     yield _awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, due_ms, first_stop(_stops(view)))
 
 
-def _proof_ms(view: ReturnView) -> int:
-    """When the goods, or proof that they were sent, were there; 0: not yet."""
-    times = [time for one in view.parcels for time in (one.first_scan_ms, one.checked_in_ms)]
-    times += [fact.at_ms for fact in view.all(Milestone.CHECKED_IN)[:1]]
-    return min((at_ms for at_ms in times if at_ms), default=0)
+def _proof(view: ReturnView) -> tuple[int, int]:
+    """When the goods, or proof that they were sent, were there, and when that was read; zeros: not yet."""
+    times = [(one.first_scan_ms, one.first_scan_arrived_ms) for one in view.parcels]
+    times += [(one.checked_in_ms, one.checked_in_arrived_ms) for one in view.parcels]
+    times += [(fact.at_ms, fact.arrived_ms) for fact in view.all(Milestone.CHECKED_IN)[:1]]
+    return min((time for time in times if time[0]), default=(0, 0))
 
 
 def _stops(view: ReturnView) -> list[Stop]:

@@ -6,7 +6,7 @@
   Anchor: the return.
 - `refund_failed`: the payment provider could not pay. Ends with a later refund, settlement or replacement. Anchor: the
   failure.
-- `refund_not_settled`: the n-th refund waits for the n-th word of the bank, good or bad. Anchor: the refund.
+- `refund_not_settled`: the n-th refund waits for the n-th word of the bank since the first, good or bad. Anchor: the refund.
 """
 
 from collections.abc import Iterator
@@ -53,7 +53,12 @@ def refund_failed(view: ReturnView) -> Iterator[Awaited]:
 
 def refund_not_settled(view: ReturnView) -> Iterator[Awaited]:
     """One for each refund."""
-    answers = view.all(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
-    for index, issued in enumerate(view.all(Milestone.REFUND_ISSUED)):
+    refunds = view.all(Milestone.REFUND_ISSUED)
+    answers = [
+        answer
+        for answer in view.all(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+        if answer.at_ms >= refunds[0].at_ms
+    ]
+    for index, issued in enumerate(refunds):
         stops = [stop_of(answers[index])] if index < len(answers) else []
         yield from awaited(view, RuleId.REFUND_NOT_SETTLED, issued, stops, anchor=anchor_of(issued))

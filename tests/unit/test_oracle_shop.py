@@ -63,10 +63,10 @@ def test_an_inspection_that_is_told_late_takes_it_back(tape: Tape) -> None:
     assert tape.one(INSPECTION) == (98, "retracted", "late_evidence")
 
 
-def test_a_check_in_that_is_told_late_does_not_move_the_deadline(tape: Tape) -> None:
+def test_a_check_in_that_is_told_late_has_to_settle(tape: Tape) -> None:
     tape.check_in(50, posted=200)
     (case,) = tape.cases(terms=default_terms(INSPECTION))
-    assert (hours(case.due_at), hours(case.opens_at)) == (98, 200)
+    assert (hours(case.due_at), hours(case.opens_at)) == (200.5, 200.5)
 
 
 def test_of_two_parcels_the_inspection_means_what_had_come(tape: Tape) -> None:
@@ -117,6 +117,17 @@ def test_a_decision_ends_it_if_it_comes_after(tape: Tape, kind: str) -> None:
 def test_a_second_look_that_finds_nothing_amiss_ends_it(tape: Tape) -> None:
     tape.inspect(50, mismatch=["weight"])
     tape.inspect(60)
+    assert tape.one(MISMATCH) == (50.52, "resolved", "inspected")
+
+
+def test_another_parcel_found_right_ends_nothing(tape: Tape) -> None:
+    for number in ("1", "2"):
+        tape.label(0, number)
+    first, second = ({"carrier": "fedex", "tracking_number": number} for number in ("1", "2"))
+    tape.inspect(50, parcels=[first], mismatch=["weight"])
+    tape.inspect(60, parcels=[second])
+    assert tape.one(MISMATCH) == (50.52, "escalated", "due")
+    tape.inspect(70, parcels=[first])
     assert tape.one(MISMATCH) == (50.52, "resolved", "inspected")
 
 

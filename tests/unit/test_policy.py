@@ -97,6 +97,17 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
         ("rules: {}\nrules: {}\n", "stands here twice"),
         (RULES + "  refund_promise_at_risk: {budget: 4d}\n", "takes no budget: it is due by promise_warning"),
         (RULES + "stop_clocks: {customs: 7}\n", "a duration needs its unit"),
+        (RULES + "stop_clocks: {custom: 7d}\n", "did you mean `customs`?"),
+        (RULES + "statutes: [{count_from: notice}]\n", "did you mean `counts_from`?"),
+        (RULES + "refund_tiers: [{relase_at: delivered}]\n", "did you mean `release_at`?"),
+        (
+            RULES + "refund_tiers: [{tier: a, release_at: delivered, max_value: {eur: 5}}]\n",
+            "`eur` is no currency; write it in capitals, as EUR",
+        ),
+        (
+            RULES + "facilities: {LIL1: {time_zone: Europe/Paris, places: [{country: FR, town: Lille}]}}\n",
+            "known here: city, country, postal_code, site",
+        ),
         (
             RULES
             + "statutes: [{jurisdiction: A, countries: [FR, FR], counts_from: notice, days: 14, source: a law}]\n",

@@ -1,5 +1,6 @@
 """When a refund may be released, and when that is taken back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
 from schemas.vocabulary import Evidence, Milestone, RuleId
-from tests.stages import DAY, HOUR, Shop, label_fact, only, parcel_fact, return_fact
+from tests.stages import DAY, HOUR, MONDAY, Shop, label, label_fact, only, parcel_fact, return_fact
 
 PARCEL = "ups:1"
 FIRST_SCAN, DELIVERED, CHECKED_IN, INSPECTED = 10 * HOUR, 40 * HOUR, 50 * HOUR, 70 * HOUR
@@ -28,11 +29,16 @@ class Till(Shop):
         return [f"{signal.action} {signal.tier} {signal.reason}" for signal in self.signals()]
 
     def requested(
-        self, euros: int | None = 50, risk: str = "low", resolution: str = "refund", category: str = ""
+        self,
+        euros: int | None = 50,
+        risk: str = "low",
+        resolution: str = "refund",
+        category: str = "",
+        arrived_ms: int = 0,
     ) -> None:
         value: dict[str, Any] = {} if euros is None else {"value_minor": euros * 100, "currency": "EUR"}
         terms = ["parcel", resolution, False, "", "", category, "", risk]
-        self.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, terms=terms, **value))
+        self.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, arrived_ms, terms=terms, **value))
 
     def says(self, milestone: Milestone, at_ms: int, **more: Any) -> None:
         self.return_fact("R1", return_fact(milestone, at_ms, **more))
@@ -101,6 +107,81 @@ def test_a_release_waits_until_what_it_stands_on_has_settled() -> None:
     assert shop.told() == []
 
 
+def test_what_is_told_late_has_to_settle_too() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1"))
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, arrived_ms=DELIVERED)
+    shop.reach(DELIVERED + HOUR // 3)
+    assert shop.told() == []
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_request_that_is_told_last_has_to_settle_too() -> None:
+    shop = till()
+    shop.life_until(FIRST_SCAN)
+    shop.requested(arrived_ms=FIRST_SCAN + HOUR)
+    shop.says(Milestone.RETURN_CANCELLED, HOUR)
+    shop.reach(INSPECTED)
+    assert shop.told() == []
+
+
+def test_a_delivery_that_is_told_late_is_not_paid_before_it_is_suspected() -> None:
+    places = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+    shop = Till(only(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, facilities=places))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.reach(DELIVERED + HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/nice", arrived_ms=DELIVERED + HOUR)
+    shop.reach(DELIVERED + DAY)
+    assert shop.told() == []
+
+
+def test_what_had_come_so_far_before_going_live_is_not_released_and_a_later_tier_is() -> None:
+    live = datetime.fromtimestamp((MONDAY + DELIVERED - HOUR) / 1_000, UTC)
+    shop = till(go_live_at=live)
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    assert shop.told() == []
+    shop.life_until(DELIVERED)
+    assert shop.told() == ["release standard delivered"]
+
+
+@pytest.mark.parametrize("tiers", [[{"tier": "instant", "release_at": "inspected"}], []])
+def test_a_stricter_policy_takes_nothing_back_and_evidence_does(tiers: list[dict[str, str]]) -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, identity=77)
+    shop.reach(FIRST_SCAN + HOUR)
+    shop.apply_policy(only(refund_tiers=tiers))
+    shop.reach(20 * HOUR)
+    assert shop.told() == ["release instant first_scan"]
+    shop.sees(Milestone.UNMAPPED, 21 * HOUR, retracts=77)
+    assert shop.told() == ["revoke instant late_evidence"]
+
+
+def test_a_label_voided_after_the_check_in_takes_nothing_back() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(CHECKED_IN)
+    shop.sees(Milestone.LABEL_VOIDED, 60 * HOUR, evidence=Evidence.SYSTEM, label=label("R1"))
+    shop.reach(61 * HOUR)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_label_voided_after_a_scan_takes_its_release_back() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    shop.sees(Milestone.LABEL_VOIDED, 20 * HOUR, evidence=Evidence.SYSTEM, label=label("R1"))
+    shop.reach(21 * HOUR)
+    assert shop.told() == ["release instant first_scan", "revoke instant late_evidence"]
+
+
 def test_all_parcels_must_have_come_so_far() -> None:
     shop = till()
     shop.requested()
@@ -145,6 +226,25 @@ def test_an_empty_box_revokes_and_a_clean_inspection_releases_by_a_later_tier() 
     assert shop.told() == ["release standard delivered"]
 
 
+def test_an_empty_box_stays_one_when_the_other_parcel_is_found_right() -> None:
+    shop = Till(only(RuleId.CONTENT_MISMATCH))
+    shop.requested()
+    for parcel in (PARCEL, "ups:2"):
+        shop.parcel_fact(parcel, label_fact(HOUR, "R1"))
+        shop.sees(Milestone.ACCEPTED, FIRST_SCAN, parcel)
+        shop.sees(Milestone.CHECKED_IN, CHECKED_IN, parcel, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, parcels=(PARCEL,), mismatches=("empty_box",))
+    shop.says(Milestone.INSPECTED, 61 * HOUR, parcels=("ups:2",))
+    shop.reach(65 * HOUR)
+    assert (shop.told(), [case.state for case in shop.news()]) == ([], ["open"])
+    shop.says(Milestone.INSPECTED, 66 * HOUR, parcels=(PARCEL,))
+    shop.reach(67 * HOUR)
+    assert (shop.told(), [case.state for case in shop.news()]) == (
+        ["release instant first_scan"],
+        ["resolved"],
+    )
+
+
 def test_a_first_scan_that_is_taken_back_revokes_its_release() -> None:
     shop = till()
     shop.requested()
@@ -162,6 +262,32 @@ def test_a_parcel_that_goes_back_to_the_customer_revokes() -> None:
     shop.sees(Milestone.RETURNED_TO_SENDER, 30 * HOUR)
     shop.reach(32 * HOUR)
     assert shop.told() == ["release instant first_scan", "revoke instant returned_to_customer"]
+
+
+def test_what_was_delivered_elsewhere_is_not_paid_for_when_it_is_no_longer_watched() -> None:
+    places = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+    shop = Till(only(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, facilities=places))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/nice")
+    for day in range(2, 130):
+        shop.reach(day * DAY)
+    assert [case.reason for case in shop.news()] == ["due", "level", "level", "expired"]
+    assert shop.told() == []
+
+
+def test_what_was_turned_back_and_delivered_is_paid_when_the_dock_has_it() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER))
+    shop.requested(risk="normal")
+    shop.life_until(FIRST_SCAN)
+    shop.sees(Milestone.RETURNED_TO_SENDER, 20 * HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == []
+    shop.sees(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.reach(CHECKED_IN + HOUR)
+    assert shop.told() == ["release standard delivered"]
 
 
 @pytest.mark.parametrize("resolution", ["exchange"])
