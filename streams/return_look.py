@@ -6,7 +6,7 @@ or before the deadline means that there was none; what happened later ends it. T
 every look.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -105,10 +105,12 @@ def look(
     why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     view = ReturnView(state, policy)
     for finding in findings(view, state, now_ms, policy_changed=policy_changed):
-        found.add((finding.rule, finding.parcel, finding.anchor))
+        key = (finding.rule, finding.parcel, finding.anchor)
+        found.add(key)
         if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
             waiting_ms = min(waiting_ms, finding.due_ms)
-            teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))  # it is not due yet, or no more
+            if key in teller.cases:  # it is due no more, or later
+                teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))
         else:
             waiting_ms = min(waiting_ms, finding.again_ms or _NEVER)
             teller.follow(finding)
@@ -151,7 +153,7 @@ def findings(
     """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
     found = [
         *_of_parcels(state, view, policy_changed=policy_changed),
-        *_of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed),
+        *_of_return(view, state.cases, state.newest_ms, now_ms, policy_changed=policy_changed),
     ]
     return told_apart(found, now_ms)
 
@@ -170,12 +172,20 @@ def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -
             yield _finding(carried, breach, explanations, policy_changed=policy_changed)
 
 
-def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed: bool) -> Iterator[Finding]:
-    """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered."""
+def _of_return(
+    view: ReturnView, cases: Sequence[CaseRecord], newest_ms: int, now_ms: int, *, policy_changed: bool
+) -> Iterator[Finding]:
+    """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered.
+
+    What came in time is left out, unless it takes one of the `cases` back.
+    """
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
+    told = {(case.rule, case.parcel, case.anchor) for case in cases}
     for start, rule in RULES:
         for awaited in rule(view) if view.has(start) else ():
             stop = awaited.stop
+            if stop is not None and stop.at_ms <= awaited.due_ms and awaited[:3] not in told:
+                continue
             verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, awaited.evidence
             if stop is not None:
                 verdict, reason, ended_ms = Verdict.ENDED, stop.reason, stop.at_ms
