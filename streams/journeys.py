@@ -4,7 +4,8 @@ The facts, in order of event time, are cut into journeys:
 
 - a label opens a new journey when the current one has a label already and has ended, or has been silent for 60 days;
 - a label without a label before it belongs to the scans before it (pre-advice is often late) when the first of them is
-  at most 14 days older; else it opens a new journey;
+  at most 14 days older, or when the dock has checked the parcel in and it was heard of in the last 60 days: somebody has
+  found out whose it is; else it opens a new journey;
 - any other fact opens a new journey when the current one has ended and nothing was heard for 60 days.
 
 A second label in a journey that goes on is one more set of returns in the same parcel, or a correction. A journey has
@@ -243,4 +244,6 @@ def _opens(milestone: int, at_ms: int, last_ms: int, current: Journey) -> bool:
         return silent and current.ended
     if current.labels:
         return silent or current.ended
+    if current.checked_in is not None:
+        return silent
     return bool(current.scans) and at_ms - current.scan_times[0] > LATE_LABEL_MS

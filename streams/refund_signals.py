@@ -11,12 +11,12 @@ can be suspected to have gone elsewhere.
 Nothing is said of a return that nobody requested: its value and its customer are not known.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import uuid5
 
 from msgspec.structs import replace
 
-from schemas.money import minor_units
 from schemas.outputs import (
     EvidenceSource,
     Money,
@@ -26,7 +26,7 @@ from schemas.outputs import (
     refund_signal_headers,
     utc,
 )
-from schemas.policy import RefundTier, ReleaseAt
+from schemas.policy import ReleaseAt
 from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, SignalReason
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
@@ -56,15 +56,20 @@ class _Why(NamedTuple):
 class Signals(NamedTuple):
     """What is to be said now, and when to look again for a release that has to settle (0: never)."""
 
-    outgoing: list[Outgoing]
+    outgoing: Sequence[Outgoing]
     next_ms: int = 0
+
+
+NOTHING = Signals(())
 
 
 def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     """Revoke and release; `telling.state.signals` is brought up to date."""
     state = telling.state
     if view.request is None or not (view.policy.refund_tiers or state.signals):
-        return Signals([])
+        return NOTHING
+    if not state.signals:
+        return _release(view, telling, now_ms)
     said = [_revocation(view, record) for record in state.signals if not record.revoked]
     revoked = [(record, why) for record, why in said if why is not None]
     outgoing = [_message(view, telling, record.tier, why, now_ms, revision=2) for record, why in revoked]
@@ -76,28 +81,36 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     if not all(record.revoked for record in state.signals):
         return Signals(outgoing)
     released = _release(view, telling, now_ms)
-    return Signals(outgoing + released.outgoing, released.next_ms)
+    return Signals([*outgoing, *released.outgoing], released.next_ms)
 
 
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
-    if view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED) or _against(view):
-        return Signals([])
-    next_ms = 0
-    asked_ms = _asked_ms(view)
+    request = view.request
+    if request is None or view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED):
+        return NOTHING
     used = {record.tier for record in telling.state.signals}
+    reached: dict[ReleaseAt, _Why | None] = {}
+    next_ms = 0
     for tier in view.policy.refund_tiers:
-        reached = _reached(view, tier.release_at) if tier.tier not in used and _fits(view, tier) else None
-        if reached is None:
+        if tier.name in used or not tier.fits(view.terms, request.value_minor, request.currency):
             continue
-        settled_ms = max(reached.since_ms, reached.read_ms, asked_ms) + view.policy.settle_ms
+        stage = tier.release_at
+        if stage not in reached:
+            reached[stage] = _reached(view, stage)
+        why = reached[stage]
+        if why is None:
+            continue
+        if _against(view):
+            return NOTHING
+        settled_ms = max(why.since_ms, why.read_ms, _asked_ms(view)) + view.policy.settle_ms
         if settled_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
         if settled_ms <= now_ms:
-            record = SignalRecord(tier.tier, False, tier.release_at.value)
+            record = SignalRecord(tier.name, False, stage.value)
             telling.state.signals = (*telling.state.signals, record)
-            return Signals([_message(view, telling, tier.tier, reached, now_ms, revision=1)])
+            return Signals([_message(view, telling, tier.name, why, now_ms, revision=1)])
         next_ms = min(next_ms or settled_ms, settled_ms)
-    return Signals([], next_ms)
+    return Signals([], next_ms) if next_ms else NOTHING
 
 
 def _asked_ms(view: ReturnView) -> int:
@@ -116,18 +129,6 @@ def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _
     ):
         return record, against
     return record, _Why(SignalReason.LATE_EVIDENCE, 0)
-
-
-def _fits(view: ReturnView, tier: RefundTier) -> bool:
-    terms, request = view.terms, view.request
-    if Risk(terms.risk) not in tier.customer_risk or (
-        tier.categories and terms.category not in tier.categories
-    ):
-        return False
-    if tier.max_value is None or request is None:
-        return request is not None
-    limit = tier.max_value.get(request.currency)
-    return limit is not None and request.value_minor <= minor_units(limit, request.currency)
 
 
 def _against(view: ReturnView) -> _Why | None:

@@ -6,12 +6,11 @@ or before the deadline means that there was none; what happened later ends it. T
 every look.
 """
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Reason
 from streams.cases import (
     COUNTED,
     STANDING,
@@ -25,12 +24,10 @@ from streams.cases import (
     tombstone,
 )
 from streams.clocks import DAY_MS
-from streams.parcel_look import ENDED, RETRACTED
+from streams.findings import NEVER_MS, findings
 from streams.refund_signals import signals
-from streams.return_view import ReturnView, Rule
-from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told
-from streams.root_cases import told_apart
-from streams.rules import goods, handing_over, promises, refunds
+from streams.return_view import CaseKey, ReturnView
+from streams.returns import CaseRecord, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
@@ -42,32 +39,8 @@ MOST_CASES_BYTES = 160_000
 """About a thousand cases of one return; no more are opened."""
 CASE_BYTES = 128
 """A case takes no more than this and its parcel's key."""
-_NEVER = 1 << 62
-
-RULES: tuple[tuple[Milestone, Rule], ...] = (
-    (Milestone.RETURN_APPROVED, handing_over.late_label),
-    (Milestone.DROPOFF_CLAIMED, handing_over.dropoff_claim_unconfirmed),
-    (Milestone.CHECKED_IN, goods.late_inspection),
-    (Milestone.INSPECTED, goods.content_mismatch),
-    (Milestone.INSPECTED, goods.late_restock),
-    (Milestone.REFUND_ISSUED, goods.refunded_not_returned),
-    (Milestone.INSPECTED, refunds.late_refund_decision),
-    (Milestone.REFUND_APPROVED, refunds.late_refund),
-    (Milestone.REFUND_FAILED, refunds.refund_failed),
-    (Milestone.REFUND_ISSUED, refunds.refund_not_settled),
-    (Milestone.RETURN_REQUESTED, promises.refund_promises),
-    (Milestone.RETURN_REQUESTED, promises.statutory_refund_deadline),
-)
-"""The milestone that a rule's waiting starts with, and the rule: it is not asked before."""
-_STARTS = frozenset(int(milestone) for milestone, _ in RULES)
-NOT_BY_CHECK_IN = frozenset({RuleId.CHECKED_IN_NOT_DELIVERED.value, RuleId.UNEXPECTED_PARCEL.value})
-"""Breaches of parcels that a check-in by the return's number says nothing about."""
-BY_CANCELLATION = frozenset(
-    {RuleId.MISSING_FIRST_SCAN.value, RuleId.PICKUP_FAILED.value, RuleId.LABEL_EXPIRED_UNUSED.value}
-)
 
 Note = tuple[str, str]
-_CaseKey = tuple[str, str, str]
 
 
 class ReturnLook(NamedTuple):
@@ -77,15 +50,6 @@ class ReturnLook(NamedTuple):
     outgoing: list[Outgoing]
     notes: list[Note]
     delays: list[tuple[str, int]]
-
-
-def nothing_to_look_for(state: ReturnState) -> bool:
-    """Whether nothing was ever said of the return, and nothing that is known of it starts a waiting."""
-    return (
-        not state.cases
-        and not any(carried.breaches or carried.checked_in_ms for carried in state.carried)
-        and not any(fact.milestone in _STARTS for fact in state.facts)
-    )
 
 
 def look(
@@ -100,27 +64,27 @@ def look(
     """Evaluate at `now_ms`; see the head of this file."""
     telling = Telling(return_id, state, policy, partition)
     teller = _Teller(telling, now_ms)
-    waiting_ms = _NEVER
-    found: set[_CaseKey] = set()
+    told: set[CaseKey] = set()
     why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     view = ReturnView(state, policy)
-    for finding in findings(view, state, now_ms, policy_changed=policy_changed):
+    found, waiting_ms = findings(view, state, now_ms, policy_changed=policy_changed)
+    for finding in found:
         key = (finding.rule, finding.parcel, finding.anchor)
-        found.add(key)
+        told.add(key)
         if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
             waiting_ms = min(waiting_ms, finding.due_ms)
             if key in teller.cases:  # it is due no more, or later
                 teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))
         else:
-            waiting_ms = min(waiting_ms, finding.again_ms or _NEVER)
+            waiting_ms = min(waiting_ms, finding.again_ms or NEVER_MS)
             teller.follow(finding)
-    teller.close_unfound(found, why)
+    teller.close_unfound(told, why)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
     if return_id and not teller.more:
         refund = signals(view, telling, now_ms)
         teller.outgoing += refund.outgoing
-        next_ms = min(next_ms, refund.next_ms or _NEVER)
+        next_ms = min(next_ms, refund.next_ms or NEVER_MS)
     return _rest(telling, teller, now_ms, next_ms)
 
 
@@ -132,7 +96,7 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
         return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
     forget_ms = state.newest_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
     standing = any(case.state in STANDING for case in state.cases)
-    if not standing and next_ms == _NEVER and forget_ms <= now_ms:
+    if not standing and next_ms == NEVER_MS and forget_ms <= now_ms:
         if teller.outgoing:
             state.look_ms = now_ms + DAY_MS
             return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
@@ -140,104 +104,8 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
         return ReturnLook(False, gone, [("purged", "returns")], [])
     if not standing:
         next_ms = min(next_ms, max(forget_ms, now_ms + 1))
-    state.look_ms = 0 if next_ms == _NEVER else next_ms
+    state.look_ms = 0 if next_ms == NEVER_MS else next_ms
     return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
-
-
-# -- verdicts -----------------------------------------------------------------------------------------------------
-
-
-def findings(
-    view: ReturnView, state: ReturnState, now_ms: int, *, policy_changed: bool = False
-) -> list[Finding]:
-    """The verdict on everything that was, is or will be waited for in vain, by all the evidence there is."""
-    found = [
-        *_of_parcels(state, view, policy_changed=policy_changed),
-        *_of_return(view, state.cases, state.newest_ms, now_ms, policy_changed=policy_changed),
-    ]
-    return told_apart(found, now_ms)
-
-
-def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
-    """What parcels report, weighed with what orders and the warehouse know."""
-    cancelled = view.first(Milestone.RETURN_CANCELLED)
-    for carried in state.carried:
-        received = view.received.get(carried.parcel)
-        for breach in carried.breaches:
-            explanations = []
-            if received is not None and breach.rule not in NOT_BY_CHECK_IN:
-                explanations.append((received, Reason.CHECKED_IN_BY_RETURN))
-            if cancelled is not None and breach.rule in BY_CANCELLATION:
-                explanations.append((cancelled, Reason.RETURN_CANCELLED))
-            yield _finding(carried, breach, explanations, policy_changed=policy_changed)
-
-
-def _of_return(
-    view: ReturnView, cases: Sequence[CaseRecord], newest_ms: int, now_ms: int, *, policy_changed: bool
-) -> Iterator[Finding]:
-    """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered.
-
-    What came in time is left out, unless it takes one of the `cases` back.
-    """
-    in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
-    told = {(case.rule, case.parcel, case.anchor) for case in cases}
-    for start, rule in RULES:
-        for awaited in rule(view) if view.has(start) else ():
-            stop = awaited.stop
-            if stop is not None and stop.at_ms <= awaited.due_ms and awaited[:3] not in told:
-                continue
-            verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, awaited.evidence
-            if stop is not None:
-                verdict, reason, ended_ms = Verdict.ENDED, stop.reason, stop.at_ms
-                evidence = (*evidence, stop.source) if stop.source is not None else evidence
-                if stop.at_ms <= awaited.due_ms:
-                    verdict, reason, ended_ms = Verdict.NONE, in_time, 0
-            expires_ms = max(newest_ms, awaited.due_ms) + view.policy.accept_age_ms
-            if verdict is Verdict.OPEN and expires_ms <= now_ms:
-                verdict, reason, ended_ms = Verdict.ENDED, Reason.EXPIRED, expires_ms
-            yield Finding(
-                awaited.rule,
-                awaited.parcel,
-                awaited.anchor,
-                verdict,
-                reason,
-                awaited.since_ms,
-                awaited.due_ms,
-                ended_ms,
-                evidence,
-                expires_ms if verdict is Verdict.OPEN else 0,
-            )
-
-
-def _finding(
-    carried: Carried, breach: CarriedBreach, explanations: list[tuple[Told, Reason]], *, policy_changed: bool
-) -> Finding:
-    verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, breach.evidence
-    if breach.state == RETRACTED:
-        verdict, reason = Verdict.NONE, Reason(breach.reason)
-    elif breach.state == ENDED:
-        verdict, reason, ended_ms = Verdict.ENDED, Reason(breach.reason), breach.ended_ms
-    for fact, why in explanations:
-        if verdict is Verdict.NONE:
-            break
-        if fact.at_ms <= breach.due_ms:
-            verdict, ended_ms = Verdict.NONE, 0
-            reason = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
-            evidence = (*breach.evidence, fact.source)
-        elif verdict is Verdict.OPEN or fact.at_ms < ended_ms:
-            verdict, reason, ended_ms = Verdict.ENDED, why, fact.at_ms
-            evidence = (*breach.evidence[:1], fact.source)
-    return Finding(
-        breach.rule,
-        carried.parcel,
-        breach.anchor,
-        verdict,
-        reason,
-        breach.since_ms,
-        breach.due_ms,
-        ended_ms,
-        evidence,
-    )
 
 
 # -- cases --------------------------------------------------------------------------------------------------------
@@ -248,9 +116,7 @@ class _Teller:
 
     def __init__(self, telling: Telling, now_ms: int) -> None:
         self.telling, self.now_ms = telling, now_ms
-        self.cases: dict[_CaseKey, CaseRecord] = {
-            (c.rule, c.parcel, c.anchor): c for c in telling.state.cases
-        }
+        self.cases: dict[CaseKey, CaseRecord] = {(c.rule, c.parcel, c.anchor): c for c in telling.state.cases}
         self.outgoing: list[Outgoing] = []
         self.notes: list[Note] = []
         self.delays: list[tuple[str, int]] = []
@@ -280,7 +146,7 @@ class _Teller:
             self._raise_level(finding)
             self._tell_of_dispute(finding)
 
-    def close_unfound(self, found: set[_CaseKey], why: Reason) -> None:
+    def close_unfound(self, found: set[CaseKey], why: Reason) -> None:
         """Standing cases of which nothing is left: what was waited for came in time, or its parcel is linked no more."""
         for key, case in self.cases.items():
             if key in found or case.state not in STANDING or self._is_full():
@@ -317,7 +183,7 @@ class _Teller:
             for after_ms, level in self.telling.policy.levels
             if level.level > case.level
         ]
-        return min([at_ms for at_ms in times if at_ms > self.now_ms], default=_NEVER)
+        return min([at_ms for at_ms in times if at_ms > self.now_ms], default=NEVER_MS)
 
     def _open(self, finding: Finding, *, again: bool) -> bool:
         policy = self.telling.policy

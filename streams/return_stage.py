@@ -6,8 +6,9 @@ A parcel that has no return yet stands here under a key of its own (streams/parc
 from schemas.facts import ParcelReport, decode_return_record
 from schemas.vocabulary import Milestone
 from streams.batch import Change
+from streams.findings import nothing_to_look_for
 from streams.parcel_look import OWN_KEY
-from streams.return_look import FORGET_AFTER_MS, look, nothing_to_look_for
+from streams.return_look import FORGET_AFTER_MS, look
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,

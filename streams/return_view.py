@@ -4,7 +4,8 @@ Everything is in order of event time. What a rule yields is `Awaited`: waiting f
 deadline, and what stopped the waiting, whenever that was.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from schemas.facts import ReturnTerms, Source
@@ -37,6 +38,10 @@ class Stop(NamedTuple):
     source: Source | None = None
 
 
+CaseKey = tuple[str, str, str]
+"""(rule, parcel, anchor)."""
+
+
 class Awaited(NamedTuple):
     """Something that is waited for. `parcel`: "" when it is about the whole return."""
 
@@ -53,38 +58,62 @@ class Awaited(NamedTuple):
 Rule = Callable[["ReturnView"], Iterable[Awaited]]
 
 
+_label_order = attrgetter("label_ms", "parcel")
+
+
 class ReturnView:
     """See the head of this file. Good for one look."""
 
-    __slots__ = ("_facts", "_own_terms", "at_the_dock", "parcels", "policy", "received", "request")
+    __slots__ = (
+        "_facts",
+        "_own_terms",
+        "_state",
+        "_told",
+        "parcels",
+        "policy",
+        "received",
+        "request",
+        "terms",
+    )
 
     def __init__(self, state: ReturnState, policy: CompiledPolicy) -> None:
         self.policy = policy
+        self._state = state
         self._facts: dict[int, list[Told]] = {}
         for fact in state.true_facts():
             self._facts.setdefault(fact.milestone, []).append(fact)
-        linked = [one for one in state.carried if one.linked]
-        self.parcels: list[Carried] = sorted(linked, key=lambda one: (one.label_ms, one.parcel))
+        self.parcels: list[Carried] = [one for one in state.carried if one.linked]
         """Those that a label links with the return, the earliest label first."""
-        self.at_the_dock = [
-            one for one in state.carried if not one.linked and one.label_ms and one.checked_in_ms
-        ]
-        """Those whose label was voided although the dock has them."""
-        self.received: dict[str, Told] = received_by_number(state)
+        if len(self.parcels) > 1:
+            self.parcels.sort(key=_label_order)
+        self.received: dict[str, Told] = (
+            received_by_number(state) if Milestone.CHECKED_IN in self._facts else {}
+        )
         """Parcel -> the check-in by the return's number that accounts for it."""
-        self.request: Told | None = next(iter(self.all(Milestone.RETURN_REQUESTED)), None)
+        self.request = self.first(Milestone.RETURN_REQUESTED)
+        self.terms = (self.request.terms or _USUAL) if self.request is not None else _USUAL
+        """What the request says of the return."""
         self._own_terms: ParcelTerms | None = None
+        self._told: Collection[CaseKey] = {(case.rule, case.parcel, case.anchor) for case in state.cases}
 
     @property
-    def terms(self) -> ReturnTerms:
-        """What the request says of the return."""
-        return self.request.terms or _USUAL if self.request is not None else _USUAL
+    def at_the_dock(self) -> list[Carried]:
+        """Parcels whose label was voided although the dock has them."""
+        return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
 
-    def has(self, milestone: Milestone) -> bool:
-        """Whether it has come to this, by orders or the warehouse, or by a dock scan of a parcel."""
-        return milestone in self._facts or (
-            milestone == Milestone.CHECKED_IN and any(one.checked_in_ms for one in self.parcels)
-        )
+    @property
+    def milestones(self) -> frozenset[int]:
+        """What it has come to, by orders or the warehouse, or by a dock scan of a parcel."""
+        by_scan = any(one.checked_in_ms for one in self.parcels)
+        return frozenset((*self._facts, Milestone.CHECKED_IN) if by_scan else self._facts)
+
+    def was_in_time(self, deadline: Deadline, since_ms: int, stop: Stop | None, key: CaseKey) -> bool:
+        """Whether a waiting ended so early that its deadline need not be worked out, and no case was made of it."""
+        return stop is not None and stop.at_ms <= since_ms + deadline.least_ms and key not in self._told
+
+    def is_told(self, key: CaseKey) -> bool:
+        """Whether there is a case of this rule, parcel and anchor, in whatever state."""
+        return key in self._told
 
     def all(self, *milestones: Milestone) -> list[Told]:
         """The facts of these milestones, by time."""
@@ -98,15 +127,19 @@ class ReturnView:
         found = self._facts.get(milestone)
         return found[0] if found else None
 
-    def stops(self, *milestones: Milestone, since_ms: int = 0, after: bool = False) -> list[Stop]:
-        """The first fact of each milestone at or after `since_ms`; `after`: only later than it."""
-        found = []
+    def stop(self, *milestones: Milestone, since_ms: int = 0, after: bool = False) -> Stop | None:
+        """The earliest fact of these milestones at or after `since_ms`; `after`: only later than it.
+
+        Of two at the same time the one that is named first.
+        """
+        earliest: Told | None = None
         for milestone in milestones:
             for fact in self._facts.get(milestone, ()):
                 if fact.at_ms > since_ms or (fact.at_ms == since_ms and not after):
-                    found.append(stop_of(fact))
+                    if earliest is None or fact.at_ms < earliest.at_ms:
+                        earliest = fact
                     break
-        return found
+        return stop_of(earliest) if earliest is not None else None
 
     def deadline(self, rule: RuleId, parcel: Carried | None = None) -> Deadline | None:
         """The rule's deadline for a parcel, or for the return as its earliest parcel has it; None: switched off."""
@@ -152,28 +185,31 @@ def stop_of(fact: Told) -> Stop:
     return Stop(fact.at_ms, _REASONS[fact.milestone], fact.source)
 
 
-def first_stop(stops: Iterable[Stop]) -> Stop | None:
+def first_stop(*stops: Stop | None) -> Stop | None:
     """The earliest; of two at the same time the one named first."""
-    return min(stops, key=lambda stop: stop.at_ms, default=None)
+    return min((stop for stop in stops if stop is not None), key=_at_ms, default=None)
+
+
+_at_ms = attrgetter("at_ms")
 
 
 def awaited(
     view: ReturnView,
     rule: RuleId,
     start: Told,
-    stops: Iterable[Stop],
+    stop: Stop | None,
     *,
     anchor: str = "",
     parcel: Carried | None = None,
     of_no_parcel: bool = False,
-) -> list[Awaited]:
+) -> tuple[Awaited, ...]:
     """What begins with a fact and has the rule's ordinary deadline; nothing when the rule is switched off."""
     deadline = view.deadline_of_nowhere(rule) if of_no_parcel else view.deadline(rule, parcel)
-    if deadline is None:
-        return []
-    due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     subject = parcel.parcel if parcel is not None else ""
-    return [Awaited(rule, subject, anchor, start.at_ms, due_ms, first_stop(stops), (start.source,))]
+    if deadline is None or view.was_in_time(deadline, start.at_ms, stop, (rule, subject, anchor)):
+        return ()
+    due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
+    return (Awaited(rule, subject, anchor, start.at_ms, due_ms, stop, (start.source,)),)
 
 
 def anchor_of(fact: Told) -> str:

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import NamedTuple
 
-from schemas.facts import LabelTerms
+from schemas.facts import LabelTerms, ReturnTerms
+from schemas.money import minor_units
 from schemas.outputs import Severity
 from schemas.policy import (
     FacilityPlace,
@@ -11,6 +12,7 @@ from schemas.policy import (
     Level,
     Override,
     Policy,
+    RefundTier,
     RulePolicy,
     policy_from_log,
 )
@@ -95,6 +97,26 @@ class ParcelTerms:
         """A new scan makes nothing due any sooner than this after it, nor before it has settled."""
 
 
+class Tier:
+    """A refund tier, with its limits in minor units."""
+
+    __slots__ = ("_categories", "_limits", "_risks", "name", "release_at")
+
+    def __init__(self, tier: RefundTier) -> None:
+        self.name, self.release_at = tier.tier, tier.release_at
+        self._risks, self._categories = frozenset(tier.customer_risk), frozenset(tier.categories)
+        self._limits: dict[str, int] | None = None
+        if tier.max_value is not None:
+            self._limits = {name: minor_units(limit, name) for name, limit in tier.max_value.items()}
+
+    def fits(self, terms: ReturnTerms, value_minor: int, currency: str) -> bool:
+        """Whether a return of such terms and value may be refunded by it."""
+        if terms.risk not in self._risks or (self._categories and terms.category not in self._categories):
+            return False
+        limit = None if self._limits is None else self._limits.get(currency)
+        return self._limits is None or (limit is not None and value_minor <= limit)
+
+
 class CompiledPolicy:
     """A policy, its hash, and the terms it gives, worked out once for each kind of parcel."""
 
@@ -119,7 +141,7 @@ class CompiledPolicy:
         self._facilities = {one.facility for one in overrides} | set(policy.facilities)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
-        self.refund_tiers = policy.refund_tiers
+        self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)
         self._hold_ms = {
             int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),
             int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),

@@ -23,28 +23,29 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
     if not view.parcels:
         check_in = view.first(Milestone.CHECKED_IN)
         if check_in is not None:
-            stops = view.stops(Milestone.INSPECTED)
-            stops += view.stops(Milestone.RESTOCKED, since_ms=check_in.at_ms)
-            yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stops)
+            stop = first_stop(
+                view.stop(Milestone.INSPECTED), view.stop(Milestone.RESTOCKED, since_ms=check_in.at_ms)
+            )
+            yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stop)
         return
     for parcel in view.parcels:
         received_ms, arrived_ms = view.receipt(parcel)
         deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
         if deadline is None:
             continue
-        by_number = view.received.get(parcel.parcel)
-        known = by_number if by_number is not None and by_number.at_ms == received_ms else None
-        due_ms = deadline.due_ms(received_ms, arrived_ms)
-        stops = [
+        inspected = (
             stop_of(fact)
             for fact in view.all(Milestone.INSPECTED)
             if inspects(fact, parcel, received_ms, only=len(view.parcels) == 1)
-        ]
-        stops += view.stops(Milestone.RESTOCKED, since_ms=received_ms)
-        evidence = (known.source,) if known is not None else ()
-        yield Awaited(
-            RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, first_stop(stops), evidence
         )
+        stop = first_stop(*inspected, view.stop(Milestone.RESTOCKED, since_ms=received_ms))
+        if view.was_in_time(deadline, received_ms, stop, (RuleId.LATE_INSPECTION, parcel.parcel, "")):
+            continue
+        by_number = view.received.get(parcel.parcel)
+        known = by_number if by_number is not None and by_number.at_ms == received_ms else None
+        due_ms = deadline.due_ms(received_ms, arrived_ms)
+        evidence = (known.source,) if known is not None else ()
+        yield Awaited(RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, stop, evidence)
 
 
 def inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:
@@ -60,7 +61,7 @@ def content_mismatch(view: ReturnView) -> Iterator[Awaited]:
     for inspection in inspections:
         if not inspection.mismatches:
             continue
-        stops = view.stops(
+        decided = view.stop(
             Milestone.REFUND_APPROVED,
             Milestone.REFUND_REFUSED,
             Milestone.REFUND_ISSUED,
@@ -68,8 +69,8 @@ def content_mismatch(view: ReturnView) -> Iterator[Awaited]:
             since_ms=inspection.at_ms,
         )
         answer = put_right(view, inspection)
-        stops += [stop_of(answer)] if answer is not None else []
-        yield from awaited(view, RuleId.CONTENT_MISMATCH, inspection, stops, anchor=anchor_of(inspection))
+        stop = first_stop(decided, stop_of(answer) if answer is not None else None)
+        yield from awaited(view, RuleId.CONTENT_MISMATCH, inspection, stop, anchor=anchor_of(inspection))
 
 
 def put_right(view: ReturnView, inspection: Told) -> Told | None:
@@ -91,8 +92,8 @@ def late_restock(view: ReturnView) -> Iterator[Awaited]:
     restocked = view.all(Milestone.RESTOCKED)
     sellable = [fact for fact in view.all(Milestone.INSPECTED) if fact.disposition == Disposition.RESTOCK]
     for index, inspection in enumerate(sellable):
-        stops = [stop_of(restocked[index])] if index < len(restocked) else []
-        yield from awaited(view, RuleId.LATE_RESTOCK, inspection, stops, anchor=anchor_of(inspection))
+        stop = stop_of(restocked[index]) if index < len(restocked) else None
+        yield from awaited(view, RuleId.LATE_RESTOCK, inspection, stop, anchor=anchor_of(inspection))
 
 
 def refunded_not_returned(view: ReturnView) -> Iterator[Awaited]:
@@ -101,18 +102,19 @@ def refunded_not_returned(view: ReturnView) -> Iterator[Awaited]:
     if issued is None or view.terms.method == Method.IN_STORE:
         return
     if not view.parcels:
-        stops = view.stops(Milestone.CHECKED_IN, Milestone.INSPECTED)
-        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stops)
+        stop = view.stop(Milestone.CHECKED_IN, Milestone.INSPECTED)
+        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stop)
         return
     for parcel in view.parcels:
         by_number = view.received.get(parcel.parcel)
-        stops = [
-            *([Stop(parcel.checked_in_ms, Reason.CHECKED_IN)] if parcel.checked_in_ms else []),
-            *([stop_of(by_number)] if by_number is not None else []),
-            *(
-                stop_of(fact)
-                for fact in view.all(Milestone.INSPECTED)
-                if not fact.parcels or parcel.parcel in fact.parcels
-            ),
-        ]
-        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stops, parcel=parcel)
+        inspected = (
+            stop_of(fact)
+            for fact in view.all(Milestone.INSPECTED)
+            if not fact.parcels or parcel.parcel in fact.parcels
+        )
+        stop = first_stop(
+            Stop(parcel.checked_in_ms, Reason.CHECKED_IN) if parcel.checked_in_ms else None,
+            stop_of(by_number) if by_number is not None else None,
+            *inspected,
+        )
+        yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stop, parcel=parcel)

@@ -8,19 +8,22 @@
   about a parcel without a label is not waited for. Anchor: the parcel, or the return.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from schemas.vocabulary import Method, Milestone, Reason, RuleId
 from streams.return_view import Awaited, ReturnView, Stop, awaited, first_stop
 from streams.returns import Carried, Told
 
+_CLAIM = "claim"
+"""Anchor of cases about claims."""
 
-def late_label(view: ReturnView) -> Iterator[Awaited]:
+
+def late_label(view: ReturnView) -> Iterable[Awaited]:
     """At most one."""
     approved = view.first(Milestone.RETURN_APPROVED)
     if approved is None or view.terms.method == Method.IN_STORE:
-        return
-    stops = view.stops(
+        return ()
+    stop = view.stop(
         Milestone.LABEL_CREATED,
         Milestone.RETURN_CANCELLED,
         Milestone.CHECKED_IN,
@@ -28,7 +31,7 @@ def late_label(view: ReturnView) -> Iterator[Awaited]:
         Milestone.REFUND_ISSUED,
         Milestone.REPLACEMENT_SENT,
     )
-    yield from awaited(view, RuleId.LATE_LABEL, approved, stops, of_no_parcel=True)
+    return awaited(view, RuleId.LATE_LABEL, approved, stop, of_no_parcel=True)
 
 
 def dropoff_claim_unconfirmed(view: ReturnView) -> Iterator[Awaited]:
@@ -51,14 +54,15 @@ def _unconfirmed(view: ReturnView, parcel: str, claim: Told, about: list[Carried
     deadline = view.deadline(RuleId.DROPOFF_CLAIM_UNCONFIRMED, about[0])
     if deadline is None:
         return
-    stops = view.stops(Milestone.RETURN_CANCELLED)
+    stops = [view.stop(Milestone.RETURN_CANCELLED)]
     for one in about:
         by_number = view.received.get(one.parcel)
         stops += [
-            *([Stop(one.first_scan_ms, Reason.FIRST_SCAN)] if one.first_scan_ms else []),
-            *([Stop(one.checked_in_ms, Reason.CHECKED_IN)] if one.checked_in_ms else []),
-            *([Stop(by_number.at_ms, Reason.CHECKED_IN_BY_RETURN, by_number.source)] if by_number else []),
+            Stop(one.first_scan_ms, Reason.FIRST_SCAN) if one.first_scan_ms else None,
+            Stop(one.checked_in_ms, Reason.CHECKED_IN) if one.checked_in_ms else None,
+            Stop(by_number.at_ms, Reason.CHECKED_IN_BY_RETURN, by_number.source) if by_number else None,
         ]
-    due_ms = deadline.due_ms(claim.at_ms, claim.arrived_ms)
-    rule, stop = RuleId.DROPOFF_CLAIM_UNCONFIRMED, first_stop(stops)
-    yield Awaited(rule, parcel, "claim", claim.at_ms, due_ms, stop, (claim.source,))
+    rule, stop = RuleId.DROPOFF_CLAIM_UNCONFIRMED, first_stop(*stops)
+    if not view.was_in_time(deadline, claim.at_ms, stop, (rule, parcel, _CLAIM)):
+        due_ms = deadline.due_ms(claim.at_ms, claim.arrived_ms)
+        yield Awaited(rule, parcel, _CLAIM, claim.at_ms, due_ms, stop, (claim.source,))

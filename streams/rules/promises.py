@@ -11,12 +11,12 @@ cancelled. Anchor: the return.
   due.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from schemas.policy import StatuteStart
 from schemas.vocabulary import Milestone, Resolution, RuleId
 from streams.clocks import DAY_MS
-from streams.return_view import Awaited, ReturnView, Stop, first_stop
+from streams.return_view import Awaited, ReturnView, Stop
 from streams.returns import Told
 
 
@@ -34,7 +34,7 @@ def refund_promises(view: ReturnView) -> Iterator[Awaited]:
         if promise is None:
             return  # nobody has promised anything
         promised_ms = promise.clock.due_ms(request.at_ms)
-    stop, settled_ms = first_stop(_stops(view)), request.arrived_ms + view.policy.settle_ms
+    stop, settled_ms = _stop(view), request.arrived_ms + view.policy.settle_ms
     if promise is not None:
         yield _awaited(RuleId.REFUND_PROMISE_BROKEN, request, max(promised_ms, settled_ms), stop)
     if warning is not None:
@@ -43,7 +43,7 @@ def refund_promises(view: ReturnView) -> Iterator[Awaited]:
         yield _awaited(RuleId.REFUND_PROMISE_AT_RISK, request, max(warned_ms, settled_ms), stop)
 
 
-def statutory_refund_deadline(view: ReturnView) -> Iterator[Awaited]:
+def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
     """At most one."""
     request = view.request
     if (
@@ -51,15 +51,15 @@ def statutory_refund_deadline(view: ReturnView) -> Iterator[Awaited]:
         or not view.terms.withdrawal
         or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None
     ):
-        return
+        return ()
     statute, (proof_ms, read_ms) = view.policy.statutes.get(view.terms.country), _proof(view)
     if statute is None or not proof_ms:
-        return
+        return ()
     days_ms = statute.days * DAY_MS
     by_notice = statute.counts_from is StatuteStart.NOTICE
     due_ms = max(request.at_ms + days_ms, proof_ms) if by_notice else proof_ms + days_ms
     due_ms = max(due_ms, max(request.arrived_ms, read_ms) + view.policy.settle_ms)
-    yield _awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, due_ms, first_stop(_stops(view)))
+    return (_awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, due_ms, _stop(view)),)
 
 
 def _proof(view: ReturnView) -> tuple[int, int]:
@@ -70,8 +70,8 @@ def _proof(view: ReturnView) -> tuple[int, int]:
     return min((time for time in times if time[0]), default=(0, 0))
 
 
-def _stops(view: ReturnView) -> list[Stop]:
-    return view.stops(
+def _stop(view: ReturnView) -> Stop | None:
+    return view.stop(
         Milestone.REFUND_ISSUED,
         Milestone.REFUND_REFUSED,
         Milestone.REPLACEMENT_SENT,
