@@ -13,6 +13,7 @@ import atexit
 import base64
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -190,8 +191,10 @@ class EmbeddedKafka:
         atexit.unregister(self.stop)
 
     def pause(self) -> None:
-        """Freeze the process: connections stay open and nothing answers."""
+        """Freeze the process: connections stay open and nothing answers. Returns when it stands still."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None and self._process.poll() is None:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Go on after `pause`."""
