@@ -28,7 +28,7 @@ MINUTES = (0.9, 2.0, 5.0)
 """How long the world takes, and how long when nothing could be decided."""
 UNDECIDED = "nothing could be decided"
 HELD_UP = "was held up"
-"""The comparison then allows for much, and a mistake may pass."""
+"""The comparison then allows for much, and a mistake may pass: only a slower demo can tell."""
 HARDSHIP = "slow_warehouse,dies_before_it_speaks"
 """Changes nothing."""
 WRONG = (
