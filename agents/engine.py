@@ -298,6 +298,10 @@ class Engine:
                     done[TP(topic, number)] = partition.next_offset
         return done
 
+    def next_offsets(self) -> Mapping[TP, int]:
+        """Where each partition that is open for work goes on."""
+        return {tp: position for tp, (position, *_) in self.positions().items()}
+
     async def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
         """Route a chunk to its lane."""
         stage = self.stages.get(tp.topic)

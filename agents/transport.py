@@ -51,6 +51,9 @@ class ChunkHost(Protocol):
     def done_offsets(self) -> Mapping[TP, int]:
         """Everything below these offsets is durably handled: what may be committed."""
 
+    def next_offsets(self) -> Mapping[TP, int]:
+        """Where each partition that is open for work goes on."""
+
 
 class _Run(list[Any]):
     """The records of one batch, which pass through aiokafka's iterators as if they were one record."""
@@ -231,6 +234,18 @@ class ChunkConsumer(FaustConsumer):
                 await asyncio.sleep(0)
             else:
                 await self._deliver(TP(*tp), chunk, generation)
+
+    async def perform_seek(self) -> None:
+        """Go on where intake and stages have got to.
+
+        The group's commits, where Faust goes on, can be ahead of that: one that was on its way while the broker was asked
+        where to begin. Of a partition without new records nothing would come then, and its mark would never be made.
+        """
+        await super().perform_seek()
+        assigned = self.assignment()
+        await self.seek_wait(
+            {tp: at for tp, at in self.app.chunk_host.next_offsets().items() if tp in assigned}
+        )
 
     async def _deliver(self, tp: TP, chunk: Chunk, generation: int) -> None:
         # A chunk fetched between Faust's own seek and the resume of the flow is delivered too: its `start` does not

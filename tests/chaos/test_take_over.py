@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,24 @@ async def test_a_paused_owner_that_was_replaced_ends_and_leaves_nothing_stale(
     for records in (await read_all(settings, [names.return_changelog])).values():
         positions = [decode_position(r.value).next_offset for r in records if r.key == POSITION_KEY]
         assert positions == sorted(positions), "the history of a partition went back"
+
+
+async def test_intake_begins_where_it_says_and_not_where_a_late_commit_of_the_group_lies(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    settings = installation(kafka.bootstrap_servers, tmp_path, ONE_OF_EACH)
+    await create_inputs(settings)
+    with workers(settings, tmp_path, Plan()) as (worker,):
+        await worker.ready()
+        await send_events(settings, settings.labels_topics[0], label(1))
+        await case_state(settings, 1, OPEN)
+        assert worker.stop() == 0
+        worker.start(Plan(begins_before=1))
+        await worker.ready()
+        restarted_at = time.time()
+
+        def marks() -> list[float]:
+            series = worker.series("returnwatch_watermark_timestamp_seconds")
+            return [seconds for _, seconds in series] or [0.0]
+
+        await until(lambda: min(marks()) > restarted_at, "the watermark passes a topic that is silent now")

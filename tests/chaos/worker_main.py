@@ -118,6 +118,14 @@ class DelayedProbe:
         return found
 
 
+class HastyEngine(engine_module.Engine):
+    """The group's commits move on while it asks where to begin."""
+
+    async def _begin_at(self, owned: list[TP]) -> dict[TP, int]:
+        committed = await super()._begin_at(owned)
+        return {tp: max(0, offset - plan.begins_before) for tp, offset in committed.items()}
+
+
 class FetchedProgress:
     """Takes what has been fetched for what has been forwarded and acknowledged."""
 
@@ -198,8 +206,9 @@ def main() -> None:
     parts.Stage, parts.Markers, parts.IntakeStage = WatchedStage, DelayedMarkers, DelayedIntake
     markers: Any = markers_module
     markers.send_grouped = send_slowly
+    worker: Any = worker_module
+    worker.Engine = HastyEngine
     if plan.broker_ahead_file:
-        worker: Any = worker_module
         worker.LogClock = LyingBrokerClock
     sys.exit(worker_module.run(settings, checkpoint))
 

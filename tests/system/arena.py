@@ -138,6 +138,8 @@ class Arena:
         ]
         self.player = Player(self.settings, show.events, clock)
         self.exits: list[int] = []
+        self.last_words: list[str] = []
+        """What workers said that ended by themselves, and not because they were fenced."""
         self.said: list[LedgerEvent] = []
         """What `say` has written."""
         self.ledger: list[LedgerEvent] = []
@@ -204,9 +206,16 @@ class Arena:
         while True:
             for member in self.members:
                 if member.wanted and member.exit_code is not None:
-                    self.exits.append(member.exit_code)
+                    self._note_end(member)
                     member.start()
             await asyncio.sleep(0.1)
+
+    def _note_end(self, member: Member) -> None:
+        code = member.exit_code
+        assert code is not None
+        self.exits.append(code)
+        if code not in {KILLED, EXIT_FENCED}:
+            self.last_words.append(f"{member.settings.instance_id} ended with {code}:\n{member.tail(40)}")
 
     async def play(self, *troubles: Callable[[Arena], Awaitable[None]]) -> None:
         """Play the whole show, with the troubles beside it, and wait until every watermark has passed the end.
@@ -275,14 +284,14 @@ class Arena:
     def kill(self, member: Member) -> None:
         """`kill -9`, be it at work or just starting; the supervisor starts it again at once."""
         if member.exit_code is not None:
-            self.exits.append(member.exit_code)
+            self._note_end(member)
             member.start()
         member.kill()
 
     async def pause(self, member: Member, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after `seconds`."""
         if member.exit_code is not None:
-            self.exits.append(member.exit_code)
+            self._note_end(member)
             member.start()
         member.pause()
         await asyncio.sleep(seconds)
@@ -317,7 +326,8 @@ class Arena:
         )
 
     def unexpected_exits(self, killed: int) -> Mapping[int, int]:
-        """Exit codes, and how often, that neither `killed` kills nor take-overs explain."""
+        """Exit codes, and how often, that neither `killed` kills nor take-overs explain; prints what was said last."""
         exits = Counter(self.exits)
         exits.subtract({KILLED: killed})
+        print(*self.last_words, sep="\n")  # noqa: T201 - shown with a failure
         return {code: count for code, count in exits.items() if code != EXIT_FENCED and count > 0}
