@@ -14,7 +14,7 @@ BROKERS ?= 3
 SYSTEMS ?= 2
 SECS ?= 600
 
-.PHONY: help venv demo test test-all chaos lint format bench contracts clean
+.PHONY: help venv demo test test-all chaos lint format bench docs clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -68,8 +68,10 @@ format: $(STAMP)  ## Put the code into the common form
 bench: $(STAMP)  ## Measure (make bench ARGS=... picks one)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-contracts: $(STAMP)  ## Write schemas/contracts anew from the models
+docs: $(STAMP)  ## Write what is generated anew: contracts, the settings' page, the rules' page
 	$(BIN)/python -m schemas.contracts_generation
+	$(BIN)/python -m agents.settings_reference
+	$(BIN)/python -m agents.rules_reference
 
 clean:  ## Remove what can be made again, .venv included
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch

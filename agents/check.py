@@ -1,6 +1,6 @@
 """`returnwatch check`: everything that would stop a worker, or make it blind, told before it starts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.text import Text
 
 from agents.errors import Finding, SettingsError
-from agents.policy_reading import policy_findings
+from agents.policy_reading import policy_findings, read_policy
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import out, show_findings
+from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 
 SAMPLES = 10
@@ -47,6 +48,16 @@ def check(flags: Mapping[str, object], *, connect: bool, wait: timedelta) -> int
     elif connect:
         out.print(Text("brokers  not asked: mend the settings first", style="dim"))
     return 1 if report.failed else 0
+
+
+def check_scenarios(flags: Mapping[str, object], paths: Sequence[Path], *, quiet: bool) -> int:
+    """Play scenarios by the policy of the settings; asks no cluster. Exit code 1 if any failed."""
+    from agents.scenarios_command import check_scenarios as play_all  # noqa: PLC0415 - only these need the rules
+
+    path = load_settings(flags).policy_file
+    policy = read_policy(path) if path else default_policy()
+    name = f"the policy in {path}" if path else "the default policy"
+    return 0 if play_all(paths, policy, name, quiet=quiet) else 1
 
 
 def _check_settings(report: Report, flags: Mapping[str, object]) -> None:

@@ -41,6 +41,14 @@ Wait = Annotated[str, typer.Option(help="How long to wait for Kafka.", metavar="
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Rule = Annotated[str | None, typer.Option(help="Only this rule.")]
 Carrier = Annotated[str | None, typer.Option(help="Only this carrier.")]
+Scenarios = Annotated[
+    list[Path] | None,
+    typer.Option("--scenarios", help="Play the scenarios in these files.", metavar="DIR_OR_FILE..."),
+]
+MoreScenarios = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[DIR_OR_FILE]...", help="More files of scenarios.", show_default=False),
+]
 PolicyFile = Annotated[Path, typer.Argument(help="Policy in YAML.", metavar="FILE")]
 
 
@@ -139,13 +147,71 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
 @takes_settings(CHECK_FLAGS)
 def check(
     flags: FlagValues,
+    more: MoreScenarios = None,
     connect: Annotated[bool, typer.Option("--connect", help="Ask the cluster too. Changes nothing.")] = False,
+    scenarios: Scenarios = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only scenarios that failed.")] = False,
     wait: Wait = "0s",
 ) -> None:
-    """Check settings and policy, and with --connect the cluster: brokers, rights, topics, events."""
-    from agents.check import check as run_check
+    """Check settings and policy, and with --connect the cluster: brokers, rights, topics, events.
 
-    raise typer.Exit(run_check(flags, connect=connect, wait=_duration("--wait", wait)))
+    With --scenarios: play stories of returns by the policy instead, in virtual time and without Kafka.
+    """
+    from agents import check as check_command
+
+    if more and not scenarios:
+        todo = "put --scenarios before files of scenarios, and --policy before a policy"
+        raise SettingsError([Finding(str(more[0]), "belongs to no option", todo=todo)])
+    if scenarios:
+        if connect:
+            what = "asks no cluster, and --connect does"
+            raise SettingsError([Finding("--scenarios", what, todo="run them one after the other")])
+        paths = [*scenarios, *(more or [])]
+        raise typer.Exit(check_command.check_scenarios(flags, paths, quiet=quiet))
+    raise typer.Exit(check_command.check(flags, connect=connect, wait=_duration("--wait", wait)))
+
+
+@app.command()
+def replay(
+    files: Annotated[
+        list[Path], typer.Argument(help="Recorded events, JSONL or JSONL.gz.", metavar="FILE...")
+    ],
+    policy: Annotated[
+        Path | None, typer.Option(help="Policy in YAML; left out, the default.", metavar="FILE")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Show how the cases differ from this one's.", metavar="FILE")
+    ] = None,
+    step: Annotated[str, typer.Option(help="How far time moves at once.", metavar="DURATION")] = "1h",
+    until: Annotated[
+        str, typer.Option(help="How long time goes on after the last record.", metavar="DURATION")
+    ] = "30d",
+    arrival: Annotated[
+        str, typer.Option(help="When events without appended_at were appended.", metavar="COLUMN")
+    ] = "occurred_at",
+    html: Annotated[
+        Path | None, typer.Option(help="With --against: write a report too.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play recorded events by a policy, in virtual time and without Kafka: what would have been said?"""
+    step_by = _duration("--step", step)
+    if not step_by >= timedelta(seconds=1):
+        raise SettingsError([Finding("--step", f"{step!r} is too short", todo="give 1s or more, as 10m")])
+    if html and not against:
+        raise SettingsError([Finding("--html", "is a report of two policies", todo="add --against FILE")])
+    from agents import replay_command
+
+    options = replay_command.ReplayOptions(
+        policy=policy,
+        against=against,
+        arrival=arrival,
+        step=step_by,
+        until=_duration("--until", until),
+        html=html,
+        as_json=as_json,
+    )
+    raise typer.Exit(replay_command.replay(files, options))
 
 
 @app.command()
@@ -300,3 +366,5 @@ def _duration(flag: str, text: str) -> timedelta:
     except ValueError as error:
         what, _, todo = str(error).partition("; ")
         raise SettingsError([Finding(flag, f"{text!r} {what}", todo=todo)]) from error
+    except OverflowError as error:
+        raise SettingsError([Finding(flag, f"{text!r} is too long", todo="give less")]) from error

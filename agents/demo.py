@@ -169,7 +169,10 @@ class _Demo:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
                 await _beside(self._reader.run(), self._to_the_end(session, view))
-        result = self._score()
+        with self._console.status("asking the simulated world what should have been found"):
+            result = await asyncio.to_thread(
+                self._score
+            )  # takes a minute: the oracle reads every rule plainly
         good = show_score(self._console, result, self._worker.starts)
         if self._held_up_seconds > TOLERANCE_SECONDS:
             held_up = (

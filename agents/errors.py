@@ -6,6 +6,7 @@ that can be found in one run.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,12 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.where}: " + "; ".join(part for part in (self.what, self.why, self.todo) if part)
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """What to do about a word that is not known, where a known one is close to it; else ""."""
+    close = get_close_matches(given, list(known), n=1)
+    return f"did you mean `{close[0]}`?" if close else ""
 
 
 class UserError(Exception):
@@ -49,6 +56,14 @@ class BrokerUnreachableError(UserError):
 
 class BrokerRefusedError(UserError):
     """A broker answered and said no: authentication, authorisation, or a request it does not allow."""
+
+
+class ScenariosError(UserError):
+    """Files of scenarios that cannot be read."""
+
+
+class ReplayError(UserError):
+    """Recorded events that cannot be replayed."""
 
 
 class CaseNotFoundError(UserError):

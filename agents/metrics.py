@@ -36,7 +36,9 @@ STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
 PASSED_OVER = ("unreadable", "oversized")
-TRANSITIONS = ("opened", "escalated", "resolved", "retracted")
+TRANSITIONS = ("opened", "escalated", "updated", "resolved", "retracted")
+NOT_TOLD = {"case_suppressed": "explained", "late_breach_counted": "already over"}
+"""Counter of a batch -> why a breach was not told."""
 SEVERITIES = tuple(Severity)
 KNOWN_CARRIERS = (
     "ups", "fedex", "usps", "la_poste", "colissimo", "chronopost", "mondial_relay",
@@ -192,6 +194,12 @@ class Metrics:
             "open_cases", "Open cases of the partitions owned here.", "rule", "severity"
         )
         self.escalations = self._counter("escalations", "Escalations written.", "rule", "transition")
+        self.not_told = self._counter(
+            "breaches_not_told",
+            "Breaches without an escalation: a case of a higher rule tells of the cause, or they were over before.",
+            "rule",
+            "why",
+        )
         self.duplicates = self._counter("duplicates", "Facts that were known already.", "stage")
         self.too_old = self._counter(
             "too_old", "Facts refused because they are older than the accepted age.", "stage"
@@ -263,6 +271,8 @@ class Metrics:
                 self.open_cases.labels(rule, severity)
             for transition in TRANSITIONS:
                 self.escalations.labels(rule, transition)
+            for why in NOT_TOLD.values():
+                self.not_told.labels(rule, why)
         for reason in DeadLetterReason:
             self.dead_letters.labels(reason)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):

@@ -51,7 +51,7 @@ def policy_findings(file: Path | None) -> tuple[Policy | None, list[Finding]]:
     try:
         return load_policy(file.read_text(encoding="utf-8"), str(file)), []
     except PolicyError as error:
-        return None, [_finding(text) for text in error.findings]
+        return None, [finding_of(text) for text in error.findings]
     except OSError as error:
         what = f"cannot be read: {error.strerror}"
         return None, [Finding(str(file), what, todo="correct the path or the file's permissions")]
@@ -100,8 +100,8 @@ def as_yaml(policy: Policy) -> str:
     return text.getvalue()
 
 
-def _finding(text: str) -> Finding:
-    """`file:line:column: what; why; what to do`, as schemas/policy_loading.py writes it."""
+def finding_of(text: str) -> Finding:
+    """The finding in `file:line:column: what; why; what to do`, as schemas/policy_loading.py writes it."""
     where, _, rest = text.partition(": ")
     what, *more = rest.split("; ")
     return Finding(where, what, *(("; ".join(more[:-1]), more[-1]) if more else ()))

@@ -1,7 +1,7 @@
 """Counts what a batch said, once it has been said."""
 
 from agents.log_clock import LogClock
-from agents.metrics import PASSED_OVER, TRANSITIONS, Metrics
+from agents.metrics import NOT_TOLD, PASSED_OVER, TRANSITIONS, Metrics
 from streams.batch import Batch
 
 _TRANSITION_OF = {f"case_{transition}": transition for transition in TRANSITIONS}
@@ -18,23 +18,28 @@ class Said:
 
     def batch(self, stage: str, batch: Batch) -> None:
         """Count one acknowledged batch of `stage`."""
-        metrics = self._metrics
         for (name, label), count in batch.counters.items():
-            transition = _TRANSITION_OF.get(name)
-            if transition is not None:
-                metrics.escalations.labels(label, transition).inc(count)
-            elif name == "too_old":
-                metrics.too_old.labels(stage).inc(count)
-            elif name == "duplicate":
-                metrics.duplicates.labels(stage).inc(count)
-            elif name == "truncated":
-                metrics.truncated.labels(stage).inc(count)
-            elif name in PASSED_OVER:
-                metrics.passed_over.labels(stage, name).inc(count)
-            elif name == "orphan_expired":
-                metrics.orphans_expired.inc(count)
+            self._count(stage, name, label, count)
         if batch.delays:
             now_ms = self._clock.now_ms()
             for rule, due_ms in batch.delays:
                 delay = (now_ms - due_ms) / 1000 / self._speed - self._skew_ms / 1000
-                metrics.detection_delay.labels(rule).observe(max(0.0, delay))
+                self._metrics.detection_delay.labels(rule).observe(max(0.0, delay))
+
+    def _count(self, stage: str, name: str, label: str, count: int) -> None:
+        metrics = self._metrics
+        of_stage = {
+            "too_old": metrics.too_old,
+            "duplicate": metrics.duplicates,
+            "truncated": metrics.truncated,
+        }
+        if name in _TRANSITION_OF:
+            metrics.escalations.labels(label, _TRANSITION_OF[name]).inc(count)
+        elif name in NOT_TOLD:
+            metrics.not_told.labels(label, NOT_TOLD[name]).inc(count)
+        elif name in of_stage:
+            of_stage[name].labels(stage).inc(count)
+        elif name in PASSED_OVER:
+            metrics.passed_over.labels(stage, name).inc(count)
+        elif name == "orphan_expired":
+            metrics.orphans_expired.inc(count)

@@ -18,6 +18,10 @@ def parcels_topics(settings: Settings) -> StageTopics:
 def returns_topics(settings: Settings) -> StageTopics:
     """Of the return stage: its watermark waits for the inputs and for the parcel stage."""
     names, count = settings.topics, settings.returns_partitions
-    outputs = {"escalations": (names.escalations, count), "cases": (names.cases, count)}
+    outputs = {
+        "escalations": (names.escalations, count),
+        "cases": (names.cases, count),
+        "refund-signals": (names.refund_signals, count),
+    }
     sources = (*names.kinds(), PARCELS_SOURCE)
     return StageTopics("returns", names.returns, names.return_changelog, outputs, None, sources)

@@ -16,11 +16,20 @@ from agents.embedded_kafka import EmbeddedKafka
 from agents.store import PartitionStore, SharedMemory
 from benchmarks.processes import PARTITIONS, Burst, MeasurementFailed, Stock, Worker, burst
 from benchmarks.workload import INPUT_TOPICS, Workload, create_topics, fill
+from schemas.vocabulary import RuleId
 
 MILLION = 1_000_000
 BUDGET = timedelta(hours=72)
 """Of missing_first_scan in the built-in policy."""
+ON_THE_ROAD = ("missing_first_scan", "stalled_silent", "stalled_no_progress", "delivered_not_checked_in")
+"""The rules that the stock application has, and one more."""
 POLICY = Path(__file__).parents[1] / "schemas/default_policy.yaml"
+
+
+def only(*rules: str) -> str:
+    """A policy with these rules alone, and no refund signals."""
+    others = [rule.value for rule in RuleId if rule.value not in rules]
+    return "refund_tiers: []\nrules:\n" + "".join(f"  {rule}: {{enabled: false}}\n" for rule in others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ async def against_stock_faust(scale: Scale) -> list[Figure]:
     """CPU per million events, wall rate on a backlog, and recovery, with stock Faust on the same broker."""
     async with place() as here:
         count = await fill(here.servers, Workload(scale.parcels, datetime.now(UTC)), PARTITIONS)
-        stock, worker = Stock(here.servers, here.directory), here.worker("bench")
+        stock, worker = Stock(here.servers, here.directory), here.worker("bench", only(*ON_THE_ROAD))
         await stock.create_topics()
         stock_burst, stock_rate = await _backlog_then_recovery(stock, count)
         own_burst, own_rate = await _worker_backlog_then_recovery(worker, count)
@@ -151,10 +160,36 @@ def _recovery_figure(own_rate: float, stock_rate: float) -> Figure:
     )
 
 
+async def every_rule(scale: Scale) -> list[Figure]:
+    """What all rules cost more than those on the road, on returns with everything that a shop says of them."""
+    policies = {
+        "road": only(*ON_THE_ROAD),
+        "rules": only(*(rule.value for rule in RuleId if rule is not RuleId.REFUND_NOT_SETTLED)),
+        "all": "",
+    }
+    cpu: dict[str, float] = {}
+    async with place() as here:
+        workload = Workload(scale.parcels // 2, datetime.now(UTC), with_shop=True)
+        count = await fill(here.servers, workload, PARTITIONS)
+        for name, policy in policies.items():
+            worker = here.worker(name, policy)
+            worker.start()
+            try:
+                cpu[name] = (await burst(worker, count)).cpu_seconds * MILLION / count
+            finally:
+                worker.stop()
+    ratio, signals = cpu["all"] / cpu["road"], (cpu["all"] - cpu["rules"]) / cpu["road"]
+    measured = (
+        f"{cpu['all']:.1f} s per million events; {cpu['road']:.1f} s with four rules; {ratio:.2f} times, "
+        f"of it refund signals {signals:.2f}"
+    )
+    return [Figure("CPU of every rule and output", measured, "1.6 times", ratio <= 1.6)]
+
+
 async def restart_after_kill(scale: Scale) -> list[Figure]:
     """`kill -9`, restart at once: when is the first event processed again."""
     async with place() as here:
-        worker = here.worker("restart")
+        worker = here.worker("restart", only(*ON_THE_ROAD))
         now = datetime.now(UTC)
         count = await fill(here.servers, Workload(scale.parcels // 5, now), PARTITIONS)
         worker.start()
@@ -264,6 +299,7 @@ def _settled_bytes(data_dir: Path, stage: str) -> int:
 Measure = Callable[[Scale], Awaitable[list[Figure]]]
 MEASURES: dict[str, Measure] = {
     "stock-faust": against_stock_faust,
+    "rules": every_rule,
     "restart": restart_after_kill,
     "delay": detection_delay,
     "size": open_parcel,

@@ -29,6 +29,20 @@ CHECK_IN = (
     '"carrier":"ups","tracking_number":"%s","facility":"leipzig"}'
 )
 
+ORDER = '{"type":"%s","id":"O%d-%d","occurred_at":"%s","return_id":"RMA-%d"%s}'
+REQUEST = (
+    ',"value":{"amount":"49.90","currency":"EUR"},"promised_refund_at":"2099-01-01T00:00:00Z","country":"FR"'
+)
+OF_THE_SHOP = (
+    (-3, ORDERS, "return_requested", REQUEST),
+    (-2, ORDERS, "return_approved", ""),
+    (120, WAREHOUSE, "inspected", ',"disposition":"restock"'),
+    (121, ORDERS, "refund_approved", ""),
+    (125, ORDERS, "refund_issued", ""),
+    (130, WAREHOUSE, "restocked", ""),
+)
+"""Hours after the label, topic, type, more fields: what a shop and its warehouse say of a return besides."""
+
 SCANS_OF_A_PARCEL = (
     (20, "type I", "OR", "Origin Scan", "FR", "Lille"),
     (30, "type I", "DP", "Departed from Facility", "FR", "Lille"),
@@ -62,27 +76,45 @@ class Workload:
     first: int = 0
     """Number of the first parcel, so that a second workload brings other parcels."""
     span: timedelta = SPAN
+    with_shop: bool = False
+    """Also what the shop and its warehouse say of each return, from the request to the refund."""
+
+    @property
+    def _steps(self) -> list[tuple[float, int]]:
+        """(hours after the label, stage), in order; stages behind those of a parcel are the shop's."""
+        hours = [0] if self.label_only else [0, *(row[0] for row in SCANS_OF_A_PARCEL), CHECK_IN_HOURS]
+        steps = [(float(hour), stage) for stage, hour in enumerate(hours)]
+        if self.with_shop:
+            steps += [(hour, EVENTS_OF_A_PARCEL + n) for n, (hour, *_) in enumerate(OF_THE_SHOP)]
+        return sorted(steps)
 
     @property
     def events(self) -> Iterator[Event]:
         """Every event, in the order in which it happened."""
         per_hour = self.parcels / (self.span.total_seconds() / 3_600)
-        offsets = [0] if self.label_only else [0, *(row[0] for row in SCANS_OF_A_PARCEL), CHECK_IN_HOURS]
-        steps = [round(hours * per_hour) for hours in offsets]
-        start = self.ends_at - self.span - timedelta(hours=offsets[-1])
-        for step in range(self.parcels + steps[-1]):
+        first, last = self._steps[0][0], self._steps[-1][0]
+        steps = [(round((hours - first) * per_hour), stage) for hours, stage in self._steps]
+        start = self.ends_at - self.span - timedelta(hours=last - first)
+        for step in range(self.parcels + steps[-1][0]):
             at = start + timedelta(hours=step / per_hour)
             text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            for stage, behind in enumerate(steps):
+            for behind, stage in steps:
                 parcel = step - behind
-                if 0 <= parcel < self.parcels and stage < _stages(parcel):
+                if 0 <= parcel < self.parcels and _happens(parcel, stage):
                     yield _event(self.first + parcel, stage, text)
 
     def count(self) -> int:
         """How many events there are."""
-        if self.label_only:
-            return self.parcels
-        return sum(_stages(parcel) for parcel in range(self.parcels))
+        stages = [stage for _, stage in self._steps]
+        return sum(_happens(parcel, stage) for parcel in range(self.parcels) for stage in stages)
+
+
+def _happens(parcel: int, stage: int) -> bool:
+    """Whether the parcel's life comes to this stage; the warehouse and the money wait for the check-in."""
+    before = _stages(parcel)
+    if stage < EVENTS_OF_A_PARCEL:
+        return stage < before
+    return before == EVENTS_OF_A_PARCEL or OF_THE_SHOP[stage - EVENTS_OF_A_PARCEL][0] < 0
 
 
 def _stages(parcel: int) -> int:
@@ -98,6 +130,9 @@ def tracking_number(parcel: int) -> str:
 def _event(parcel: int, stage: int, at: str) -> Event:
     number = tracking_number(parcel)
     key = number.encode()
+    if stage >= EVENTS_OF_A_PARCEL:
+        _hours, topic, kind, more = OF_THE_SHOP[stage - EVENTS_OF_A_PARCEL]
+        return Event(topic, key, (ORDER % (kind, parcel, stage, at, parcel, more)).encode())
     if stage == 0:
         return Event(LABELS, key, (LABEL % (parcel, at, number, parcel)).encode())
     if stage == EVENTS_OF_A_PARCEL - 1:

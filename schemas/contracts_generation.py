@@ -1,4 +1,4 @@
-"""Writes `schemas/contracts/*.schema.json` from the models: `python -m schemas.contracts_generation`.
+"""Writes `schemas/contracts/*.json` from the models: `python -m schemas.contracts_generation`.
 
 The files are committed, and a test compares them with what the models say now: a change of a contract is seen in
 review as a change of its schema.
@@ -12,9 +12,11 @@ from typing import Annotated, Any, Union
 import msgspec
 from pydantic import Field, TypeAdapter
 
+from schemas.asyncapi import asyncapi
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
-from schemas.outputs import Case, Escalation
+from schemas.outputs import Case, Escalation, RefundSignal
+from schemas.policy import Policy
 from schemas.topics import InputKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -26,12 +28,16 @@ def contract_files() -> dict[str, str]:
     schemas = {f"{kind.value}.v1": _input_schema(kind) for kind in InputKind}
     schemas["escalation.v1"] = _output_schema(Escalation, "Value of the topic escalations")
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
+    schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )
+    schemas["policy.v1"] = _policy_schema()
+    documents = {f"{name}.schema.json": schema for name, schema in schemas.items()}
+    documents["asyncapi.v1.json"] = asyncapi()
     return {
-        f"{name}.schema.json": json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        for name, schema in schemas.items()
+        name: json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        for name, document in documents.items()
     }
 
 
@@ -54,6 +60,14 @@ def _input_schema(kind: InputKind) -> dict[str, Any]:
         "title": f"Value of an input topic of kind {kind.value}, version 1",
         **schema,
     }
+
+
+def _policy_schema() -> dict[str, Any]:
+    """Of a file: it names what differs from the default policy, so nothing in it is required but what lists hold."""
+    schema = Policy.model_json_schema(mode="validation")
+    for partial in (schema, schema["$defs"]["RulePolicy"]):
+        partial.pop("required", None)
+    return {"$schema": _DIALECT, **schema, "title": "A policy of Returnwatch, version 1"}
 
 
 def _output_schema(struct: type[msgspec.Struct], title: str) -> dict[str, Any]:

@@ -15,6 +15,10 @@ _UNITS = {
 _PART = re.compile(r"(\d{1,9})\s*(ms|s|m|h|d|w)\s*")
 _BUSINESS_DAYS = re.compile(r"(\d{1,3})\s+business\s+days?")
 
+DURATION_PATTERN = r"^\s*(\d{1,9}\s*(ms|s|m|h|d|w)\s*)+$"
+BUDGET_PATTERN = r"^\s*(\d{1,3}\s+business\s+days?|(\d{1,9}\s*(ms|s|m|h|d|w)\s*)+)\s*$"
+"""For editors; what is longer than LONGEST, or nothing at all, is refused when it is read."""
+
 LONGEST = timedelta(days=400)
 MOST_BUSINESS_DAYS = 250
 FORMS = "write it as 72h, 5d, 30m or 1d 12h"

@@ -29,6 +29,8 @@ from schemas.topics import InputKind
 
 MAX_ID_CHARS = 128
 MAX_TEXT_CHARS = 256
+MAX_NAME_CHARS = 64
+MAX_MISMATCHES = 5
 MAX_RETURNS_OF_A_LABEL = 100
 MAX_PARCELS_OF_A_CHECK_IN = 100
 MAX_AMOUNT = Decimal(10) ** 12
@@ -57,6 +59,11 @@ KeyPart = Annotated[
     str,
     StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=_NO_CONTROL),
     msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),  # intake looks at the characters of keys itself
+]
+Name = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[A-Za-z0-9_.-]+$"),
+    msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[A-Za-z0-9_.-]+\Z"),
 ]
 Text = Annotated[
     str,
@@ -116,6 +123,11 @@ class ParcelRef(_Contract):
     tracking_number: KeyPart
 
 
+Mismatches = Annotated[
+    list[Literal["weight", "empty_box", "wrong_item", "quantity", "damaged"]],
+    Field(max_length=MAX_MISMATCHES),
+    msgspec.Meta(max_length=MAX_MISMATCHES),
+]
 ParcelRefs = Annotated[
     list[ParcelRef],
     Field(max_length=MAX_PARCELS_OF_A_CHECK_IN),
@@ -145,6 +157,27 @@ class ReturnRequested(_OrderEvent):
     type: Literal["return_requested"]
     items: Count | None = None
     promised_refund_at: Annotated[Time | None, Field(description="Until when a refund was promised.")] = None
+    method: Annotated[
+        Literal["parcel", "in_store"],
+        Field(description="How the goods come back; in_store: no label is expected."),
+    ] = "parcel"
+    resolution: Annotated[
+        Literal["refund", "exchange", "store_credit"],
+        Field(description="What the customer gets for the goods."),
+    ] = "refund"
+    withdrawal: Annotated[
+        Flag, Field(description="The request is a notice of withdrawal, which starts statutory deadlines.")
+    ] = False
+    country: Annotated[Country | None, Field(description="Where the customer lives: whose law holds.")] = None
+    shop: Annotated[Name | None, Field(description="The shop or brand, for the policy's overrides.")] = None
+    category: Annotated[Name | None, Field(description="Product category.")] = None
+    return_reason: Annotated[Name | None, Field(description="Why it comes back, as a code of the shop.")] = (
+        None
+    )
+    customer_risk: Annotated[
+        Literal["low", "normal", "high"], Field(description="The shop's own mark of the customer.")
+    ] = "normal"
+    loyal: Annotated[Flag, Field(description="A customer to whom a replacement is offered.")] = False
 
 
 class ReturnApproved(_OrderEvent):
@@ -165,6 +198,24 @@ class DropoffClaimed(_OrderEvent):
     type: Literal["dropoff_claimed"]
     carrier: KeyPart | None = None
     tracking_number: KeyPart | None = None
+
+
+class ReplacementSent(_OrderEvent):
+    """The customer was sent other goods instead of a refund."""
+
+    type: Literal["replacement_sent"]
+
+
+class DisputeOpened(_OrderEvent):
+    """The customer disputes the refund or asks the bank to charge it back."""
+
+    type: Literal["dispute_opened"]
+
+
+class DisputeClosed(_OrderEvent):
+    """The dispute or chargeback is over."""
+
+    type: Literal["dispute_closed"]
 
 
 class RefundApproved(_OrderEvent):
@@ -202,6 +253,7 @@ class LabelCreated(_LabelEvent):
     origin_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
     destination_country: Annotated[Country | None, Field(description="ISO 3166-1 alpha-2.")] = None
     facility: Annotated[Text | None, Field(description="Id of the warehouse it goes to.")] = None
+    shop: Annotated[Name | None, Field(description="The shop or brand, for the policy's overrides.")] = None
     value: Value | None = None
 
 
@@ -270,6 +322,14 @@ class Inspected(InputEvent):
     type: Literal["inspected"]
     return_id: KeyPart
     facility: Text | None = None
+    parcels: Annotated[ParcelRefs | None, Field(description="Whose contents; none: all that came.")] = None
+    disposition: Annotated[
+        Literal["restock", "refurbish", "reject", "liquidate"] | None,
+        Field(description="What becomes of the goods."),
+    ] = None
+    mismatch: Annotated[
+        Mismatches | None, Field(description="How the goods differ from what was announced.")
+    ] = None
 
 
 class Restocked(InputEvent):
@@ -318,6 +378,9 @@ OrderEvent = (
     | RefundIssued
     | RefundSettled
     | RefundFailed
+    | ReplacementSent
+    | DisputeOpened
+    | DisputeClosed
 )
 LabelEvent = LabelCreated | LabelVoided
 ScanEvent = CarrierScan | ScanRetracted

@@ -37,6 +37,7 @@ class LabelTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     value_minor: int = 0
     """Declared value in the currency's minor unit."""
     currency: str = ""
+    shop: str = ""
 
 
 class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -62,6 +63,21 @@ class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     clamped: bool = False
 
 
+class ReturnTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the request of a return says about it; "" for what it does not say."""
+
+    method: str = "parcel"
+    resolution: str = "refund"
+    withdrawal: bool = False
+    country: str = ""
+    """ISO 3166-1 alpha-2, upper case: whose law holds."""
+    shop: str = ""
+    category: str = ""
+    reason: str = ""
+    risk: str = "normal"
+    loyal: bool = False
+
+
 class ReturnFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="kind", tag="fact"):
     """A fact about one return. Record key: the return id."""
 
@@ -81,6 +97,12 @@ class ReturnFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_
     currency: str = ""
     promised_ms: int = 0
     retracts: int = 0
+    terms: ReturnTerms | None = None
+    """Only with RETURN_REQUESTED, where it says more than usual."""
+    disposition: str = ""
+    """Only with INSPECTED (schemas.vocabulary.Disposition)."""
+    mismatches: tuple[str, ...] = ()
+    """Only with INSPECTED (schemas.vocabulary.Mismatch), sorted."""
 
 
 class ReportedBreach(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -112,12 +134,16 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     unlinked_reason: str = ""
     value_minor: int = 0
     currency: str = ""
+    service: str = ""
+    shop: str = ""
     label_ms: int = 0
     first_scan_ms: int = 0
     last_scan_ms: int = 0
     delivered_ms: int = 0
     delivered_arrived_ms: int = 0
     checked_in_ms: int = 0
+    first_scan_arrived_ms: int = 0
+    checked_in_arrived_ms: int = 0
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

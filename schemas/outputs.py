@@ -1,4 +1,4 @@
-"""What the outside receives: the values and headers of `escalations` and `cases`.
+"""What the outside receives: the values and headers of `escalations`, `cases` and `refund-signals`.
 
 Values are JSON, headers are CloudEvents 1.0 in binary mode. The same change encodes to the same bytes
 wherever and whenever it is said, so a repeat after a crash is the same record with the same `ce_id`. Within
@@ -11,13 +11,15 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import CaseState, Reason, RuleId
+from schemas.vocabulary import CaseState, Reason, Risk, RuleId, SignalReason
 
 CE_SOURCE = "/returnwatch"
 """Default `ce_source`: a URI reference that names this product, not a machine."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_UPDATED = "com.returnwatch.case.updated.v1"
+"""A change that leaves the state as it was, as when a dispute makes the case matter more."""
 _CE_TYPES = {
     CaseState.OPEN: "com.returnwatch.case.opened.v1",
     CaseState.ESCALATED: "com.returnwatch.case.escalated.v1",
@@ -36,6 +38,12 @@ class Severity(StrEnum):
     WARNING = "warning"
     ERROR = "error"
     CRITICAL = "critical"
+
+    @property
+    def raised(self) -> "Severity":
+        """One step more; critical stays."""
+        steps = tuple(Severity)
+        return steps[min(steps.index(self) + 1, len(steps) - 1)]
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -98,6 +106,40 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One English sentence for a person."""
 
 
+class RefundAction(StrEnum):
+    """What a refund signal says. REVOKE takes the release of the same signal back."""
+
+    RELEASE = "release"
+    REVOKE = "revoke"
+
+
+class RefundSignal(msgspec.Struct, frozen=True, kw_only=True):
+    """Value of `refund-signals` (key: return id): the goods have come far enough for a refund, or it turned out that not.
+
+    A signal is released once and revoked at most once. Times are UTC; text that is not known is "".
+    """
+
+    signal_id: str
+    """uuid5 of return and tier: the same signal has the same id in every run and replay."""
+    revision: int
+    """1 releases, 2 revokes."""
+    action: RefundAction
+    reason: SignalReason
+    return_id: str
+    tier: str
+    """The policy's `refund_tiers` entry that the return fits."""
+    value: Money | None = None
+    """As the request said."""
+    customer_risk: Risk = Risk.NORMAL
+    category: str = ""
+    since_at: Time
+    """When the goods had come as far as the tier asks; of a revocation: what contradicts it."""
+    effective_at: Time
+    """When the signal took effect, by the log's clock: the same in every run."""
+    policy_hash: str = ""
+    evidence: tuple[EvidenceSource, ...] = ()
+
+
 class Escalation(Case, frozen=True, kw_only=True):
     """Value of `escalations` (key: return id): one change of one case, with what it was before."""
 
@@ -108,6 +150,7 @@ class Escalation(Case, frozen=True, kw_only=True):
 _encode = msgspec.json.Encoder(order="deterministic").encode
 decode_escalation = msgspec.json.Decoder(Escalation).decode
 decode_case = msgspec.json.Decoder(Case).decode
+decode_refund_signal = msgspec.json.Decoder(RefundSignal).decode
 
 
 def utc(ms: int) -> datetime:
@@ -130,6 +173,21 @@ def case_after(escalation: Escalation) -> Case:
     return Case(**{name: getattr(escalation, name) for name in Case.__struct_fields__})
 
 
+def encode_refund_signal(signal: RefundSignal) -> bytes:
+    """Return the record value for `refund-signals`; equal signals give equal bytes."""
+    return _encode(signal)
+
+
+def refund_signal_headers(signal: RefundSignal, source: str = CE_SOURCE) -> list[tuple[str, bytes]]:
+    """Return the CloudEvents 1.0 binary-mode headers of a refund signal."""
+    ce_type = (
+        f"com.returnwatch.refund.{'released' if signal.action is RefundAction.RELEASE else 'revoked'}.v1"
+    )
+    return _headers(
+        f"{signal.signal_id}:{signal.revision}", ce_type, signal.return_id, signal.effective_at, source
+    )
+
+
 def escalation_id(case_id: str, revision: int) -> str:
     """Return the `ce_id` of a change: consumers drop what they have seen before by it."""
     return f"{case_id}:{revision}"
@@ -140,14 +198,22 @@ def cloud_event_headers(escalation: Case, source: str = CE_SOURCE) -> list[tuple
 
     `ce_time` is the time the change took effect by the log's clock, so a repeat carries the same headers.
     """
-    time = escalation.effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    updated = isinstance(escalation, Escalation) and escalation.previous_state == escalation.state
+    ce_type = _UPDATED if updated and escalation.reason != Reason.LEVEL else _CE_TYPES[escalation.state]
+    identity = escalation_id(escalation.case_id, escalation.revision)
+    return _headers(identity, ce_type, escalation.return_id, escalation.effective_at, source)
+
+
+def _headers(
+    identity: str, ce_type: str, subject: str, effective_at: datetime, source: str
+) -> list[tuple[str, bytes]]:
     fields = (
         ("ce_specversion", "1.0"),
-        ("ce_id", escalation_id(escalation.case_id, escalation.revision)),
-        ("ce_type", _CE_TYPES[escalation.state]),
+        ("ce_id", identity),
+        ("ce_type", ce_type),
         ("ce_source", source),
-        ("ce_subject", escalation.return_id),
-        ("ce_time", time),
+        ("ce_subject", subject),
+        ("ce_time", effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
         ("content-type", "application/json"),
     )
     return [(name, value.encode()) for name, value in fields]

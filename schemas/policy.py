@@ -6,10 +6,11 @@ A policy decides only from its place in the log on (`to_log`), so every worker a
 import json
 import zoneinfo
 from datetime import time, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Annotated, Literal, Self
 
 import holidays
@@ -23,19 +24,40 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from schemas.durations import Budget, budget_text, duration_text, parse_budget, parse_duration
+from schemas.durations import (
+    BUDGET_PATTERN,
+    DURATION_PATTERN,
+    Budget,
+    budget_text,
+    duration_text,
+    parse_budget,
+    parse_duration,
+)
+from schemas.money import minor_units
 from schemas.outputs import Severity
-from schemas.vocabulary import RuleId
+from schemas.vocabulary import Risk, RuleId
 
-RULE_VERSION = 1
+_HOLIDAYS_VERSION = version("holidays")
+RULE_VERSION = 2
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(duration_text)]
-RuleBudget = Annotated[Budget, BeforeValidator(parse_budget), PlainSerializer(budget_text)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(duration_text),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["72h", "1d 12h"]}),
+]
+RuleBudget = Annotated[
+    Budget,
+    BeforeValidator(parse_budget),
+    PlainSerializer(budget_text),
+    WithJsonSchema({"type": "string", "pattern": BUDGET_PATTERN, "examples": ["72h", "2 business days"]}),
+]
 Carrier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
 Lane = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}-[A-Z]{2}$")]
 
@@ -49,7 +71,28 @@ def _clock_time(text: object) -> object:
     return text
 
 
-TimeOfDay = Annotated[time, BeforeValidator(_clock_time)]
+TimeOfDay = Annotated[
+    time,
+    BeforeValidator(_clock_time),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^([01]\d|2[0-4]):[0-5]\d(:[0-5]\d)?$", "examples": ["08:30"]}
+    ),
+]
+
+
+AT_ONCE = frozenset(
+    {
+        RuleId.RETURNED_TO_CUSTOMER,
+        RuleId.CARRIER_REPORTED_LOST,
+        RuleId.CARRIER_REPORTED_DAMAGED,
+        RuleId.DELIVERED_ELSEWHERE_SUSPECTED,
+        RuleId.CONTENT_MISMATCH,
+        RuleId.REFUND_FAILED,
+    }
+)
+"""Rules that wait for nothing but what is read to settle, unless the policy gives them a budget."""
+WITHOUT_BUDGET = frozenset({RuleId.REFUND_PROMISE_AT_RISK, RuleId.STATUTORY_REFUND_DEADLINE})
+"""Rules whose deadlines come from `promise_warning_percent` and `statutes`."""
 
 
 class LateBreach(StrEnum):
@@ -63,39 +106,103 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Amounts = dict[
+    Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Annotated[Decimal, Field(ge=0, le=10**12)]
+]
+"""Currency (ISO 4217) -> amount in its main unit."""
+
+
 class Override(_Model):
-    """Another budget for one carrier, lane or facility, or a combination. The most specific one that fits wins:
-    more conditions before fewer, then facility before lane before carrier, then the later one in the list.
+    """Another budget for some parcels and returns: all conditions have to hold.
+
+    The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
+    facility, shop, service, lane, carrier, value. Two with the same conditions that could both fit are an error.
     """
 
     carrier: Carrier | None = None
     lane: Lane | None = None
     """Origin and destination country: FR-DE."""
+    service: str | None = None
+    """As the label names the carrier's service."""
     facility: str | None = None
+    shop: str | None = None
+    value_from: Amounts | None = None
+    """At least so much, in one of these currencies."""
+    value_below: Amounts | None = None
+    """Less than so much, in one of these currencies."""
     budget: RuleBudget
 
     @model_validator(mode="after")
     def _applies_to_something(self) -> Self:
-        if not (self.carrier or self.lane or self.facility):
-            raise ValueError("an override needs a carrier, a lane or a facility to apply to")
+        if not any(self.conditions):
+            raise ValueError(
+                "an override needs a carrier, lane, service, facility, shop or value to apply to"
+            )
+        for currency, least in (self.value_from or {}).items():
+            below = (self.value_below or {}).get(currency)
+            if below is not None and below <= least:
+                raise ValueError(f"no value is at least {least} and below {below} {currency}")
         return self
 
     @property
-    def conditions(self) -> tuple[bool, bool, bool]:
-        """Whether it asks for a facility, a lane, a carrier."""
-        return bool(self.facility), bool(self.lane), bool(self.carrier)
+    def conditions(self) -> tuple[bool, ...]:
+        """Whether it asks for a facility, a shop, a service, a lane, a carrier, a value."""
+        worth = self.value_from is not None or self.value_below is not None
+        named = (self.facility, self.shop, self.service, self.lane, self.carrier)
+        return (*(one is not None for one in named), worth)
+
+    def fits_value(self, value_minor: int, currency: str) -> bool:
+        """Whether a value lies in the band; what has no value, or another currency, does not."""
+        if self.value_from is None and self.value_below is None:
+            return True
+        least, below = (self.value_from or {}).get(currency), (self.value_below or {}).get(currency)
+        if not currency or (least is None and below is None):
+            return False
+        at_least = least is None or minor_units(least, currency) <= value_minor
+        return at_least and (below is None or value_minor < minor_units(below, currency))
+
+    def may_meet(self, other: "Override") -> bool:
+        """Whether something could fit this and another one with the same conditions."""
+        named = ("carrier", "lane", "service", "facility", "shop")
+        if any(getattr(self, name) != getattr(other, name) for name in named):
+            return False
+        if not self.conditions[-1]:
+            return True
+        bands = [(self._band(currency), other._band(currency)) for currency in self._both(other)]
+        return any(mine[0] < yours[1] and yours[0] < mine[1] for mine, yours in bands)
+
+    def _both(self, other: "Override") -> set[str]:
+        mine, yours = ({*(one.value_from or {}), *(one.value_below or {})} for one in (self, other))
+        return mine & yours
+
+    def _band(self, currency: str) -> tuple[Decimal, Decimal]:
+        least = (self.value_from or {}).get(currency, Decimal(0))
+        return least, (self.value_below or {}).get(currency, Decimal("Infinity"))
+
+
+def _one_fits(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+    for one, other in combinations(overrides, 2):
+        if one.conditions == other.conditions and one.may_meet(other):
+            raise ValueError(
+                f"two overrides fit the same parcels, with {budget_text(one.budget)} and {budget_text(other.budget)}: "
+                "nothing says which counts; delete one, or give it another condition"
+            )
+    return overrides
 
 
 class RulePolicy(_Model):
     """Numbers of one rule."""
 
     enabled: bool = True
-    budget: RuleBudget
+    budget: RuleBudget | None = None
+    """None: due at once, or by other numbers of the policy (`WITHOUT_BUDGET`)."""
     international: RuleBudget | None = None
     """Instead of `budget` where origin and destination are known and differ."""
     severity: Severity = Severity.WARNING
     action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    overrides: tuple[Override, ...] = ()
+    loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
+    """In place of `action` for customers whom the shop marks as loyal; "": the same."""
+    overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
 
 
 class Level(_Model):
@@ -113,8 +220,20 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
+class FacilityPlace(_Model):
+    """A place as carriers write it: the site if the carrier names one, else the city, else the postal code is compared."""
+
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+    city: str | None = None
+    postal_code: str | None = None
+    site: str | None = None
+
+
 class Facility(_Model):
-    """Calendar of a warehouse, in its own time zone."""
+    """Calendar of a warehouse, in its own time zone, and where carriers deliver to it."""
+
+    places: tuple[FacilityPlace, ...] = ()
+    """A delivery at any other place, where the carrier names one, is suspected to have gone astray; (): never."""
 
     time_zone: str
     country: str = ""
@@ -188,11 +307,58 @@ def _at_most(budget: Budget) -> timedelta:
     return budget if isinstance(budget, timedelta) else timedelta(days=2 * budget.count + 10)
 
 
+class StopClocks(_Model):
+    """How long a clock on a parcel's way stands still at most."""
+
+    customs: Duration = timedelta(days=7)
+    pickup_point: Duration = timedelta(days=14)
+
+
+class StatuteStart(StrEnum):
+    """What a statutory deadline counts from."""
+
+    NOTICE = "notice"
+    """The notice of withdrawal; the trader may wait for the goods, or for proof that they were sent."""
+    GOODS = "goods"
+    """The goods, or proof that they were sent."""
+
+
+class Statute(_Model):
+    """By when the law of some countries wants a refund."""
+
+    jurisdiction: Annotated[str, StringConstraints(min_length=1, max_length=20)]
+    countries: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")], ...]
+    counts_from: StatuteStart
+    days: Annotated[int, Field(ge=1, le=60)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ReleaseAt(StrEnum):
+    """How far the goods must have come before a refund may be released."""
+
+    FIRST_SCAN = "first_scan"
+    DELIVERED = "delivered"
+    INSPECTED = "inspected"
+
+
+class RefundTier(_Model):
+    """Which returns may be refunded how early."""
+
+    tier: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
+    release_at: ReleaseAt
+    max_value: Amounts | None = None
+    """Up to so much in each currency; what has another currency, or no value, does not fit. None: any value."""
+    customer_risk: tuple[Risk, ...] = tuple(Risk)
+    categories: tuple[str, ...] = ()
+    """(): any."""
+
+
 class Policy(_Model):
     """All of it. Immutable; equal policies have equal hashes."""
 
     version: Literal[1] = 1
     rules: dict[RuleId, RulePolicy]
+    """A rule that is not named is off: an older version wrote the policy. Files name all (schemas/policy_loading.py)."""
     levels: Annotated[tuple[Level, ...], AfterValidator(_ascending)] = ()
     allowances: dict[Carrier, Duration] = {}
     """How late a carrier's feed usually is; added to the deadlines that wait for that carrier."""
@@ -202,22 +368,53 @@ class Policy(_Model):
     default_facility: str | None = None
     """Calendar for a parcel whose label names no known facility; None: Monday to Friday in UTC, no holidays."""
     accept_age: Duration = timedelta(days=120)
-    """Older events are refused, and what is closed for as long is forgotten."""
+    """Older events are refused; a case of which nothing was heard for as long expires, and what is closed is forgotten."""
     orphan_ttl: Duration = timedelta(days=30)
     """How long a parcel without a label is remembered."""
     go_live_at: AwareDatetime | None = None
-    """What was due before opens historical cases, which page nobody."""
+    """What was due before opens historical cases, which page nobody, and releases no refund."""
     late_breach: LateBreach = LateBreach.PUBLISH
+    promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
+    """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
+    stop_clocks: StopClocks = StopClocks()
+    statutes: tuple[Statute, ...] = ()
+    refund_tiers: tuple[RefundTier, ...] = ()
+    """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
 
     @field_validator("rules")
     @classmethod
-    def _all_rules(cls, rules: dict[RuleId, RulePolicy]) -> dict[RuleId, RulePolicy]:
-        missing = [rule.value for rule in RuleId if rule not in rules]
-        if missing:
-            raise ValueError(
-                f"no numbers for {', '.join(missing)}; to switch a rule off write `enabled: false` in it"
-            )
-        return {rule: rules[rule] for rule in RuleId}
+    def _budgets_where_needed(cls, rules: dict[RuleId, RulePolicy]) -> dict[RuleId, RulePolicy]:
+        for rule, numbers in rules.items():
+            if rule in WITHOUT_BUDGET and (numbers.budget or numbers.international or numbers.overrides):
+                raise ValueError(
+                    f"{rule.value} takes no budget: it is due by promise_warning_percent or by statutes"
+                )
+            if rule not in WITHOUT_BUDGET | AT_ONCE and numbers.budget is None:
+                raise ValueError(f"{rule.value} needs a budget: how long is it allowed to take?")
+        return {rule: rules[rule] for rule in RuleId if rule in rules}
+
+    @field_validator("refund_tiers")
+    @classmethod
+    def _stricter_and_stricter(cls, tiers: tuple[RefundTier, ...]) -> tuple[RefundTier, ...]:
+        names = [tier.tier for tier in tiers]
+        if len(set(names)) < len(names):
+            raise ValueError("two tiers have the same name; a release could not be told from the other's")
+        stages = tuple(ReleaseAt)
+        for earlier, later in pairwise(tiers):
+            if stages.index(later.release_at) < stages.index(earlier.release_at):
+                raise ValueError(
+                    f"{later.tier} releases before {earlier.tier}: write the tier that releases first, first"
+                )
+        return tiers
+
+    @field_validator("statutes")
+    @classmethod
+    def _one_law_a_country(cls, statutes: tuple[Statute, ...]) -> tuple[Statute, ...]:
+        countries = [country for statute in statutes for country in statute.countries]
+        twice = sorted({country for country in countries if countries.count(country) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: two statutes cannot both hold; name a country once")
+        return statutes
 
     @field_validator("accept_age", "orphan_ttl")
     @classmethod
@@ -237,7 +434,7 @@ class Policy(_Model):
         late = max(self.allowances.values(), default=timedelta(0))
         for rule, numbers in self.rules.items():
             budgets = [numbers.budget, numbers.international, *(one.budget for one in numbers.overrides)]
-            longest = max(_at_most(budget) for budget in budgets if budget is not None) + late
+            longest = max((_at_most(one) for one in budgets if one is not None), default=timedelta(0)) + late
             if numbers.enabled and self.accept_age <= longest:
                 raise ValueError(
                     f"accept_age must be longer than the {longest.days + 1} days that {rule.value} may wait: "
@@ -252,7 +449,7 @@ class Policy(_Model):
     @property
     def hash(self) -> str:
         """sha256 (hex) over the numbers, the version of the rules and the version of the holiday calendars."""
-        decides = f"{self.canonical()}|rules {RULE_VERSION}|holidays {version('holidays')}"
+        decides = f"{self.canonical()}|rules {RULE_VERSION}|holidays {_HOLIDAYS_VERSION}"
         return sha256(decides.encode()).hexdigest()
 
     def to_log(self) -> bytes:

@@ -4,19 +4,24 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node
 
-from schemas.policy import Facility, Level, Override, Policy, RulePolicy
+from schemas.policy import (
+    Facility,
+    FacilityPlace,
+    Level,
+    Override,
+    Policy,
+    RefundTier,
+    RulePolicy,
+    Statute,
+    StopClocks,
+)
 from schemas.vocabulary import RuleId
-
-Path = tuple[str | int, ...]
-
-_MOST_DEPTH = 16
+from schemas.yaml_reading import NotYamlError, Path, YamlFinding, YamlReader, compose, start_of
 
 
 class PolicyError(ValueError):
@@ -27,21 +32,30 @@ class PolicyError(ValueError):
         self.findings = findings
 
 
-class _Finding(NamedTuple):
-    line: int
-    column: int
-    text: str
-
-
 def load_policy(text: str, filename: str) -> Policy:
-    """The policy written in `text`. Raises PolicyError with every finding, in the order of the file."""
-    node = _compose(text, filename)
-    reader = _Reader()
-    content = reader.value(node, ())
+    """The policy written in `text`, with the default policy's numbers where it names none.
+
+    Raises PolicyError with every finding, in the order of the file.
+    """
+    return policy_of(_compose(text, filename), filename, default_policy())
+
+
+def policy_of(node: Node | None, filename: str, base: Policy | None) -> Policy:
+    """The policy written in a part of a YAML file, with the numbers of `base` where it names none.
+
+    Raises PolicyError like `load_policy`.
+    """
+    if not isinstance(node, MappingNode):
+        line, column = start_of(node) if node is not None else (1, 1)
+        todo = "start from `returnwatch policy show --default`"
+        what = "a policy is a mapping with `rules:` in it, this is not"
+        raise PolicyError([f"{filename}:{line}:{column}: {what}; {todo}"])
+    reader = YamlReader()
+    content = reader.value(node)
     findings = reader.findings
     if not findings:
         try:
-            return Policy.model_validate(content)
+            return Policy.model_validate(content if base is None else _completed(content, base))
         except ValidationError as error:
             findings = [_explain(one, reader) for one in error.errors()]
     raise PolicyError([f"{filename}:{one.line}:{one.column}: {one.text}" for one in sorted(set(findings))])
@@ -51,100 +65,51 @@ def load_policy(text: str, filename: str) -> Policy:
 def default_policy() -> Policy:
     """The policy that is in force where no other was applied (schemas/default_policy.yaml)."""
     name = "default_policy.yaml"
-    return load_policy(files("schemas").joinpath(name).read_text(encoding="utf-8"), name)
+    text = files("schemas").joinpath(name).read_text(encoding="utf-8")
+    return policy_of(_compose(text, name), name, None)
 
 
-def _compose(text: str, filename: str) -> Node:
+def _completed(content: dict[str, Any], default: Policy) -> dict[str, Any]:
+    """What a file says, and for what it does not say the default: whole settings, and single numbers of rules.
+
+    A file that gives a rule a budget says with it that there is no other one abroad, unless it names that, too.
+    """
+    usual = default.model_dump(mode="json")
+    rules = content.get("rules", {})
+    if not isinstance(rules, dict):
+        return {**usual, **content}
+    completed = dict(usual["rules"])
+    for rule, numbers in rules.items():
+        before = dict(usual["rules"].get(rule, {}))
+        if not isinstance(numbers, dict):
+            completed[rule] = numbers
+            continue
+        if "budget" in numbers:
+            before.pop("international", None)
+        completed[rule] = {**before, **numbers}
+    return {**usual, **content, "rules": completed}
+
+
+def _compose(text: str, filename: str) -> Node | None:
     try:
-        node = YAML().compose(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{mark.line + 1}:{mark.column + 1}" if mark is not None else "1:1"
-        todo = "mind colons, quotes and indentation"
-        raise PolicyError(
-            [f"{filename}:{where}: not YAML: {error.problem or error.context}; {todo}"]
-        ) from error
-    except YAMLError as error:
-        raise PolicyError(
-            [f"{filename}:1:1: not YAML: {error}; write the policy as one YAML document"]
-        ) from error
-    if not isinstance(node, MappingNode):
-        todo = "start from `returnwatch policy show --default`"
-        raise PolicyError([f"{filename}:1:1: a policy is a mapping with `rules:` in it, this is not; {todo}"])
-    return node
-
-
-class _Reader:
-    """Plain values of a YAML tree, and where each of them stands."""
-
-    def __init__(self) -> None:
-        self.findings: list[_Finding] = []
-        self.places: dict[Path, Node] = {}
-        """Path -> the value's node."""
-        self.keys: dict[Path, Node] = {}
-        """Path -> the node of the key that leads to it."""
-
-    def value(self, node: Node, path: Path) -> Any:
-        """The value of a node; what is wrong with it is added to `findings`."""
-        self.places[path] = node
-        if len(path) > _MOST_DEPTH:
-            self._find(
-                node,
-                "nested too deeply; a policy has six levels at most; check for an anchor that holds itself",
-            )
-            return None
-        if isinstance(node, MappingNode):
-            return self._mapping(node, path)
-        if isinstance(node, SequenceNode):
-            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        assert isinstance(node, ScalarNode)
-        return _scalar(node)
-
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
-        content: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, ScalarNode) else None
-            if key is None:
-                self._find(key_node, "a key must be plain text; this is a list or mapping; put it in quotes")
-                continue
-            if key in content:
-                self._find(key_node, f"`{key}` stands here twice; only one could count; delete one of them")
-                continue
-            self.keys[(*path, key)] = key_node
-            content[key] = self.value(value_node, (*path, key))
-        return content
-
-    def _find(self, node: Node, text: str) -> None:
-        self.findings.append(_Finding(*_start(node), text))
-
-
-def _scalar(node: ScalarNode) -> Any:
-    kind = str(node.tag).rpartition(":")[2]
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return node.value.lower() in {"true", "yes", "on"}
-    if kind == "int" and node.value.lstrip("+-").isdigit():
-        return int(node.value)
-    return node.value
-
-
-def _start(node: Node) -> tuple[int, int]:
-    return node.start_mark.line + 1, node.start_mark.column + 1
+        return compose(text)
+    except NotYamlError as error:
+        line, column, what = error.finding
+        raise PolicyError([f"{filename}:{line}:{column}: {what}"]) from error
 
 
 # -- findings ---------------------------------------------------------------------------------------------------
 
 
-def _explain(error: Any, reader: _Reader) -> _Finding:
+def _explain(error: Any, reader: YamlReader) -> YamlFinding:
     path = tuple(part for part in error["loc"] if part != "[key]")
     kind = str(error["type"])
     if kind == "extra_forbidden" or error["loc"][-1:] == ("[key]",):
-        return _Finding(*_start(reader.keys.get(path) or _nearest(path, reader)), _unknown(path))
+        return YamlFinding(*start_of(reader.keys.get(path) or reader.nearest(path)), _unknown(path))
     if kind == "missing":
         text = f"`{path[-1]}` is missing{_inside(path[:-1])}; nothing can be decided without it; add it"
-        return _Finding(*_start(_nearest(path[:-1], reader)), text)
-    return _Finding(*_start(_nearest(path, reader)), f"{_name(path)}{_what(error)}")
+        return YamlFinding(*start_of(reader.nearest(path[:-1])), text)
+    return YamlFinding(*start_of(reader.nearest(path)), f"{_name(path)}{_what(error)}")
 
 
 def _what(error: Any) -> str:
@@ -179,6 +144,8 @@ def _unknown(path: Path) -> str:
         )
     if path[:1] == ("allowances",):
         return f"`{name}` is no name of a carrier; write it in lower case, as la_poste"
+    if path[-2:-1] == ("max_value",):
+        return f"`{name}` is no currency; write it in capitals, as EUR"
     known = sorted(_fields(path[:-1]))
     hint = _did_you_mean(name, known) or f"; known here: {', '.join(known)}"
     return f"there is no `{name}`{_inside(path[:-1])}; it would have no effect{hint}"
@@ -197,15 +164,14 @@ def _fields(path: Path) -> Iterator[str]:
     elif path[:1] == ("levels",):
         model = Level
     elif path[:1] == ("facilities",):
-        model = Facility
+        model = FacilityPlace if path[2:3] == ("places",) else Facility
+    elif path[:1] == ("stop_clocks",):
+        model = StopClocks
+    elif path[:1] == ("statutes",):
+        model = Statute
+    elif path[:1] == ("refund_tiers",):
+        model = RefundTier
     yield from model.model_fields
-
-
-def _nearest(path: Path, reader: _Reader) -> Node:
-    """The node of a path, or of the closest part around it that is in the file."""
-    while path not in reader.places:
-        path = path[:-1]
-    return reader.places[path]
 
 
 def _name(path: Path) -> str:

@@ -48,6 +48,7 @@ class TopicNames:
     heartbeats: str = "returnwatch-heartbeats"
     escalations: str = "returnwatch-escalations"
     cases: str = "returnwatch-cases"
+    refund_signals: str = "returnwatch-refund-signals"
     dead_letters: str = "returnwatch-dead-letters"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
@@ -62,6 +63,7 @@ class TopicNames:
             heartbeats=f"{prefix}heartbeats",
             escalations=f"{prefix}escalations",
             cases=f"{prefix}cases",
+            refund_signals=f"{prefix}refund-signals",
             dead_letters=f"{prefix}dead-letters",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
@@ -247,6 +249,15 @@ def _output_specs(
                 Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
                 durable,
             ),
+        ),
+        TopicSpec(
+            names.refund_signals,
+            role,
+            "refunds that may be released, and releases revoked",
+            "return id",
+            returns,
+            1,
+            (_cleanup("delete", "a revocation must not hide the release"), month, durable),
         ),
         TopicSpec(
             names.dead_letters,

@@ -44,6 +44,9 @@ class Milestone(IntEnum):
     REFUND_ISSUED = 31
     REFUND_SETTLED = 32
     REFUND_FAILED = 33
+    REPLACEMENT_SENT = 34
+    DISPUTE_OPENED = 35
+    DISPUTE_CLOSED = 36
 
 
 class Evidence(IntEnum):
@@ -56,6 +59,8 @@ class Evidence(IntEnum):
     CARRIER_INFERRED = 4
     WAREHOUSE_SCAN = 5
     SYSTEM = 6
+    WAREHOUSE_MATCH = 7
+    """A dock scan that the warehouse has matched with a return itself."""
 
 
 class TimeQuality(IntEnum):
@@ -71,9 +76,77 @@ class RuleId(StrEnum):
     """Stable for ever: part of case ids, metrics labels and policies."""
 
     MISSING_FIRST_SCAN = "missing_first_scan"
+    DROPOFF_CLAIM_UNCONFIRMED = "dropoff_claim_unconfirmed"
+    PICKUP_FAILED = "pickup_failed"
+    LABEL_EXPIRED_UNUSED = "label_expired_unused"
     STALLED_SILENT = "stalled_silent"
     STALLED_NO_PROGRESS = "stalled_no_progress"
+    TRANSIT_OVERDUE = "transit_overdue"
+    MISROUTED = "misrouted"
+    DELIVERY_FAILED = "delivery_failed"
+    PICKUP_POINT_EXPIRING = "pickup_point_expiring"
+    RETURNED_TO_CUSTOMER = "returned_to_customer"
+    CARRIER_REPORTED_LOST = "carrier_reported_lost"
+    CARRIER_REPORTED_DAMAGED = "carrier_reported_damaged"
+    DELIVERED_ELSEWHERE_SUSPECTED = "delivered_elsewhere_suspected"
+    MOVING_AFTER_DELIVERY = "moving_after_delivery"
     DELIVERED_NOT_CHECKED_IN = "delivered_not_checked_in"
+    CHECKED_IN_NOT_DELIVERED = "checked_in_not_delivered"
+    UNEXPECTED_PARCEL = "unexpected_parcel"
+    LATE_LABEL = "late_label"
+    LATE_INSPECTION = "late_inspection"
+    CONTENT_MISMATCH = "content_mismatch"
+    LATE_RESTOCK = "late_restock"
+    LATE_REFUND_DECISION = "late_refund_decision"
+    LATE_REFUND = "late_refund"
+    REFUND_PROMISE_AT_RISK = "refund_promise_at_risk"
+    REFUND_PROMISE_BROKEN = "refund_promise_broken"
+    STATUTORY_REFUND_DEADLINE = "statutory_refund_deadline"
+    REFUND_FAILED = "refund_failed"
+    REFUND_NOT_SETTLED = "refund_not_settled"
+    REFUNDED_NOT_RETURNED = "refunded_not_returned"
+
+
+class Method(StrEnum):
+    """How the goods come back."""
+
+    PARCEL = "parcel"
+    IN_STORE = "in_store"
+
+
+class Resolution(StrEnum):
+    """What the customer gets for the goods."""
+
+    REFUND = "refund"
+    EXCHANGE = "exchange"
+    STORE_CREDIT = "store_credit"
+
+
+class Risk(StrEnum):
+    """The shop's own mark of a customer."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class Disposition(StrEnum):
+    """What becomes of inspected goods."""
+
+    RESTOCK = "restock"
+    REFURBISH = "refurbish"
+    REJECT = "reject"
+    LIQUIDATE = "liquidate"
+
+
+class Mismatch(StrEnum):
+    """How inspected goods differ from what was announced."""
+
+    WEIGHT = "weight"
+    EMPTY_BOX = "empty_box"
+    WRONG_ITEM = "wrong_item"
+    QUANTITY = "quantity"
+    DAMAGED = "damaged"
 
 
 class CaseState(StrEnum):
@@ -104,6 +177,37 @@ class Reason(StrEnum):
     TURNED_BACK = "turned_back"
     LOST = "lost"
     """The carrier says lost, damaged or disposed of: waiting any longer proves nothing."""
+    DELIVERED_ELSEWHERE = "delivered_elsewhere"
+    LABEL_CREATED = "label_created"
+    INSPECTED = "inspected"
+    RESTOCKED = "restocked"
+    REFUND_APPROVED = "refund_approved"
+    REFUND_REFUSED = "refund_refused"
+    REFUND_ISSUED = "refund_issued"
+    REFUND_SETTLED = "refund_settled"
+    REFUND_FAILED = "refund_failed"
+    REPLACEMENT_SENT = "replacement_sent"
+    DISPUTE_OPENED = "dispute_opened"
+    """The customer disputes it: the case stands as before, and matters more."""
+    DISPUTE_CLOSED = "dispute_closed"
+    EXPLAINED = "explained"
+    """A case of a higher rule about the same cause stands in its place (docs/rules.md)."""
+
+
+class SignalReason(StrEnum):
+    """Why a refund was released, or its release revoked."""
+
+    FIRST_SCAN = "first_scan"
+    DELIVERED = "delivered"
+    INSPECTED = "inspected"
+    CONTENT_MISMATCH = "content_mismatch"
+    RETURNED_TO_CUSTOMER = "returned_to_customer"
+    DELIVERED_ELSEWHERE = "delivered_elsewhere"
+    RETURN_CANCELLED = "return_cancelled"
+    REFUND_REFUSED = "refund_refused"
+    REPLACEMENT_SENT = "replacement_sent"
+    LATE_EVIDENCE = "late_evidence"
+    """What it was released for was taken back, or has another parcel to wait for."""
 
 
 class DeadLetterReason(StrEnum):

@@ -1,7 +1,7 @@
 """Very many valid events at very little cost, for benchmarks: labels, scans and dock scans of parcels on their way.
 
 The parcels move as on a belt: while one is labelled, earlier ones are scanned and the earliest are checked in, so
-event times only ever go forward and about `belt` x (scans + 2) parcels are open at any moment.
+event times only ever go forward and about `belt` x (scans + 2) parcels are open at any moment. Nobody inspects them.
 """
 
 import random
@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from simulation.happenings import LABELS, SCANS, WAREHOUSE
+from simulation.warehouse import LOUISVILLE
 
 _FIRST: Final = ("PU", "Picked up")
 _HUB: Final = ("AR", "Arrived at FedEx location")
@@ -76,10 +77,12 @@ def _event(number: int, stage: int, stages: int, offset: int, at: str) -> BulkEv
     else:
         kind = SCANS
         code, text = _FIRST if stage == 1 else _LAST if stage == stages - 2 else _HUB
-        city = _CITIES[(number + stage) % len(_CITIES)]
+        city, site = _CITIES[(number + stage) % len(_CITIES)], f"HUB-{stage}"
+        if stage == stages - 2:
+            city, site = LOUISVILLE.city, LOUISVILLE.facility_id
         value = (
             f'{{"type":"carrier_scan","id":"S{number}-{stage}",{same},"api":"fedex_rest_track_v1",'
             f'"code_type":"status_code","code":"{code}","text":"{text}",'
-            f'"place":{{"country":"US","city":"{city}","site":"{city[:3]}-{stage}"}}}}'
+            f'"place":{{"country":"US","city":"{city}","site":"{site}"}}}}'
         )
     return BulkEvent(kind, tracking.encode(), value.encode())

@@ -17,7 +17,10 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """When a facility works. `opens` and `closes` are local times; `working_days` counts from Monday = 0."""
+    """When a facility works. `opens` and `closes` are local times; `working_days` counts from Monday = 0.
+
+    `country`: whose public holidays it keeps; "" for none.
+    """
 
     time_zone: str
     country: str
@@ -44,6 +47,8 @@ class Calendar:
 
 @lru_cache(maxsize=256)
 def _public_holidays(country: str, subdivision: str | None, year: int) -> frozenset[date]:
+    if not country:
+        return frozenset()
     return frozenset(holidays.country_holidays(country, subdiv=subdivision, years=year))
 
 

@@ -23,11 +23,12 @@ WITHOUT_ID: Final = 0.05
 """Share of the events whose producer sends no id, so that only their content says that two are the same."""
 BINARY_CLOUDEVENTS: Final = 0.05
 STRUCTURED_CLOUDEVENTS: Final = 0.05
-STRAYS: Final = 0.004
+STRAYS: Final = 0.006
 """Scans and check-ins of parcels and returns that nobody knows, per return."""
 MALFORMED: Final = 0.002
 """Records that are no events, per return, at least one of each kind."""
 
+_WEEK: Final = timedelta(days=7)
 _SOURCE: Final = "//shop.example/returns"
 
 _MALFORMED: Final[tuple[tuple[str, str, bytes], ...]] = (
@@ -77,30 +78,30 @@ def _in_some_dialect(draft: Draft, rng: random.Random) -> SimEvent:
 
 
 def strays(count: int, rng: random.Random, since: datetime, until: datetime) -> Iterator[Draft]:
-    """Scans of parcels without a label and check-ins of returns that nobody asked for."""
+    """Scans of parcels that nobody knows, by carriers and docks, and check-ins of returns that nobody asked for.
+
+    None in the last week: of what comes to a dock, the outcome has to be known.
+    """
+    span = max(0, int((until - since - _WEEK).total_seconds()))
     for number in range(count):
-        at = since + timedelta(seconds=rng.randint(0, int((until - since).total_seconds())))
+        at = since + timedelta(seconds=rng.randint(0, span))
         lane = rng.choice(LANES)[1]
+        carrier, facility = lane.carrier, lane.facility.facility_id
+        tracking = carrier.tracking_number(rng, 9_000_000 + number)
+        parcel = {"carrier": carrier.name, "tracking_number": tracking}
+        kind, key = SCANS, tracking
         body: dict[str, Any]
-        if rng.random() < 0.7:
-            code, tracking = (
-                rng.choice(lane.carrier.hub),
-                lane.carrier.tracking_number(rng, 9_000_000 + number),
-            )
-            body = {
-                "type": "carrier_scan",
-                "carrier": lane.carrier.name,
-                "tracking_number": tracking,
-                "api": code.api,
-                "code_type": code.code_type,
-                "code": code.code,
-                "place": rng.choice(lane.stops()),
-            }
-            yield Draft(SCANS, tracking, body, at, at, f"stray-{number}")
+        if number % 10 < 5:
+            code = rng.choice(carrier.hub)
+            said = {"api": code.api, "code_type": code.code_type, "code": code.code}
+            body = {"type": "carrier_scan", **parcel, **said, "place": rng.choice(lane.stops())}
+        elif number % 10 < 8:
+            kind = WAREHOUSE
+            body = {"type": "checked_in", **parcel, "facility": facility}
         else:
-            facility = lane.facility.facility_id
-            body = {"type": "checked_in", "return_id": f"X{number:06d}", "facility": facility}
-            yield Draft(WAREHOUSE, body["return_id"], body, at, at, f"stray-{number}")
+            kind, key = WAREHOUSE, f"X{number:06d}"
+            body = {"type": "checked_in", "return_id": key, "facility": facility}
+        yield Draft(kind, key, body, at, at, f"stray-{number}")
 
 
 def malformed(

@@ -1,16 +1,19 @@
 """One return on its way: turns what happens to it into event drafts, in the words of each producer."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from simulation.carriers import Code, Lane
-from simulation.happenings import LABELS, ORDERS, SCANS, WAREHOUSE, Draft
+from simulation.carriers import LANES, Carrier, Code, Lane
+from simulation.happenings import LABELS, ORDERS, SCANS, WAREHOUSE, Draft, stamp
 
 HOUR: Final = timedelta(hours=1)
 MINUTE: Final = timedelta(minutes=1)
 DAY: Final = timedelta(days=1)
+PROMISE: Final = 30 * DAY
+"""Until when most requests are promised their refund: no return that ends well takes so long."""
 
 
 @dataclass(slots=True)
@@ -24,6 +27,9 @@ class SimParcel:
     stops: list[dict[str, str]]
     next_stop: int = 0
     last_scan_id: str = ""
+    first_scan_at: datetime | None = None
+    held: timedelta = timedelta(0)
+    """How long customs or a pickup point kept it."""
 
     def move(self) -> dict[str, str]:
         """The next place on the way."""
@@ -47,6 +53,10 @@ class Journey:
     parcels: list[SimParcel] = field(default_factory=list)
     held_from: datetime | None = None
     held_until: datetime | None = None
+    decided: set[str] = field(default_factory=set)
+    """The returns about whose refund the shop has decided."""
+    requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Return id -> what its request says."""
 
     def between(self, least: timedelta, most: timedelta) -> timedelta:
         """A random duration, whole seconds."""
@@ -56,43 +66,81 @@ class Journey:
         """A random duration between two numbers of hours."""
         return self.between(least * HOUR, most * HOUR)
 
+    def undecided(self, at: datetime) -> bool:
+        """Whether a deadline then would come too close to the end of the world to tell how it ends."""
+        return self.ends_at - 3 * DAY < at < self.ends_at + 2 * DAY
+
+    def choose_lane(self, fits: Callable[[Lane], object]) -> None:
+        """Another lane, when this one does not fit."""
+        if not fits(self.lane):
+            fitting = [(share, lane) for share, lane in LANES if fits(lane)]
+            shares, lanes = [share for share, _ in fitting], [lane for _, lane in fitting]
+            self.lane = self.rng.choices(lanes, shares)[0]
+
+    def code(self, of: Callable[[Carrier], Code | None]) -> Code:
+        """One of the codes that not every carrier has; takes a lane whose carrier has it."""
+        self.choose_lane(lambda lane: of(lane.carrier))
+        code = of(self.lane.carrier)
+        assert code is not None
+        return code
+
     # ---- the shop -------------------------------------------------------------------------------------------
 
-    def request(self, returns: int = 1) -> datetime:
-        """The customer asks for `returns` returns, the shop approves; returns the time of the approval."""
+    def request(self, returns: int = 1, **more: Any) -> datetime:
+        """The customer asks for `returns` returns, the shop approves; returns the time of the approval.
+
+        `more`: what the requests say beside the usual; None: not even that.
+        """
         approved = self.requested_at + self.hours(0.02, 4)
         for number in range(returns):
             return_id = f"R{self.serial:06d}" + ("" if returns == 1 else "ABC"[number])
             self.return_ids.append(return_id)
             amount = f"{self.rng.randint(900, 24_000) / 100:.2f}"
             currency = "USD" if self.lane.facility.country == "US" else "EUR"
-            self.order(
-                "return_requested",
-                self.requested_at,
-                return_id,
-                order_id=f"O{self.serial + 70_000}",
-                items=self.rng.randint(1, 4),
-                value={"amount": amount, "currency": currency},
-            )
+            said: dict[str, Any] = {
+                "order_id": f"O{self.serial + 70_000}",
+                "items": self.rng.randint(1, 4),
+                "value": {"amount": amount, "currency": currency},
+                "promised_refund_at": stamp(self.requested_at + PROMISE),
+                "country": self.lane.origin,
+                "category": self.rng.choice(("shoes", "fashion", "electronics", "home")),
+                "return_reason": self.rng.choice(("size", "quality", "changed_mind")),
+                **more,
+            }
+            said = {name: value for name, value in said.items() if value is not None}
+            self.requests[return_id] = self.order("return_requested", self.requested_at, return_id, **said)
             self.order("return_approved", approved, return_id)
         return approved
 
+    def promise(self, return_id: str, refund_at: datetime) -> None:
+        """What the request promised, which a story may know only at its end."""
+        self.requests[return_id]["promised_refund_at"] = stamp(refund_at)
+
     def order(
         self, kind: str, at: datetime, return_id: str, *, appears_at: datetime | None = None, **more: Any
-    ) -> None:
-        """An event of the shop's order system."""
+    ) -> dict[str, Any]:
+        """An event of the shop's order system; returns what it says."""
         body = {"type": kind, "return_id": return_id, **more}
         self._draft(ORDERS, return_id, body, at, appears_at or at + self.between(timedelta(0), MINUTE / 3))
+        return body
 
-    def label(
-        self, at: datetime, *, returns: list[str] | None = None, appears_at: datetime | None = None
-    ) -> SimParcel:
-        """A label for the given returns (default: all of the request)."""
+    def label(self, at: datetime, *, appears_at: datetime | None = None) -> SimParcel:
+        """A label for all returns of the request."""
+        parcel = self.stranger(at)
+        parcel.returns = list(self.return_ids)
+        self.write_label(parcel, appears_at or at + self.between(timedelta(0), MINUTE))
+        return parcel
+
+    def stranger(self, at: datetime) -> SimParcel:
+        """A parcel with a number, of which the shop says nothing yet."""
         carrier = self.lane.carrier
         number = carrier.tracking_number(self.rng, self.serial * 10 + len(self.parcels))
-        carried = list(self.return_ids if returns is None else returns)
-        parcel = SimParcel(self.lane, number, carried, at, self.lane.stops())
+        parcel = SimParcel(self.lane, number, [], at, self.lane.stops())
         self.parcels.append(parcel)
+        return parcel
+
+    def write_label(self, parcel: SimParcel, appears_at: datetime) -> None:
+        """The shop's message about the label."""
         body: dict[str, Any] = {
             "type": "label_created",
             **self._parcel_fields(parcel),
@@ -101,12 +149,11 @@ class Journey:
             "destination_country": self.lane.facility.country,
             "facility": self.lane.facility.facility_id,
         }
-        if len(carried) == 1 and self.rng.random() < 0.5:
-            body["return_id"] = carried[0]
+        if len(parcel.returns) == 1 and self.rng.random() < 0.5:
+            body["return_id"] = parcel.returns[0]
         else:
-            body["return_ids"] = carried
-        self._draft(LABELS, carried[0], body, at, appears_at or at + self.between(timedelta(0), MINUTE))
-        return parcel
+            body["return_ids"] = list(parcel.returns)
+        self._draft(LABELS, parcel.returns[0], body, parcel.labelled_at, appears_at)
 
     def void(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> None:
         """The shop takes the label back."""
@@ -122,10 +169,17 @@ class Journey:
         self.held_from, self.held_until = since, until
 
     def scan(
-        self, parcel: SimParcel, code: Code, at: datetime, place: dict[str, str] | None, *, soon: bool = False
+        self,
+        parcel: SimParcel,
+        code: Code,
+        at: datetime,
+        place: dict[str, str] | None,
+        *,
+        soon: bool = False,
+        appears_at: datetime | None = None,
     ) -> None:
         """A record of the carrier; `soon` keeps it out of the ordinary lateness of a feed."""
-        appears = at + (self.between(MINUTE, 3 * MINUTE) if soon else self._lateness())
+        appears = appears_at or at + (self.between(MINUTE, 3 * MINUTE) if soon else self._lateness())
         if self.held_from and self.held_until and self.held_from < at < self.held_until:
             appears = self.held_until + self.between(timedelta(0), 10 * MINUTE)
         body: dict[str, Any] = {
@@ -151,6 +205,7 @@ class Journey:
             "city": parcel.stops[0]["city"],
             "site": f"SHOP-{self.serial % 97}",
         }
+        parcel.first_scan_at = at
         self.scan(parcel, self.rng.choice(parcel.lane.carrier.first_scan), at, place)
 
     def hub(self, parcel: SimParcel, at: datetime, place: dict[str, str] | None = None) -> dict[str, str]:
@@ -166,55 +221,31 @@ class Journey:
 
     # ---- the dock -------------------------------------------------------------------------------------------
 
-    def check_in(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> None:
-        """A dock scan of the parcel's label."""
-        body = {
-            "type": "checked_in",
-            "facility": self.lane.facility.facility_id,
-            **self._parcel_fields(parcel),
-        }
-        self._dock(parcel.number, body, at, appears_at)
-        for return_id in parcel.returns:
-            self._afterwards(return_id, at)
+    def check_in(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> str:
+        """A dock scan of the parcel's label; returns the event's id."""
+        return self.warehouse("checked_in", parcel.number, at, appears_at, **self._parcel_fields(parcel))
 
     def check_in_by_return(
         self, return_id: str, at: datetime, *, appears_at: datetime | None = None, **more: Any
     ) -> None:
         """The dock types the return number; `more`: parcels, complete, count."""
-        body = {
-            "type": "checked_in",
-            "facility": self.lane.facility.facility_id,
-            "return_id": return_id,
-            **more,
-        }
-        self._dock(return_id, body, at, appears_at)
-        self._afterwards(return_id, at)
+        self.warehouse("checked_in", return_id, at, appears_at, return_id=return_id, **more)
 
     def check_in_by_mistake(self, parcel: SimParcel, at: datetime, taken_back_at: datetime) -> None:
         """A dock scan that the warehouse takes back."""
-        body = {
-            "type": "checked_in",
-            "facility": self.lane.facility.facility_id,
-            **self._parcel_fields(parcel),
-        }
-        mistake = self._dock(parcel.number, body, at, None)
+        mistake = self.check_in(parcel, at)
         body = {"type": "checkin_retracted", **self._parcel_fields(parcel), "retracts": mistake}
-        self._dock(parcel.number, body, taken_back_at, None)
+        self._draft(WAREHOUSE, parcel.number, body, taken_back_at, taken_back_at + self._soon())
 
-    def _dock(self, key: str, body: dict[str, Any], at: datetime, appears_at: datetime | None) -> str:
-        return self._draft(WAREHOUSE, key, body, at, appears_at or at + self.between(MINUTE / 10, 2 * MINUTE))
+    def warehouse(
+        self, kind: str, key: str, at: datetime, appears_at: datetime | None = None, **more: Any
+    ) -> str:
+        """Something that the facility writes; returns the event's id."""
+        body = {"type": kind, "facility": self.lane.facility.facility_id, **more}
+        return self._draft(WAREHOUSE, key, body, at, appears_at or at + self._soon())
 
-    def _afterwards(self, return_id: str, checked_in_at: datetime) -> None:
-        """Inspection, shelf and refund follow at the pace of an ordinary warehouse."""
-        inspected = checked_in_at + self.hours(2, 44)
-        body = {"type": "inspected", "return_id": return_id, "facility": self.lane.facility.facility_id}
-        self._draft(WAREHOUSE, return_id, body, inspected, inspected + self.between(MINUTE / 10, 2 * MINUTE))
-        restocked = inspected + self.hours(1, 30)
-        body = {"type": "restocked", "return_id": return_id, "facility": self.lane.facility.facility_id}
-        self._draft(WAREHOUSE, return_id, body, restocked, restocked + self.between(MINUTE / 10, 2 * MINUTE))
-        approved = inspected + self.hours(0.1, 8)
-        self.order("refund_approved", approved, return_id)
-        self.order("refund_issued", approved + self.hours(0.1, 20), return_id)
+    def _soon(self) -> timedelta:
+        return self.between(MINUTE / 10, 2 * MINUTE)
 
     # ---- writing --------------------------------------------------------------------------------------------
 

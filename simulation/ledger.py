@@ -5,25 +5,35 @@ skipped, since they can prove nothing.
 """
 
 import json
+import unicodedata
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
 from schemas.events import KIND_OF_TYPE
-from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Milestone
+from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
 from simulation.happenings import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """What the label says about the way of a parcel; "" for what it does not say."""
 
     carrier: str
     origin: str
     destination: str
     facility: str
+    service: str = ""
+    shop: str = ""
+    worth: tuple[Decimal, str] | None = None
+    """Amount in the currency's main unit, and the currency."""
+
+
+NOWHERE: Final = Route("", "", "", "")
+"""Of a return without a parcel: no carrier, no lane, no facility."""
 
 
 class LedgerEvent(NamedTuple):
@@ -35,24 +45,62 @@ class LedgerEvent(NamedTuple):
     appended_at: datetime
 
 
+class Spot(NamedTuple):
+    """A place as a carrier writes it, without accents, capitals and punctuation; "" for what it does not say."""
+
+    country: str
+    city: str
+    postal_code: str
+    site: str
+
+    @classmethod
+    def of(cls, country: str | None, city: str | None, postal_code: str | None, site: str | None) -> "Spot":
+        """From the words of an event or of a policy."""
+        return cls(*map(_folded, (country, city, postal_code, site)))
+
+    @property
+    def token(self) -> tuple[str, ...]:
+        """Equal for places that count as the same: the country and the most precise other part; () for nowhere."""
+        precise = next(filter(None, (self.site, self.city, self.postal_code)), "")
+        return (self.country, precise) if self.country or precise else ()
+
+
+@lru_cache(maxsize=10_000)
+def _folded(text: str | None) -> str:
+    letters = unicodedata.normalize("NFKD", (text or "").casefold())
+    plain = [letter for letter in letters if not unicodedata.combining(letter)]
+    return " ".join("".join(letter if letter.isalnum() else " " for letter in plain).split())
+
+
+_NO_SPOT: Final = Spot("", "", "", "")
+
+
 @dataclass(frozen=True, slots=True)
 class ParcelNews:
     """Something that a producer says about a parcel. `physical`: a person or machine of the carrier had it in hand."""
 
     identity: Hashable
     milestone: Milestone
-    physical: bool
+    evidence: Evidence
     at: datetime
     appended_at: datetime
+    spot: Spot = _NO_SPOT
     place: tuple[str, ...] = ()
+    """The spot's token."""
     returns: tuple[str, ...] = ()
-    route: Route = Route("", "", "", "")
+    """Which returns a label, its void or a dock scan names."""
+    route: Route = NOWHERE
     retracts: Hashable = None
+    physical: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnNews:
-    """Something that a producer says about a return: it is cancelled, or it was checked in by its number."""
+    """Something that the shop or the warehouse says about a return.
+
+    Which fields mean something depends on the milestone: `promised_at`, `method`, `resolution`, `withdrawal`, `country`,
+    `shop` and `worth` of a request; `complete` and `count` of a check-in; `disposition` and `mismatch` of an inspection.
+    """
 
     identity: Hashable
     milestone: Milestone
@@ -62,6 +110,15 @@ class ReturnNews:
     complete: bool = False
     count: int = 1
     retracts: Hashable = None
+    promised_at: datetime | None = None
+    method: str = "parcel"
+    resolution: str = "refund"
+    withdrawal: bool = False
+    country: str = ""
+    shop: str = ""
+    worth: tuple[Decimal, str] | None = None
+    disposition: str = ""
+    mismatch: bool = False
 
 
 @dataclass(slots=True)
@@ -157,20 +214,26 @@ def _understand(
         return [(_parcel(codes, body), _scan(event, body, identity, at, codes))]
     if kind == "scan_retracted":
         taken_back = (_namespace(event, producer_id), "carrier_scan", body["retracts"])
-        news = ParcelNews(identity, Milestone.UNMAPPED, False, at, event.appended_at, retracts=taken_back)
+        news = ParcelNews(
+            identity, Milestone.UNMAPPED, Evidence.SYSTEM, at, event.appended_at, retracts=taken_back
+        )
         return [(_parcel(codes, body), news)]
     if kind in {"checked_in", "checkin_retracted"}:
         return _check_in(event, body, identity, at, codes, _namespace(event, producer_id))
-    if kind == "return_cancelled":
-        return [(body["return_id"], ReturnNews(identity, Milestone.RETURN_CANCELLED, at, event.appended_at))]
     if kind not in KIND_OF_TYPE or not isinstance(body["return_id"], str):
         raise ValueError(kind)
-    return []  # nothing that a rule waits for
+    return [(body["return_id"], _of_return(event, body, identity, at, codes))]
 
 
 def _content(body: dict[str, Any]) -> tuple[str, ...]:
     """What makes two events without an id the same: everything said but the free text."""
     return tuple(f"{name}={body[name]}" for name in sorted(body) if name != "text")
+
+
+def _worth(body: dict[str, Any]) -> tuple[Decimal, str] | None:
+    """What an event says that its goods are worth."""
+    value = body.get("value")
+    return None if not value else (Decimal(str(value["amount"])), value["currency"].upper())
 
 
 def _label(
@@ -187,7 +250,7 @@ def _label(
     return ParcelNews(
         identity,
         milestone,
-        False,
+        Evidence.ANNOUNCED if milestone is Milestone.LABEL_CREATED else Evidence.SYSTEM,
         at,
         event.appended_at,
         returns=tuple(dict.fromkeys(returns)),
@@ -196,6 +259,9 @@ def _label(
             (body.get("origin_country") or "").upper(),
             (body.get("destination_country") or "").upper(),
             body.get("facility") or "",
+            body.get("service") or "",
+            body.get("shop") or "",
+            _worth(body),
         ),
     )
 
@@ -206,14 +272,21 @@ def _scan(
     said = [body.get(name) or "" for name in ("api", "code_type", "code", "text", "direction")]
     meaning = codes.lookup(codes.carrier(body["carrier"]), *said)
     where = body.get("place") or {}
-    said_of_place = [
-        str(where.get(part) or "").strip().casefold() for part in ("site", "city", "postal_code")
-    ]
-    place = (str(where.get("country") or "").strip().casefold(), next(filter(None, said_of_place), ""))
-    physical = meaning.evidence in PHYSICAL_CARRIER_EVIDENCE and meaning.milestone is not Milestone.UNMAPPED
+    spot = Spot.of(*(where.get(part) for part in ("country", "city", "postal_code", "site")))
     return ParcelNews(
-        identity, meaning.milestone, physical, at, event.appended_at, place=place if any(place) else ()
+        identity,
+        meaning.milestone,
+        meaning.evidence,
+        at,
+        event.appended_at,
+        spot=spot,
+        place=spot.token,
+        physical=meaning.evidence in PHYSICAL_CARRIER_EVIDENCE and meaning.milestone not in _NEVER_IN_HAND,
     )
+
+
+_NEVER_IN_HAND: Final = {Milestone.UNMAPPED, Milestone.PICKUP_FAILED, Milestone.PICKUP_SCHEDULED}
+"""What proves nothing about where the parcel is, whoever says it."""
 
 
 def _check_in(
@@ -224,19 +297,60 @@ def _check_in(
     codes: CarrierCodes,
     namespace: str,
 ) -> list[tuple[str, ParcelNews | ReturnNews]]:
+    """A dock scan, a check-in by the number of the return, or both in one."""
     retracts = (namespace, "checked_in", body["retracts"]) if body["type"] == "checkin_retracted" else None
     milestone = Milestone.CHECKED_IN if retracts is None else Milestone.UNMAPPED
-    if body.get("tracking_number"):
-        news = ParcelNews(identity, milestone, False, at, event.appended_at, retracts=retracts)
-        return [(_parcel(codes, body), news)]
-    by_number = ReturnNews(
+    evidence = Evidence.WAREHOUSE_SCAN if retracts is None else Evidence.SYSTEM
+    news: list[tuple[str, ParcelNews | ReturnNews]] = []
+    scanned, return_id = _named(codes, body), body.get("return_id")
+    if scanned:
+        named = () if return_id is None else (return_id,)
+        dock_scan = ParcelNews(
+            identity, milestone, evidence, at, event.appended_at, returns=named, retracts=retracts
+        )
+        news.append((scanned, dock_scan))
+    if return_id is not None:
+        others = [_parcel(codes, named) for named in body.get("parcels") or ()]
+        by_number = ReturnNews(
+            identity,
+            milestone,
+            at,
+            event.appended_at,
+            parcels=tuple(filter(None, (scanned, *others))),
+            complete=body.get("complete", False),
+            count=body.get("count", 1),
+            retracts=retracts,
+        )
+        news.append((return_id, by_number))
+    if not news:
+        raise ValueError(body["type"])
+    return news
+
+
+def _named(codes: CarrierCodes, body: dict[str, Any]) -> str:
+    """The parcel that an event names; "" when it names none for certain."""
+    return _parcel(codes, body) if body.get("carrier") and body.get("tracking_number") else ""
+
+
+def _of_return(
+    event: LedgerEvent, body: dict[str, Any], identity: Hashable, at: datetime, codes: CarrierCodes
+) -> ReturnNews:
+    """Anything that orders or warehouse say about a return and that is no check-in."""
+    promised = body.get("promised_refund_at")
+    named = [_parcel(codes, parcel) for parcel in body.get("parcels") or ()]
+    return ReturnNews(
         identity,
-        milestone,
+        Milestone[body["type"].upper()],
         at,
         event.appended_at,
-        parcels=tuple(_parcel(codes, named) for named in body.get("parcels") or ()),
-        complete=body.get("complete", False),
-        count=body.get("count", 1),
-        retracts=retracts,
+        parcels=tuple(filter(None, (_named(codes, body), *named))),
+        promised_at=None if promised is None else _time(promised),
+        method=body.get("method", "parcel"),
+        resolution=body.get("resolution", "refund"),
+        withdrawal=body.get("withdrawal", False),
+        country=(body.get("country") or "").upper(),
+        shop=body.get("shop") or "",
+        worth=_worth(body),
+        disposition=body.get("disposition") or "",
+        mismatch=bool(body.get("mismatch")),
     )
-    return [(body["return_id"], by_number)]

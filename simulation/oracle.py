@@ -1,48 +1,52 @@
 """The oracle: an independent, plain, slow reading of the rules, which says what Returnwatch has to find.
 
-It knows every record of the input topics, when it happened and when it was appended. For each return and each of
-its parcels it walks through the appended records one after another. After each of them it looks at what is known and
-asks of every expectation whether, and when, its deadline passes before the next record comes:
+It knows every record of the input topics, when it happened and when it was appended. For each return, and for each parcel
+that came to a dock, it walks through the appended records one after another, and through the deadlines between them.
+At each of these moments it looks at what is known and asks of every expectation whether its deadline has passed:
 
 - satisfied at or before the deadline, and known by then: nothing;
 - satisfied at or before the deadline, but appended after it: a case opens and is retracted;
 - satisfied after the deadline: a case opens and is resolved;
 - never satisfied: a case opens and stays open.
 
-A case needs a label that held for the return when it became known. A deadline is the later of
-(start + budget + allowance of the carrier's feed) and (start appended + settle).
+While a case of a higher rule about the same cause stands, a case is not told (`explanations`): it opens when the higher
+one has ended, and is resolved as explained when the higher one begins.
 
 A worker that was held up knows, at a deadline, also records that were appended shortly after it. So everything is
-judged again as if records had been known up to `tolerance` earlier, or had arrived that much later, and where the
-outcome differs it is "either".
+judged again as such a worker may come to know things (`Reading`), and where the outcome differs it is "either".
 
 Scope: one journey per tracking number (numbers are not used again within the time watched).
 """
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
-from copy import copy
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from itertools import pairwise
+from typing import Final, Literal, NamedTuple
 
-from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
-from simulation.expectations import Expectation, what_is_expected
-from simulation.ledger import Ledger, LedgerEvent, ReturnNews, read_ledger
-from simulation.parcel_story import ParcelStory, meant_by_number, still_true
+from schemas.vocabulary import CaseState, Reason, RuleId
+from simulation.dossier import Dossier, Known, dossiers
+from simulation.expectation import CaseKey, Expectation
+from simulation.expectations import is_of_return
+from simulation.explanations import Piece, standing
+from simulation.ledger import LedgerEvent, read_ledger
 from simulation.terms import Terms
 
 Maybe = bool | Literal["either"]
+
+_AT_ONCE: Final = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedCase:
     """A case that has to be found. Times are aware UTC, in simulated time.
 
-    `occurrence` counts the cases of the same (rule, return, parcel) by `due_at`, from 0; `opens_at` is the first
-    moment at which the log's knowledge suffices (never before `due_at`), `opens_by` the latest, as a worker that knows
-    more may open it later; `final_states` are the states in which the case may stand at the end; `ended_at` is the
-    event time of what ended it.
+    `occurrence` counts the cases of the same (rule, return, parcel) by `due_at`, from 0; it may be found with any due
+    time from `due_at` to `due_by` (they differ where a held-up worker sees only its second opening); `opens_at` is
+    the first moment at which the log's knowledge suffices (never before `due_at`), `opens_by` the latest, as a worker
+    that knows more may open it later; `final_states` are the states in which the case may stand at the end;
+    `ended_at` is the event time of what ended it.
     """
 
     rule: RuleId
@@ -51,6 +55,7 @@ class ExpectedCase:
     occurrence: int
     since_at: datetime
     due_at: datetime
+    due_by: datetime
     opens_at: datetime
     opens_by: datetime
     opens: Maybe
@@ -60,12 +65,24 @@ class ExpectedCase:
     ended_at: datetime | None
 
 
+class Reading(NamedTuple):
+    """How a worker comes to know what is appended: how much too early it knows it, or in how large gulps it reads."""
+
+    parcels_early: timedelta = _AT_ONCE
+    returns_early: timedelta = _AT_ONCE
+    gulp: timedelta = _AT_ONCE
+
+
 @dataclass(slots=True)
 class _Case:
-    expectation: Expectation
-    """As it was when the case opened."""
+    since_at: datetime
     opens_at: datetime
-    state: CaseState = CaseState.OPEN
+    due_at: datetime
+    """The deadline with which it opened; `due_by`: or with which a worker that looks seldom opens it."""
+    due_by: datetime
+    stands_since: datetime
+    """Its deadline, or when the last of what explained it ended."""
+    states: frozenset[CaseState] = frozenset({CaseState.OPEN})
     reasons: set[Reason] = field(default_factory=lambda: {Reason.DUE})
     """Why it is in its state: all that were true since it came into it."""
     ended_at: datetime | None = None
@@ -75,142 +92,207 @@ def expected(
     events: Iterable[LedgerEvent], terms: Terms, until_at: datetime, tolerance: timedelta = timedelta(0)
 ) -> list[ExpectedCase]:
     """Every case that must, or may, be found in these records by the log time `until_at`."""
-    ledger = read_ledger(events)
     cases: list[ExpectedCase] = []
-    for return_id in sorted(ledger.parcels_of):
-        for parcel in ledger.parcels_of[return_id]:
-            cases.extend(_Watch(ledger, terms, return_id, parcel).cases(until_at, tolerance))
+    for dossier in dossiers(read_ledger(events), terms):
+        cases.extend(_Watch(dossier, terms, until_at, tolerance).cases())
     return cases
 
 
 class _Watch:
-    """One return and one of its parcels."""
+    """Judges one dossier in all the ways in which a worker may read it."""
 
-    def __init__(self, ledger: Ledger, terms: Terms, return_id: str, parcel: str) -> None:
+    def __init__(self, dossier: Dossier, terms: Terms, until_at: datetime, tolerance: timedelta) -> None:
+        self.dossier = dossier
         self.terms = terms
-        self.return_id = return_id
-        self.parcel = parcel
-        self.siblings = {
-            name: sorted(
-                ledger.parcels[name], key=lambda news: (news.at, news.appended_at, str(news.identity))
-            )
-            for name in ledger.parcels_of[return_id]
-        }
-        self.of_return = ledger.returns.get(return_id, [])
-        self.appended = sorted(
-            {news.appended_at for news in self.of_return}
-            | {news.appended_at for known in self.siblings.values() for news in known}
-        )
+        self.until_at = until_at
+        self.tolerance = tolerance
 
-    def cases(self, until_at: datetime, tolerance: timedelta) -> list[ExpectedCase]:
-        """What must be found, judged once as the records were appended, and again as if known earlier."""
-        runs = [self._walk(timedelta(0), until_at, tolerance)]
-        decided = [case.expectation.due_at for case in runs[0].values()]
-        if any(due < at <= due + tolerance for due in decided for at in self.appended):
-            runs.extend(self._walk(tolerance * part / 3, until_at, tolerance) for part in (1, 2, 3))
-        if runs[0] and any(until_at - tolerance < at <= until_at for at in (*decided, *self.appended)):
-            runs.append(self._walk(timedelta(0), until_at - tolerance, tolerance))
-        if runs[0] and tolerance:
-            runs.append(self._as_if_read_late(tolerance)._walk(timedelta(0), until_at, tolerance))
-        keys = dict.fromkeys(key for run in runs for key in run)
-        return _numbered([self._merge([run.get(key) for run in runs], until_at, tolerance) for key in keys])
+    def cases(self) -> list[ExpectedCase]:
+        """What must be found, judged once as the records were appended, and again as a held-up worker reads them."""
+        exact = _Walk(self.dossier, Reading(), self.until_at, self.tolerance)
+        walks = [exact]
+        if exact.turning_points and self.tolerance:
+            walks += [
+                _Walk(self.dossier, how, self.until_at, self.tolerance) for how in self._readings(exact)
+            ]
+            if self._near_the_end(exact):
+                walks.append(_Walk(self.dossier, Reading(), self.until_at - self.tolerance, self.tolerance))
+            later = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
+            walks.append(_Walk(later, Reading(), self.until_at, self.tolerance))
+        keys = dict.fromkeys(key for walk in walks for key in walk.cases)
+        return _numbered([self._merge(key, [walk.cases.get(key) for walk in walks]) for key in keys])
 
-    def _as_if_read_late(self, lateness: timedelta) -> "_Watch":
-        """The same, for a worker that was held up and stamps what it reads with a later arrival."""
-        late = copy(self)
-        late.terms = self.terms.settling(self.terms.settle + lateness)
-        return late
+    def _readings(self, exact: "_Walk") -> Iterator[Reading]:
+        """In which other ways the records may be read, if any of them comes so close that it matters."""
+        slow = self.tolerance
+        appended = (*self.dossier.parcel_times, *self.dossier.return_times)
+        if any(point < at <= point + slow for point in exact.turning_points for at in appended):
+            for part in (1, 2, 3):
+                yield Reading(slow * part / 3, slow * part / 3)
+            yield Reading(parcels_early=slow)
+            yield Reading(returns_early=slow)
+            yield Reading(gulp=slow)
 
-    def _merge(self, told: list[_Case | None], until_at: datetime, tolerance: timedelta) -> ExpectedCase:
+    def _near_the_end(self, exact: "_Walk") -> bool:
+        times = (*exact.turning_points, *self.dossier.parcel_times, *self.dossier.return_times)
+        return any(self.until_at - self.tolerance < at <= self.until_at for at in times)
+
+    def _merge(self, key: CaseKey, told: list[_Case | None]) -> ExpectedCase:
         cases = [case for case in told if case is not None]
         first = cases[0]
-        states = {case.state for case in cases}
-        level = self.terms.first_level_after
-        if CaseState.OPEN in states and level is not None:
-            states.discard(CaseState.OPEN)
-            if first.expectation.due_at + level <= until_at + tolerance:
-                states.add(CaseState.ESCALATED)
-            if first.expectation.due_at + level >= until_at - tolerance:
-                states.add(CaseState.OPEN)
+        # The last walk settles later, which moves deadlines that no worker moves.
+        timely = cases[:-1] if len(cases) > 1 and told[-1] is not None and len(told) > 1 else cases
+        states = {state for case in cases for state in self._with_levels(case)}
         return ExpectedCase(
-            rule=first.expectation.rule,
-            return_id=self.return_id,
-            parcel=self.parcel,
+            rule=key[0],
+            return_id=self.dossier.return_id,
+            parcel=key[1],
             occurrence=0,
-            since_at=first.expectation.since_at,
-            due_at=first.expectation.due_at,
+            since_at=first.since_at,
+            due_at=min(case.due_at for case in timely),
+            due_by=max(case.due_by for case in timely),
             opens_at=first.opens_at,
             opens_by=max(case.opens_at for case in cases),
-            opens=True if len(cases) == len(told) else "either",
-            retracted=_agreed({case.state is CaseState.RETRACTED for case in cases}),
+            opens="either" if len(cases) < len(told) or self._may_be_explained_at_once(cases) else True,
+            retracted=_agreed({state is CaseState.RETRACTED for state in states}),
             final_states=frozenset(states),
             reasons=frozenset(reason for case in cases for reason in case.reasons),
             ended_at=first.ended_at,
         )
 
-    # ---- walking through the records ------------------------------------------------------------------------
-
-    def _walk(
-        self, known_earlier: timedelta, until_at: datetime, tolerance: timedelta
-    ) -> dict[tuple[RuleId, Hashable], _Case]:
-        cases: dict[tuple[RuleId, Hashable], _Case] = {}
-        linked = False
-        moments = [at - known_earlier for at in self.appended if at - known_earlier <= until_at]
-        for moment, following in zip(moments, [*moments, until_at][1:], strict=True):
-            expectations = {(e.rule, e.anchor): e for e in self._expectations(moment + known_earlier)}
-            linked = linked or any(expectation.linked for expectation in expectations.values())
-            for key, expectation in expectations.items():
-                if key not in cases and linked and expectation.breached and expectation.due_at < following:
-                    cases[key] = _Case(expectation, max(expectation.due_at, moment))
-            for key, case in cases.items():
-                if _look_again(case, expectations.get(key)):
-                    soon = {(e.rule, e.anchor): e for e in self._expectations(moment + tolerance)}
-                    case.reasons |= {why for _, why in soon[key].ends} if key in soon else set()
-        return cases
-
-    def _expectations(self, now: datetime) -> list[Expectation]:
-        """What is expected of the parcel for this return, by what was appended until `now`."""
-        stories = {
-            name: ParcelStory(still_true(news, now), self.return_id) for name, news in self.siblings.items()
-        }
-        of_return = still_true(self.of_return, now)
-        received_at = _received_by_number(stories, of_return).get(self.parcel)
-        cancelled_at = min(
-            (n.at for n in of_return if n.milestone is Milestone.RETURN_CANCELLED), default=None
+    def _may_be_explained_at_once(self, cases: list[_Case]) -> bool:
+        """Whether a worker that reads what is explained and what explains it in one gulp finds them due together."""
+        return any(
+            Reason.EXPLAINED in case.reasons
+            and case.ended_at is not None
+            and timedelta(0) < self.tolerance >= case.ended_at - case.due_at
+            for case in cases
         )
-        return what_is_expected(stories[self.parcel], self.terms, received_at, cancelled_at)
+
+    def _with_levels(self, case: _Case) -> set[CaseState]:
+        """A case that stands for long has gone up."""
+        states, level = set(case.states), self.terms.first_level_after
+        if CaseState.OPEN in states and level is not None:
+            states.discard(CaseState.OPEN)
+            goes_up_at = case.stands_since + level
+            if goes_up_at <= self.until_at + self.tolerance:
+                states.add(CaseState.ESCALATED)
+            if goes_up_at >= self.until_at - self.tolerance:
+                states.add(CaseState.OPEN)
+        return states
 
 
-def _received_by_number(stories: dict[str, ParcelStory], of_return: list[ReturnNews]) -> dict[str, datetime]:
-    """When each parcel was received by a check-in that named the return only.
+class _Walk:
+    """Goes through the records and deadlines of a dossier, and moves its cases along."""
 
-    A check-in can mean parcels that were labelled before it and that no check-in before it accounts for.
-    """
-    received: dict[str, datetime] = {}
-    for check_in in sorted(of_return, key=lambda news: news.at):
-        if check_in.milestone is not Milestone.CHECKED_IN:
-            continue
-        waiting = {
-            name: story
-            for name, story in stories.items()
-            if name not in received and story.waits_for_check_in_at(check_in.at)
-        }
-        received.update(dict.fromkeys(meant_by_number(check_in, waiting), check_in.at))
-    return received
+    def __init__(self, dossier: Dossier, how: Reading, until_at: datetime, tolerance: timedelta) -> None:
+        self.dossier = dossier
+        self.how = how
+        self.tolerance = tolerance
+        self.cases: dict[CaseKey, _Case] = {}
+        self.turning_points: set[datetime] = set()
+        """When anything was due, opened or ended."""
+        self._linked: set[str] = set()
+        moments = self._moments(until_at)
+        for moment, following in pairwise([*moments, until_at]):
+            self._from(moment, following)
+
+    def _moments(self, until_at: datetime) -> list[datetime]:
+        appended = {at - self.how.parcels_early for at in self.dossier.parcel_times}
+        appended |= {at - self.how.returns_early for at in self.dossier.return_times}
+        moments: list[datetime] = []
+        for at in sorted(appended):
+            swallowed = self.how.gulp and moments and at <= moments[-1] + self.how.gulp
+            if at <= until_at and not swallowed:
+                moments.append(at)
+        return moments
+
+    def _known(self, moment: datetime) -> Known:
+        ahead = moment + self.how.gulp
+        return self.dossier.known(ahead + self.how.parcels_early, ahead + self.how.returns_early)
+
+    def _from(self, moment: datetime, following: datetime) -> None:
+        """From one record to the next: nothing more is known in between, but time passes."""
+        known = self._known(moment)
+        self._linked |= known.linked
+        breaches = [breach for breach in known.breaches if self._is_told(breach)]
+        due = [breach.due_at for breach in breaches if breach.due_at < following]
+        if not self.cases and not due:
+            return
+        self.turning_points.update(due)
+        ended = [breach.ended_at for breach in breaches if breach.ended_at is not None]
+        for now in [moment, *sorted({at for at in (*due, *ended) if moment < at < following})]:
+            self._look(known, breaches, now)
+
+    def _is_told(self, breach: Expectation) -> bool:
+        """A case of a parcel needs a label that held for the return when it became known."""
+        return is_of_return(breach.rule) or breach.parcel in self._linked
+
+    def _look(self, known: Known, breaches: list[Expectation], now: datetime) -> None:
+        pieces = standing(breaches, now)
+        for breach in breaches:
+            if mine := pieces.get(breach.key):
+                if breach.key not in self.cases:
+                    self.cases[breach.key] = _opened(breach, mine, now)
+                    self.turning_points.add(now)
+                if self._stand(self.cases[breach.key], mine[-1]):
+                    self.turning_points.add(now)
+                    self.cases[breach.key].reasons |= self._soon(breach.key, now)
+            elif breach.key in self.cases and now >= breach.due_at:
+                self._explain(self.cases[breach.key], now)
+        there = {breach.key: breach.due_at <= now for breach in breaches}
+        for key, case in self.cases.items():
+            if not there.get(key, False):
+                _take_back(case, key, known, due_later=key in there)
+
+    def _stand(self, case: _Case, piece: Piece) -> bool:
+        """Bring the case to where the last piece ends; True when it has just been resolved."""
+        before = case.states
+        case.stands_since, case.ended_at = piece.since, piece.until
+        if piece.until is None:
+            case.states, case.reasons = frozenset({CaseState.OPEN}), {Reason.DUE}
+            return False
+        self.turning_points.add(piece.until)
+        was_resolved = CaseState.RESOLVED in before
+        case.states = frozenset({CaseState.RESOLVED})
+        case.reasons = {*case.reasons, *piece.why} if was_resolved else set(piece.why)
+        return not was_resolved
+
+    def _explain(self, case: _Case, now: datetime) -> None:
+        """The case was told, and by what is known since another one stood in its place all the time."""
+        if case.states == {CaseState.OPEN}:
+            case.states, case.reasons, case.ended_at = (
+                frozenset({CaseState.RESOLVED}),
+                {Reason.EXPLAINED},
+                now,
+            )
+
+    def _soon(self, key: CaseKey, now: datetime) -> set[Reason]:
+        """Other reasons that a worker may give that reads on before it looks."""
+        then = now + self.tolerance
+        soon = self._known(then)
+        ends = {why for breach in soon.breaches if breach.key == key for _, why in breach.ends}
+        return ends.union(*(piece.why for piece in standing(soon.breaches, then).get(key, ())))
 
 
-def _look_again(case: _Case, expectation: Expectation | None) -> bool:
-    """Bring the case to what is expected now; True when it has just been resolved."""
-    before = case.state
-    if expectation is None or not expectation.breached:
-        case.state, case.reasons, case.ended_at = CaseState.RETRACTED, {Reason.LATE_EVIDENCE}, None
-    elif expectation.satisfied is None:
-        case.state, case.reasons, case.ended_at = CaseState.OPEN, {Reason.DUE}, None
-    else:
-        case.ended_at, reason = expectation.satisfied
-        case.reasons = {*case.reasons, reason} if before is CaseState.RESOLVED else {reason}
-        case.state = CaseState.RESOLVED
-    return case.state is CaseState.RESOLVED and before is not CaseState.RESOLVED
+def _opened(breach: Expectation, pieces: list[Piece], now: datetime) -> _Case:
+    first, last = pieces[0].since, pieces[-1].since
+    return _Case(breach.since_at, now, first, last, last)
+
+
+def _take_back(case: _Case, key: CaseKey, known: Known, *, due_later: bool) -> None:
+    """What is known now shows that nothing was missed, or not yet, or that there was nothing to miss."""
+    if case.states == {CaseState.RETRACTED}:
+        return
+    rule, parcel, _ = key
+    states, reasons = {CaseState.RETRACTED}, {Reason.LATE_EVIDENCE}
+    if is_of_return(rule) and key not in known.in_time:
+        # Nothing is said about cases whose question has gone or changed: both answers are right.
+        if due_later or CaseState.RESOLVED in case.states:
+            states, reasons = {*states, *case.states}, {*reasons, *case.reasons}
+        elif parcel and parcel not in known.linked:
+            states, reasons = {*states, CaseState.RESOLVED}, {*reasons, Reason.LABEL_VOIDED}
+    case.states, case.reasons, case.ended_at = frozenset(states), reasons, None
 
 
 def _agreed(values: set[bool]) -> Maybe:
@@ -218,10 +300,10 @@ def _agreed(values: set[bool]) -> Maybe:
 
 
 def _numbered(cases: list[ExpectedCase]) -> list[ExpectedCase]:
-    """The cases by due time, each with its place among those of its rule."""
-    seen: Counter[RuleId] = Counter()
+    """The cases by due time, each with its place among those of its rule and parcel."""
+    seen: Counter[tuple[RuleId, str]] = Counter()
     numbered: list[ExpectedCase] = []
     for case in sorted(cases, key=lambda case: (case.due_at, case.rule)):
-        numbered.append(replace(case, occurrence=seen[case.rule]))
-        seen[case.rule] += 1
+        numbered.append(replace(case, occurrence=seen[case.rule, case.parcel]))
+        seen[case.rule, case.parcel] += 1
     return numbered

@@ -1,22 +1,22 @@
 """What is known about one parcel at one moment, told for one of its returns."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Final, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple, TypeVar
 
-from schemas.vocabulary import Milestone, Reason
-from simulation.ledger import ParcelNews, ReturnNews, Route
+from schemas.vocabulary import Evidence, Milestone, Reason
+from simulation.expectation import End
+from simulation.ledger import NOWHERE, ParcelNews, ReturnNews
 
 News = TypeVar("News", ParcelNews, ReturnNews)
-
-End = tuple[datetime, Reason]
-"""Something that ends waiting: when it happened, and what it is called."""
 
 _GIVEN_UP: Final = {
     Milestone.RETURNED_TO_SENDER: Reason.TURNED_BACK,
     Milestone.LOST: Reason.LOST,
     Milestone.DISPOSED: Reason.LOST,
 }
+_HEARSAY: Final = {Evidence.ANNOUNCED, Evidence.CLAIMED}
+_HOLDS: Final = {Milestone.CUSTOMS_HOLD, Milestone.AVAILABLE_FOR_PICKUP}
 
 
 def still_true(news: Sequence[News], now: datetime) -> list[News]:
@@ -28,32 +28,143 @@ def still_true(news: Sequence[News], now: datetime) -> list[News]:
     return [item for item in known if item.retracts is None and item.identity not in taken_back]
 
 
+class Run(NamedTuple):
+    """News of the same kind, with nothing between them that ends what they say. `ended`: the scan that does."""
+
+    first: ParcelNews
+    ended: ParcelNews | None
+
+    @property
+    def ends(self) -> list[End]:
+        """The end of the run, if it has one."""
+        return [] if self.ended is None else [(self.ended.at, name_of(self.ended))]
+
+
+class Hold(NamedTuple):
+    """Somebody keeps the parcel from moving. `until`: the next scan; None: nobody has scanned it since."""
+
+    kind: Milestone
+    since: datetime
+    until: datetime | None
+
+
 class ParcelStory:
     """The parcel's label for the return, its scans in order of event time, and what ended its journey."""
 
-    def __init__(self, told: Sequence[ParcelNews], return_id: str) -> None:
+    def __init__(self, parcel: str, told: Sequence[ParcelNews], return_id: str) -> None:
         """`told`: news of this parcel that are still true, in order of event time."""
+        self.parcel = parcel
         self.return_id = return_id
+        self._seen: dict[Milestone, list[ParcelNews]] = {}
+        for news in told:
+            if news.evidence not in _HEARSAY:
+                self._seen.setdefault(news.milestone, []).append(news)
         labels = [n for n in told if n.milestone is Milestone.LABEL_CREATED and return_id in n.returns]
         self.label = labels[0] if labels else None
-        self.route = labels[0].route if labels else Route("", "", "", "")
+        self.route = labels[0].route if labels else NOWHERE
         self.scans = [n for n in told if n.physical]
         self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
-        self.checked_in_at = next((n.at for n in told if n.milestone is Milestone.CHECKED_IN), None)
+        self.checked_in = next((n for n in told if n.milestone is Milestone.CHECKED_IN), None)
         self.voided_at = next((n.at for n in told if self._voids(n)), None)
-        given_up = [(n.at, _GIVEN_UP[n.milestone]) for n in told if n.milestone in _GIVEN_UP]
-        self.given_up: End | None = given_up[0] if given_up else None
+        self._given_up = next((n for n in told if n.milestone in _GIVEN_UP), None)
+        self.holds = list(self._find_holds())
+        """When somebody kept the parcel, by time; several holds before the same scan are one."""
 
     def _voids(self, news: ParcelNews) -> bool:
         names_it = not news.returns or self.return_id in news.returns
         after_the_label = self.label is not None and news.at >= self.label.at
         return news.milestone is Milestone.LABEL_VOIDED and names_it and after_the_label
 
+    @property
+    def linked(self) -> bool:
+        """Whether a label of the return holds."""
+        return self.label is not None and self.voided_at is None
+
+    @property
+    def checked_in_or_voided(self) -> list[End]:
+        """The ends that every rule knows: the dock has it, or its label was taken back."""
+        ends: list[End] = []
+        if self.checked_in is not None:
+            ends.append((self.checked_in.at, Reason.CHECKED_IN))
+        if self.voided_at is not None:
+            ends.append((self.voided_at, Reason.LABEL_VOIDED))
+        return ends
+
+    @property
+    def over(self) -> list[End]:
+        """The ends of the journey but for the delivery: as above, or the carrier gave it up."""
+        given_up = self._given_up
+        over = [] if given_up is None else [(given_up.at, _GIVEN_UP[given_up.milestone])]
+        return [*self.checked_in_or_voided, *over]
+
+    @property
+    def arrived(self) -> list[End]:
+        """The deliveries, here or elsewhere: the first of each."""
+        elsewhere = next((n for n in self.scans if n.milestone is Milestone.DELIVERED_ELSEWHERE), None)
+        return [(scan.at, name_of(scan)) for scan in (self.delivered, elsewhere) if scan is not None]
+
+    def news(self, *milestones: Milestone) -> list[ParcelNews]:
+        """What was seen of these milestones, by whomever; not what was only announced or claimed."""
+        found = [news for milestone in milestones for news in self._seen.get(milestone, ())]
+        return found if len(milestones) == 1 else sorted(found, key=lambda news: news.at)
+
+    def scans_after(self, news: ParcelNews) -> list[ParcelNews]:
+        """The physical scans that are later."""
+        return [scan for scan in self.scans if scan.at > news.at]
+
+    def _find_holds(self) -> Iterator[Hold]:
+        until: datetime | None = None
+        for news in self.news(*_HOLDS):
+            if news.evidence is Evidence.SYSTEM or (until is not None and news.at < until):
+                continue
+            following = self.scans_after(news)
+            yield Hold(news.milestone, news.at, following[0].at if following else None)
+            if not following:
+                return
+            until = following[0].at
+
     def waits_for_check_in_at(self, at: datetime) -> bool:
         """Whether it has a label of the time, which holds, and the dock has not scanned it by then."""
         if self.label is None or self.label.at > at or self.voided_at is not None:
             return False
-        return self.checked_in_at is None or self.checked_in_at > at
+        return self.checked_in is None or self.checked_in.at > at
+
+
+def name_of(scan: ParcelNews) -> Reason:
+    """What a scan is called that ends waiting."""
+    if scan.milestone is Milestone.DELIVERED:
+        return Reason.DELIVERED
+    if scan.milestone is Milestone.DELIVERED_ELSEWHERE:
+        return Reason.DELIVERED_ELSEWHERE
+    return _GIVEN_UP.get(scan.milestone, Reason.PROGRESS)
+
+
+def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once: bool = False) -> list[Run]:
+    """Cut the news, in order of time, wherever one of the enders lies between two of them.
+
+    Of enders of the very time of the first news only a delivery ends the run; `or_at_once`: any of them.
+    """
+    found: list[Run] = []
+    for item in news:
+        if found and (found[-1].ended is None or item.at < found[-1].ended.at):
+            continue
+        at_once = (ender for ender in enders if ender.at == item.at and ender is not item)
+        ended = next((e for e in at_once if or_at_once or e.milestone is Milestone.DELIVERED), None)
+        found.append(Run(item, ended or next((e for e in enders if e.at > item.at), None)))
+    return found
+
+
+def stopped(
+    due: datetime, start: datetime, story: ParcelStory, caps: Mapping[Milestone, timedelta]
+) -> datetime:
+    """The deadline of a clock that began at `start` and stands still while somebody holds the parcel."""
+    left = dict(caps)
+    for hold in story.holds:
+        if start <= hold.since < due:
+            still = left[hold.kind] if hold.until is None else min(left[hold.kind], hold.until - hold.since)
+            left[hold.kind] -= still
+            due += still
+    return due
 
 
 def meant_by_number(check_in: ReturnNews, waiting: Mapping[str, ParcelStory]) -> list[str]:

@@ -11,7 +11,7 @@ from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.oracle import ExpectedCase
 
 Subject = tuple[RuleId, str, str]
-"""(rule, return id, parcel key)"""
+"""(rule, return id, parcel key); "" for no return, or for no parcel in particular."""
 
 
 class Observed(NamedTuple):
@@ -182,22 +182,26 @@ def _compare(
             counts.either += 1
         else:
             counts.expected += 1
-        near = [f for f in left if abs(f.opened.due_at - case.due_at) <= same_due]
+        near = [f for f in left if _apart(case, f) <= same_due]
         if near:
-            match = min(near, key=lambda f: abs(f.opened.due_at - case.due_at))
+            match = min(near, key=lambda f: _apart(case, f))
             left.remove(match)
             counts.found += 1
             _judge(case, match, counts, result, bound)
         elif case.opens is True:
             counts.missed += 1
-            result.problems.append(f"missed: {_name(case)}, due {case.due_at:%m-%d %H:%M}")
+            result.problems.append(f"missed: {_subject(case)}, due {case.due_at:%m-%d %H:%M}")
     for extra in left:
         result.rules[extra.opened.rule].found += 1
         result.rules[extra.opened.rule].false += 1
         told = f"due {extra.opened.due_at:%m-%d %H:%M}, {extra.last.state}, {extra.last.reason}"
-        result.problems.append(
-            f"false: {extra.opened.rule} of {extra.opened.return_id}, {extra.opened.parcel}, {told}"
-        )
+        result.problems.append(f"false: {_subject(extra.opened)}, {told}")
+
+
+def _apart(case: ExpectedCase, found: FoundCase) -> timedelta:
+    """How far the due time of the found case lies outside of those that are expected."""
+    due_at = found.opened.due_at
+    return max(case.due_at - due_at, due_at - case.due_by, timedelta(0))
 
 
 def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Score, bound: timedelta) -> None:
@@ -223,8 +227,9 @@ def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Scor
     elif last.state is CaseState.RESOLVED and last.reason not in case.reasons:
         counts.wrong_state += 1
         findings.append(f"resolved by {last.reason}, not {' or '.join(sorted(case.reasons))}")
-    result.problems.extend(f"{_name(case)}: {finding}" for finding in findings)
+    result.problems.extend(f"{_subject(case)}: {finding}" for finding in findings)
 
 
-def _name(case: ExpectedCase) -> str:
-    return f"{case.rule} of {case.return_id}, {case.parcel}"
+def _subject(case: ExpectedCase | Observed) -> str:
+    """What it is about: a parcel has no return as long as no label names one, and a return need not have a parcel."""
+    return f"{case.rule} of {', '.join(filter(None, (case.return_id, case.parcel)))}"

@@ -1,17 +1,34 @@
 """The policy's numbers as the oracle reads them: which budget holds for a parcel, and when it is used up."""
 
+from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, time, timedelta
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility, Override, Policy
-from schemas.vocabulary import RuleId
+from schemas.policy import DAYS, Facility, FacilityPlace, Override, Policy, Statute
+from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
-from simulation.ledger import Route
+from simulation.ledger import ParcelNews, ReturnNews, Route
 
+_NO_TIME: Final = timedelta(0)
 _ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
-_WAIT_FOR_A_CARRIER: Final = {RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS}
+_WAIT_FOR_A_CARRIER: Final = frozenset(
+    {
+        RuleId.MISSING_FIRST_SCAN,
+        RuleId.DROPOFF_CLAIM_UNCONFIRMED,
+        RuleId.PICKUP_FAILED,
+        RuleId.LABEL_EXPIRED_UNUSED,
+        RuleId.STALLED_SILENT,
+        RuleId.STALLED_NO_PROGRESS,
+        RuleId.TRANSIT_OVERDUE,
+        RuleId.MISROUTED,
+        RuleId.DELIVERY_FAILED,
+        RuleId.PICKUP_POINT_EXPIRING,
+        RuleId.MOVING_AFTER_DELIVERY,
+        RuleId.CHECKED_IN_NOT_DELIVERED,
+    }
+)
 
 
 class Terms:
@@ -20,9 +37,17 @@ class Terms:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.settle = policy.settle
+        self.applied = frozenset(rule for rule, numbers in policy.rules.items() if numbers.enabled)
+        """The rules that are switched on."""
         self.first_level_after = policy.levels[0].after if policy.levels else None
         """How long after its deadline a case stays at level 1; None: for ever."""
-        self._used_up: dict[tuple[RuleId, datetime, Route], datetime] = {}
+        self.hold_caps = {
+            Milestone.CUSTOMS_HOLD: policy.stop_clocks.customs,
+            Milestone.AVAILABLE_FOR_PICKUP: policy.stop_clocks.pickup_point,
+        }
+        """How long a clock stands still at most, by what holds the parcel."""
+        self._budgets: dict[tuple[RuleId, Route], Budget] = {}
+        self._used_up: dict[tuple[int, datetime, str], datetime] = {}
         self._calendars = {name: _calendar(facility) for name, facility in policy.facilities.items()}
 
     def settling(self, settle: timedelta) -> "Terms":
@@ -31,37 +56,50 @@ class Terms:
         other.settle = settle
         return other
 
-    def applies(self, rule: RuleId) -> bool:
-        """Whether the rule is switched on."""
-        return self.policy.rules[rule].enabled
+    def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
+        """When what began with `start` must have ended."""
+        used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
+        return max(used_up, start.appended_at + self.settle)
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""
-        late = self.policy.allowances.get(carrier, timedelta(0))
-        return late if rule in _WAIT_FOR_A_CARRIER else timedelta(0)
+        return self.policy.allowances.get(carrier, _NO_TIME) if rule in _WAIT_FOR_A_CARRIER else _NO_TIME
 
     def used_up(self, rule: RuleId, start: datetime, route: Route) -> datetime:
         """When the budget that began at `start` is used up; allowance and settle not counted."""
-        question = (rule, start, route)
+        budget = self._budget(rule, route)
+        if not isinstance(budget, BusinessDays):
+            return start + budget
+        question = (budget.count, start, route.facility)
         if question not in self._used_up:
-            budget = self.budget(rule, route)
-            if isinstance(budget, BusinessDays):
-                self._used_up[question] = add_business_days(
-                    start, budget.count, self._calendar_of(route.facility)
-                )
-            else:
-                self._used_up[question] = start + budget
+            self._used_up[question] = add_business_days(
+                start, budget.count, self._calendar_of(route.facility)
+            )
         return self._used_up[question]
 
-    def budget(self, rule: RuleId, route: Route) -> Budget:
-        """The budget of the override that fits best, else the rule's own."""
+    def _budget(self, rule: RuleId, route: Route) -> Budget:
+        question = (rule, route)
+        if question not in self._budgets:
+            self._budgets[question] = self.budget(rule, route) or _NO_TIME
+        return self._budgets[question]
+
+    def budget(self, rule: RuleId, route: Route) -> Budget | None:
+        """The budget of the override that fits best, else the rule's own; None: at once."""
         numbers = self.policy.rules[rule]
         fitting = [override for override in numbers.overrides if _fits(override, route)]
         if fitting:
-            # Among equals the later one in the list: max() keeps the first, so it is asked in reverse.
-            return max(reversed(fitting), key=_weight).budget
+            return max(fitting, key=_weight).budget
         abroad = route.origin != route.destination and "" not in {route.origin, route.destination}
         return numbers.international if abroad and numbers.international is not None else numbers.budget
+
+    def places(self, facility: str) -> Sequence[FacilityPlace]:
+        """Where carriers say that they deliver to the facility; none when the policy does not know."""
+        known = self.policy.facilities.get(facility)
+        return () if known is None else known.places
+
+    def statute(self, country: str) -> Statute | None:
+        """The law of the country about refunds."""
+        return next((law for law in self.policy.statutes if country in law.countries), None)
 
     def _calendar_of(self, facility: str) -> Calendar:
         if facility in self._calendars:
@@ -71,21 +109,38 @@ class Terms:
 
 
 def _fits(override: Override, route: Route) -> bool:
-    return (
-        override.carrier in {None, route.carrier}
-        and override.lane in {None, f"{route.origin}-{route.destination}"}
-        and override.facility in {None, route.facility}
+    asked = (
+        (override.carrier, route.carrier),
+        (override.lane, f"{route.origin}-{route.destination}"),
+        (override.facility, route.facility),
+        (override.service, route.service),
+        (override.shop, route.shop),
     )
+    return all(wanted in {None, found} for wanted, found in asked) and _worth_it(override, route)
 
 
-def _weight(override: Override) -> int:
-    """More conditions before fewer; among as many, facility before lane before carrier."""
-    facility, lane, carrier = (
+def _worth_it(override: Override, route: Route) -> bool:
+    bands = (override.value_from, override.value_below)
+    if bands == (None, None):
+        return True
+    if route.worth is None or not any(route.worth[1] in (band or {}) for band in bands):
+        return False
+    amount, currency = route.worth
+    least, below = ((band or {}).get(currency) for band in bands)
+    return (least is None or amount >= least) and (below is None or amount < below)
+
+
+def _weight(override: Override) -> tuple[int, list[bool]]:
+    """More conditions before fewer; among as many, in this order."""
+    asks = [
         override.facility is not None,
+        override.shop is not None,
+        override.service is not None,
         override.lane is not None,
         override.carrier is not None,
-    )
-    return 100 * (facility + lane + carrier) + 4 * facility + 2 * lane + carrier
+        override.value_from is not None or override.value_below is not None,
+    ]
+    return sum(asks), asks
 
 
 def _calendar(facility: Facility) -> Calendar:

@@ -5,6 +5,7 @@ from datetime import time
 from typing import Any, Final
 
 from schemas.policy import Policy
+from schemas.vocabulary import RuleId
 from simulation.business_days import Calendar
 
 
@@ -37,10 +38,16 @@ FACILITIES: Final = (LILLE, LEIPZIG, LOUISVILLE)
 
 
 def facilities_for_policy() -> dict[str, dict[str, Any]]:
-    """The `facilities` section that a policy for this world needs, facility id -> its calendar."""
-    return {facility.facility_id: facility.calendar.for_policy() for facility in FACILITIES}
+    """The `facilities` section that a policy for this world needs, facility id -> its calendar and its place."""
+    return {
+        facility.facility_id: {**facility.calendar.for_policy(), "places": [facility.place]}
+        for facility in FACILITIES
+    }
 
 
 def policy_of_this_world(policy: Policy) -> Policy:
-    """The given policy with the calendars of the facilities above in place of its own."""
-    return Policy.model_validate(policy.model_dump(mode="json") | {"facilities": facilities_for_policy()})
+    """The given policy with the facilities above in place of its own, and for a shop that hears of settled refunds."""
+    numbers = policy.model_dump(mode="json")
+    if RuleId.REFUND_NOT_SETTLED in numbers["rules"]:
+        numbers["rules"][RuleId.REFUND_NOT_SETTLED]["enabled"] = True
+    return Policy.model_validate(numbers | {"facilities": facilities_for_policy()})

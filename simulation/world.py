@@ -17,13 +17,15 @@ from simulation import faults
 from simulation.carriers import LANES, Lane
 from simulation.happenings import SimEvent, write_plain
 from simulation.journey import Journey
-from simulation.stories import STORIES, Story
+from simulation.stories import STORIES
+from simulation.story import Story
 
 DEFAULT_START: Final = datetime(2026, 3, 16, 6, tzinfo=UTC)
 TAIL: Final = timedelta(days=20)
 """How long the world goes on after the last request."""
 
 _STORY_BOUNDS: Final = list(accumulate(story.share for story in STORIES))
+_GOLDEN: Final = (5**0.5 - 1) / 2
 _LANE_BOUNDS: Final = list(accumulate(share for share, _ in LANES))
 
 
@@ -79,12 +81,17 @@ class World:
     def _play(self, serial: int, rng: random.Random) -> Journey:
         span = int((self.last_request_at - self.start_at).total_seconds())
         requested = self.start_at + timedelta(seconds=int(span * (serial + rng.random()) / self.returns))
-        story = STORIES[min(bisect(_STORY_BOUNDS, rng.random()), len(STORIES) - 1)]
+        story = self._story(serial)
         journey = Journey(rng, serial, _lane(rng), requested, self.until_at)
         story.play(journey)
         parcels = tuple((parcel.lane.carrier.name, parcel.number) for parcel in journey.parcels)
         self.told.append(Told(story, tuple(journey.return_ids), parcels))
         return journey
+
+    def _story(self, serial: int) -> Story:
+        """Steps of the golden ratio spread the requests over the stories more evenly than chance would."""
+        at = (random.Random(f"{self.seed}/stories").random() + serial * _GOLDEN) % 1 * _STORY_BOUNDS[-1]
+        return STORIES[min(bisect(_STORY_BOUNDS, at), len(STORIES) - 1)]
 
 
 def _lane(rng: random.Random) -> Lane:

@@ -1,15 +1,19 @@
 """The life of a case, as a table, and the messages that tell it.
 
 A verdict says what the evidence says now: nothing was ever wrong (`NONE`), something is (`OPEN`), or it was and has ended
-(`ENDED`). The case follows; each change is one escalation and one new truth in `cases`, with the next revision.
+(`ENDED`), or a case of a higher rule tells of its cause (`SUPPRESSED`, streams/root_cases.py). The case follows; each change
+is one escalation and one new truth in `cases`, with the next revision.
 
-    case is        verdict NONE    OPEN              ENDED
-    not there      -               opens             opens and resolves (or is counted only, by policy)
-    open           retracted       - (levels)        resolved
-    escalated      retracted       - (levels)        resolved
-    resolved       retracted       opens again       -
-    retracted      -               opens again       opens and resolves
-    counted only   -               opens             -
+    case is        verdict NONE    OPEN              ENDED                 SUPPRESSED
+    not there      -               opens             opens and resolves*   suppressed
+    open           retracted       - (levels)        resolved              resolved
+    escalated      retracted       - (levels)        resolved              resolved
+    resolved       retracted       opens again       -                     -
+    retracted      -               opens again       opens and resolves    -
+    counted only   -               opens             -                     -
+    suppressed     -               opens             opens and resolves*   -
+
+*: or is counted only, by policy.
 
 Ids: uuid5 of rule, return, parcel and anchor. The same case has the same id in every run and replay.
 """
@@ -36,7 +40,9 @@ from streams.watermark import Outgoing
 
 NAMESPACE = UUID("6f1d5c0e-2b7a-5e43-9c1b-0d6f3a9e7b52")
 COUNTED = "counted"
-"""State of a case record that was never said."""
+"""State of a case record that was never said: it had ended before it could be."""
+SUPPRESSED = "suppressed"
+"""State of a case record that was never said: another case tells of its cause."""
 
 
 class Verdict(Enum):
@@ -45,6 +51,7 @@ class Verdict(Enum):
     NONE = "none"
     OPEN = "open"
     ENDED = "ended"
+    SUPPRESSED = "suppressed"
 
 
 class Step(Enum):
@@ -55,6 +62,7 @@ class Step(Enum):
     OPEN_AND_RESOLVE = "open and resolve"
     RESOLVE = "resolve"
     RETRACT = "retract"
+    SUPPRESS = "suppress"
 
 
 STEPS: dict[tuple[str, Verdict], Step] = {
@@ -76,6 +84,16 @@ STEPS: dict[tuple[str, Verdict], Step] = {
     (COUNTED, Verdict.NONE): Step.STAY,
     (COUNTED, Verdict.OPEN): Step.OPEN,
     (COUNTED, Verdict.ENDED): Step.STAY,
+    (SUPPRESSED, Verdict.NONE): Step.STAY,
+    (SUPPRESSED, Verdict.OPEN): Step.OPEN,
+    (SUPPRESSED, Verdict.ENDED): Step.OPEN_AND_RESOLVE,
+    ("", Verdict.SUPPRESSED): Step.SUPPRESS,
+    (CaseState.OPEN, Verdict.SUPPRESSED): Step.SUPPRESS,
+    (CaseState.ESCALATED, Verdict.SUPPRESSED): Step.SUPPRESS,
+    (CaseState.RESOLVED, Verdict.SUPPRESSED): Step.STAY,
+    (CaseState.RETRACTED, Verdict.SUPPRESSED): Step.STAY,
+    (COUNTED, Verdict.SUPPRESSED): Step.STAY,
+    (SUPPRESSED, Verdict.SUPPRESSED): Step.STAY,
 }
 
 STANDING = frozenset({CaseState.OPEN, CaseState.ESCALATED})
@@ -94,10 +112,14 @@ class Finding(NamedTuple):
     due_ms: int
     ended_ms: int
     evidence: tuple[Source, ...]
+    again_ms: int = 0
+    """When to judge it again, though nothing is heard: it expires, or what tells of its cause ends by a fact that is ahead
+    of the log's clock; 0: never.
+    """
 
 
 def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:
-    """The case's name for ever."""
+    """The case's name for ever. `return_id`: "" for a case of the parcel's own."""
     return str(uuid5(NAMESPACE, f"{rule}|{return_id}|{parcel}|{anchor}"))
 
 
@@ -116,7 +138,7 @@ def messages(
     """One change of a case: the escalation, and the case as it stands then."""
     escalation = _escalation(telling, case, previous, evidence)
     headers = cloud_event_headers(escalation)
-    key = telling.return_id.encode()
+    key = (telling.return_id or case.parcel).encode()
     return [
         Outgoing("escalations", key, encode_escalation(escalation), headers, telling.partition),
         Outgoing("cases", escalation.case_id.encode(), encode_case(escalation), headers, telling.partition),
@@ -132,7 +154,7 @@ def tombstone(telling: Telling, case: CaseRecord) -> Outgoing:
 def _escalation(
     telling: Telling, case: CaseRecord, previous: CaseRecord | None, evidence: tuple[Source, ...]
 ) -> Escalation:
-    carried = next((one for one in telling.state.carried if one.parcel == case.parcel), None)
+    carried = next((one for one in telling.state.carried if case.parcel in {"", one.parcel}), None)
     carrier, number = split_parcel_key(case.parcel)
     rule = RuleId(case.rule)
     return Escalation(
@@ -143,8 +165,8 @@ def _escalation(
         previous_state=CaseState(previous.state) if previous is not None and previous.revision else None,
         reason=Reason(case.reason),
         level=case.level,
-        severity=telling.policy.severity(rule, case.level),
-        action=telling.policy.action(rule, case.level),
+        severity=telling.policy.severity(rule, case.level, disputed=case.disputed),
+        action=telling.policy.action(rule, case.level, loyal=_is_loyal(telling.state)),
         return_id=telling.return_id,
         parcel=case.parcel,
         carrier=carrier,
@@ -163,6 +185,11 @@ def _escalation(
     )
 
 
+def _is_loyal(state: ReturnState) -> bool:
+    request = state.request()
+    return request is not None and request.terms is not None and request.terms.loyal
+
+
 def _value(state: ReturnState, carried: Carried | None) -> Money | None:
     for fact in state.true_facts():
         if fact.milestone == Milestone.RETURN_REQUESTED and fact.currency:
@@ -174,9 +201,35 @@ def _value(state: ReturnState, carried: Carried | None) -> Money | None:
 
 _WAITING = {
     RuleId.MISSING_FIRST_SCAN: "A label was made on {since}, and nobody had scanned the parcel by {due}",
+    RuleId.DROPOFF_CLAIM_UNCONFIRMED: "The customer says that it was handed over on {since}, and nobody had scanned it by {due}",
+    RuleId.PICKUP_FAILED: "The carrier came for it on {since} and did not get it, and had not got it by {due}",
+    RuleId.LABEL_EXPIRED_UNUSED: "A label was made on {since}, and it had not been used by {due}",
     RuleId.STALLED_SILENT: "The last scan was on {since}, and no other had come by {due}",
     RuleId.STALLED_NO_PROGRESS: "The parcel last got further on {since}, and had not moved on by {due}, though it was scanned",
+    RuleId.TRANSIT_OVERDUE: "It was first scanned on {since}, and had not been delivered by {due}",
+    RuleId.MISROUTED: "The carrier sent it the wrong way on {since}, and it had not been put right by {due}",
+    RuleId.DELIVERY_FAILED: "The carrier could not deliver it on {since}, and had not tried again by {due}",
+    RuleId.PICKUP_POINT_EXPIRING: "It has been waiting at a pickup point since {since}, and nobody had fetched it by {due}",
+    RuleId.RETURNED_TO_CUSTOMER: "The carrier turned it back to the customer on {since}",
+    RuleId.CARRIER_REPORTED_LOST: "The carrier gave it up on {since}",
+    RuleId.CARRIER_REPORTED_DAMAGED: "The carrier reported it damaged on {since}",
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED: "The carrier delivered it on {since}, and not to us",
+    RuleId.MOVING_AFTER_DELIVERY: "It was on its way again on {since}, after its delivery, and had not been delivered by {due}",
     RuleId.DELIVERED_NOT_CHECKED_IN: "The carrier delivered the parcel on {since}, and the dock had not checked it in by {due}",
+    RuleId.CHECKED_IN_NOT_DELIVERED: "The dock checked it in on {since}, and the carrier had not told of a delivery by {due}",
+    RuleId.UNEXPECTED_PARCEL: "The dock checked it in on {since}, and no label had spoken of it by {due}",
+    RuleId.LATE_LABEL: "The return was approved on {since}, and there was no label by {due}",
+    RuleId.LATE_INSPECTION: "The goods came on {since}, and nobody had inspected them by {due}",
+    RuleId.CONTENT_MISMATCH: "The inspection of {since} found other goods than announced",
+    RuleId.LATE_RESTOCK: "The inspection of {since} found the goods fit for sale, and they were not on the shelf by {due}",
+    RuleId.LATE_REFUND_DECISION: "The goods were inspected on {since}, and nobody had decided about the refund by {due}",
+    RuleId.LATE_REFUND: "The refund was approved on {since}, and had not been paid by {due}",
+    RuleId.REFUND_PROMISE_AT_RISK: "A refund was promised on {since}, and by {due} most of the time for it had passed",
+    RuleId.REFUND_PROMISE_BROKEN: "A refund was promised on {since}, and it had not been paid by {due}",
+    RuleId.STATUTORY_REFUND_DEADLINE: "The customer withdrew on {since}, and by {due}, as the law wants it, there was no refund",
+    RuleId.REFUND_FAILED: "The refund could not be paid on {since}",
+    RuleId.REFUND_NOT_SETTLED: "The refund was paid on {since}, and the bank had not confirmed it by {due}",
+    RuleId.REFUNDED_NOT_RETURNED: "The refund was paid on {since}, and the goods had not come by {due}",
 }
 _ENDED = {
     Reason.FIRST_SCAN: "it was first scanned on {end}",
@@ -190,6 +243,19 @@ _ENDED = {
     Reason.EXPIRED: "nothing more was heard, and it is no longer watched",
     Reason.TURNED_BACK: "the carrier turned it back on {end}",
     Reason.LOST: "the carrier gave it up on {end}",
+    Reason.DELIVERED_ELSEWHERE: "it was delivered elsewhere on {end}",
+    Reason.LABEL_CREATED: "a label was made on {end}",
+    Reason.INSPECTED: "the goods were inspected on {end}",
+    Reason.RESTOCKED: "the goods were back on the shelf on {end}",
+    Reason.REFUND_APPROVED: "the refund was approved on {end}",
+    Reason.REFUND_REFUSED: "the refund was refused on {end}",
+    Reason.REFUND_ISSUED: "the refund was paid on {end}",
+    Reason.REFUND_SETTLED: "the bank confirmed it on {end}",
+    Reason.REFUND_FAILED: "the bank refused it on {end}",
+    Reason.REPLACEMENT_SENT: "a replacement was sent on {end}",
+    Reason.DISPUTE_OPENED: "the customer disputes",
+    Reason.DISPUTE_CLOSED: "the dispute is over",
+    Reason.EXPLAINED: "since {end} another case tells of its cause",
     Reason.POLICY_CHANGED: "by the policy that is in force now it was not too late",
     Reason.LATE_EVIDENCE: "what came in since shows that it was not too late",
     Reason.LEVEL: "it is still so",
@@ -200,7 +266,7 @@ _ENDED = {
 def explain(case: CaseRecord) -> str:
     """One sentence for a person. Times are UTC."""
     waiting = _WAITING[RuleId(case.rule)].format(since=_day(case.since_ms), due=_day(case.due_ms))
-    if case.state == CaseState.OPEN:
+    if case.state == CaseState.OPEN and case.reason == Reason.DUE:
         return f"{waiting}."
     ended = _ENDED[Reason(case.reason)].format(end=_day(case.effective_ms))
     return f"{waiting}; {ended}."

@@ -21,6 +21,8 @@ _MS = timedelta(milliseconds=1)
 
 DAY_MS = 86_400_000
 _QUARTER_MS = 900_000
+_CLOCK_CHANGE_MS = 26 * 3_600_000
+"""No two times of day, so many dates apart, are nearer than the dates by more than this, whatever the zone does meanwhile."""
 
 
 def to_ms(duration: timedelta) -> int:
@@ -125,7 +127,7 @@ class BusinessClock:
 
     def __init__(self, calendar: BusinessCalendar, count: int) -> None:
         self._calendar, self._count = calendar, count
-        self.least_ms = 0
+        self.least_ms = max(0, count * DAY_MS - _CLOCK_CHANGE_MS)
 
     def due_ms(self, since_ms: int) -> int:
         """See the head of this file."""

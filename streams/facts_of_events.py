@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from schemas.carrier_codes import CarrierCodes
 from schemas.decoding import struct_of
@@ -16,6 +17,8 @@ from schemas.events import (
     CarrierScan,
     CheckedIn,
     CheckinRetracted,
+    DisputeClosed,
+    DisputeOpened,
     DropoffClaimed,
     InputEvent,
     Inspected,
@@ -27,6 +30,7 @@ from schemas.events import (
     RefundIssued,
     RefundRefused,
     RefundSettled,
+    ReplacementSent,
     Restocked,
     ReturnApproved,
     ReturnCancelled,
@@ -35,7 +39,7 @@ from schemas.events import (
     Value,
     event_type,
 )
-from schemas.facts import LabelTerms, ParcelFact, ReturnFact, Source, encode_json
+from schemas.facts import LabelTerms, ParcelFact, ReturnFact, ReturnTerms, Source, encode_json
 from schemas.money import minor_units
 from schemas.vocabulary import DeadLetterReason, Evidence, Milestone
 from streams.identity import identity_of_content, identity_of_id
@@ -57,6 +61,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
 _VOIDED = Milestone.LABEL_VOIDED
 _MAX_PLACES = 20_000
+_USUAL = ReturnTerms()
 _LABEL_FACTS = {
     "label_created": (Milestone.LABEL_CREATED, Evidence.ANNOUNCED),
     "label_voided": (Milestone.LABEL_VOIDED, Evidence.SYSTEM),
@@ -221,6 +226,7 @@ class FactMaker:
             facility=event.facility or "",
             value_minor=value_minor,
             currency=currency,
+            shop=event.shop or "",
         )
         self._label(chunk, key, stamp, "label_created", terms)
 
@@ -231,7 +237,8 @@ class FactMaker:
     @staticmethod
     def _label(chunk: Chunk, key: str, stamp: _Stamp, name: str, terms: LabelTerms) -> None:
         content = (terms.service, terms.origin, terms.destination, terms.facility, str(terms.value_minor))
-        identity = stamp.identity(name, key, *terms.returns, "", *content)
+        shop = (terms.shop,) if terms.shop else ()
+        identity = stamp.identity(name, key, *terms.returns, "", *content, *shop)
         seen, clamped = stamp.seen(), stamp.clamped
         milestone, evidence = _LABEL_FACTS[name]
         _to_parcel(chunk, key, ParcelFact(identity, milestone, evidence, *seen, label=terms, clamped=clamped))
@@ -252,7 +259,18 @@ class FactMaker:
         return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
         promised = event.promised_refund_at
         promised_ms = epoch_ms(promised) if promised is not None else 0
-        content = (return_id, str(value_minor), currency, str(promised_ms))
+        terms = ReturnTerms(
+            event.method,
+            event.resolution,
+            event.withdrawal,
+            (event.country or "").upper(),
+            event.shop or "",
+            event.category or "",
+            event.return_reason or "",
+            event.customer_risk,
+            event.loyal,
+        )
+        content = (return_id, str(value_minor), currency, str(promised_ms), *map(str, astuple(terms)))
         fact = ReturnFact(
             stamp.identity("return_requested", *content),
             Milestone.RETURN_REQUESTED,
@@ -260,6 +278,24 @@ class FactMaker:
             value_minor=value_minor,
             currency=currency,
             promised_ms=promised_ms,
+            terms=None if terms == _USUAL else terms,
+        )
+        _to_return(chunk, return_id, fact)
+
+    def _inspected(self, chunk: Chunk, event: Inspected, stamp: _Stamp) -> None:
+        return_id, facility = _return_id(event.return_id), event.facility or ""
+        named = {self._parcel(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()}
+        parcels, mismatches = tuple(sorted(named)), tuple(sorted(set(event.mismatch or ())))
+        disposition = event.disposition or ""
+        identity = stamp.identity("inspected", return_id, facility, *parcels, "", disposition, *mismatches)
+        fact = ReturnFact(
+            identity,
+            Milestone.INSPECTED,
+            *stamp.seen(),
+            parcels,
+            facility=facility,
+            disposition=disposition,
+            mismatches=mismatches,
         )
         _to_return(chunk, return_id, fact)
 
@@ -272,7 +308,8 @@ class FactMaker:
         content = (return_id, *parcels, "", facility, str(complete), str(count))
         identity, milestone, seen = stamp.identity("checked_in", *content), Milestone.CHECKED_IN, stamp.seen()
         if parcel:
-            evidence, clamped = Evidence.WAREHOUSE_SCAN, stamp.clamped
+            evidence = Evidence.WAREHOUSE_MATCH if return_id else Evidence.WAREHOUSE_SCAN
+            clamped = stamp.clamped
             dock_scan = ParcelFact(identity, milestone, evidence, *seen, facility=facility, clamped=clamped)
             _to_parcel(chunk, parcel, dock_scan)
         if return_id:
@@ -365,7 +402,7 @@ def _order_fact(name: str, milestone: Milestone) -> _Maker:
 def _goods_fact(name: str, milestone: Milestone) -> _Maker:
     """Return a maker for what a warehouse does with a return's goods."""
 
-    def make(_: FactMaker, chunk: Chunk, event: Inspected, stamp: _Stamp) -> None:
+    def make(_: FactMaker, chunk: Chunk, event: Restocked, stamp: _Stamp) -> None:
         return_id, facility = _return_id(event.return_id), event.facility or ""
         identity = stamp.identity(name, return_id, facility)
         _to_return(chunk, return_id, ReturnFact(identity, milestone, *stamp.seen(), facility=facility))
@@ -383,12 +420,15 @@ _MAKERS: Final[dict[type[InputEvent], _Maker]] = {
     RefundIssued: _order_fact("refund_issued", Milestone.REFUND_ISSUED),
     RefundSettled: _order_fact("refund_settled", Milestone.REFUND_SETTLED),
     RefundFailed: _order_fact("refund_failed", Milestone.REFUND_FAILED),
+    ReplacementSent: _order_fact("replacement_sent", Milestone.REPLACEMENT_SENT),
+    DisputeOpened: _order_fact("dispute_opened", Milestone.DISPUTE_OPENED),
+    DisputeClosed: _order_fact("dispute_closed", Milestone.DISPUTE_CLOSED),
     LabelCreated: FactMaker._label_created,
     LabelVoided: FactMaker._label_voided,
     CarrierScan: FactMaker._scan,
     ScanRetracted: FactMaker._scan_retracted,
     CheckedIn: FactMaker._checked_in,
     CheckinRetracted: FactMaker._checkin_retracted,
-    Inspected: _goods_fact("inspected", Milestone.INSPECTED),
+    Inspected: FactMaker._inspected,
     Restocked: _goods_fact("restocked", Milestone.RESTOCKED),
 }

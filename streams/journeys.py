@@ -4,7 +4,8 @@ The facts, in order of event time, are cut into journeys:
 
 - a label opens a new journey when the current one has a label already and has ended, or has been silent for 60 days;
 - a label without a label before it belongs to the scans before it (pre-advice is often late) when the first of them is
-  at most 14 days older; else it opens a new journey;
+  at most 14 days older, or when the dock has checked the parcel in and it was heard of in the last 60 days: somebody has
+  found out whose it is; else it opens a new journey;
 - any other fact opens a new journey when the current one has ended and nothing was heard for 60 days.
 
 A second label in a journey that goes on is one more set of returns in the same parcel, or a correction. A journey has
@@ -21,6 +22,24 @@ from streams.parcel import Label, Raw, Seen
 SILENT_MS = 60 * DAY_MS
 LATE_LABEL_MS = 14 * DAY_MS
 
+NOTABLE = frozenset(
+    {
+        Milestone.PICKUP_FAILED,
+        Milestone.CUSTOMS_HOLD,
+        Milestone.AVAILABLE_FOR_PICKUP,
+        Milestone.DELIVERY_ATTEMPTED,
+        Milestone.MISROUTED,
+        Milestone.DELIVERED_ELSEWHERE,
+        Milestone.RETURNED_TO_SENDER,
+        Milestone.LOST,
+        Milestone.DAMAGED,
+        Milestone.DISPOSED,
+    }
+)
+"""What more than the rules of an ordinary life ask about, when anybody but the customer and an announcement says so."""
+NO_SCANS = frozenset({Milestone.PICKUP_SCHEDULED, Milestone.PICKUP_FAILED})
+"""Nobody had the parcel in hand, whatever a table of codes says about who saw it."""
+
 GIVEN_UP = {
     Milestone.RETURNED_TO_SENDER: Reason.TURNED_BACK,
     Milestone.LOST: Reason.LOST,
@@ -33,7 +52,11 @@ _AGENT, _CARRIER = int(Evidence.AGENT_SCAN), int(Evidence.CARRIER_SCAN)
 _LABEL, _VOID = int(Milestone.LABEL_CREATED), int(Milestone.LABEL_VOIDED)
 _DELIVERED, _CHECKED_IN = int(Milestone.DELIVERED), int(Milestone.CHECKED_IN)
 _GIVEN_UP = frozenset(map(int, GIVEN_UP))
-_SORTED_APART = _GIVEN_UP | {_LABEL, _VOID, _CHECKED_IN}
+_NOTABLE = frozenset(map(int, NOTABLE))
+_SORTED_APART = _NOTABLE | {_LABEL, _VOID, _CHECKED_IN}
+_NO_SCANS = frozenset(map(int, NO_SCANS))
+_HEARSAY = frozenset({int(Evidence.ANNOUNCED), int(Evidence.CLAIMED)})
+_ELSEWHERE = int(Milestone.DELIVERED_ELSEWHERE)
 _seen = Seen._make
 
 
@@ -54,8 +77,10 @@ class Journey:
         "_returns",
         "checked_in",
         "delivered",
+        "elsewhere",
         "given_up",
         "labels",
+        "notable",
         "scan_times",
         "scans",
         "voids",
@@ -72,8 +97,12 @@ class Journey:
         """Their event times."""
         self.delivered: Seen | None = None
         """The first delivery that somebody saw."""
+        self.elsewhere: Seen | None = None
+        """The first scan by which the carrier says that it delivered to somebody else."""
         self.checked_in: Seen | None = None
         self.given_up: Seen | None = None
+        self.notable: list[Seen] = []
+        """Facts of the milestones in NOTABLE."""
 
     def scan(self, index: int) -> Seen:
         """One of the scans."""
@@ -91,13 +120,25 @@ class Journey:
         elif milestone == _CHECKED_IN:
             if self.checked_in is None:
                 self.checked_in = _seen(raw)
-        elif milestone in _GIVEN_UP and self.given_up is None:
-            self.given_up = _seen(raw)
+        else:
+            seen = _seen(raw)
+            evidence = (raw[0] >> 4) & 15
+            if milestone in _GIVEN_UP and self.given_up is None:
+                self.given_up = seen
+            if milestone == _ELSEWHERE and self.elsewhere is None and evidence in {_AGENT, _CARRIER}:
+                self.elsewhere = seen
+            if evidence not in _HEARSAY:
+                self.notable.append(seen)
 
     @property
     def ended(self) -> bool:
         """Nothing more is expected of the carrier."""
-        return self.delivered is not None or self.checked_in is not None or self.given_up is not None
+        return (
+            self.delivered is not None
+            or self.checked_in is not None
+            or self.given_up is not None
+            or self.elsewhere is not None
+        )
 
     @property
     def name(self) -> str:
@@ -151,6 +192,8 @@ class Journey:
         ends = []
         if delivery and self.delivered is not None:
             ends.append(End(self.delivered, Reason.DELIVERED))
+        if delivery and self.elsewhere is not None:
+            ends.append(End(self.elsewhere, Reason.DELIVERED_ELSEWHERE))
         if self.checked_in is not None:
             ends.append(End(self.checked_in, Reason.CHECKED_IN))
         if self.given_up is not None:
@@ -185,7 +228,7 @@ def journeys(facts: Iterable[Raw], labels: Sequence[Label]) -> list[Journey]:
             current = Journey(raw)
             found.append(current)
         last_ms = at_ms
-        if (content >> 4) & 15 in {_AGENT, _CARRIER}:
+        if (content >> 4) & 15 in {_AGENT, _CARRIER} and milestone not in _NO_SCANS:
             current.scans.append(raw)
             current.scan_times.append(at_ms)
             if milestone == _DELIVERED and current.delivered is None:
@@ -201,4 +244,6 @@ def _opens(milestone: int, at_ms: int, last_ms: int, current: Journey) -> bool:
         return silent and current.ended
     if current.labels:
         return silent or current.ended
+    if current.checked_in is not None:
+        return silent
     return bool(current.scans) and at_ms - current.scan_times[0] > LATE_LABEL_MS

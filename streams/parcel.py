@@ -57,6 +57,7 @@ class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
     value_minor: int
     currency: str
     service: str
+    shop: str = ""
 
 
 class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -215,6 +216,11 @@ class Seen(NamedTuple):
         return (self.content >> 8) & 255
 
     @property
+    def evidence(self) -> int:
+        """schemas.vocabulary.Evidence."""
+        return (self.content >> 4) & 15
+
+    @property
     def identity(self) -> int:
         """48 bits."""
         return self.identified >> 16
@@ -252,6 +258,11 @@ def raw_facts(state: ParcelState) -> Iterator[Raw]:
     return (raw for raw in _packed.iter_unpack(state.facts) if raw[1] >> 16 not in retracted)
 
 
+def place_number(token: str) -> int:
+    """A place token as a packed fact keeps it; 0 is no place."""
+    return crc32(token.encode()) if token else 0
+
+
 def pack_fact(fact: ParcelFact, topic: int) -> bytes:
     """The 32 bytes of a fact; `topic` is the index of its source topic in the state."""
     source = fact.source
@@ -262,7 +273,7 @@ def pack_fact(fact: ParcelFact, topic: int) -> bytes:
         fact.identity << 16 | source.partition,
         max(fact.arrived_ms, 0) << 16 | topic << 8 | source.offset >> 32,
         source.offset & 0xFFFFFFFF,
-        crc32(place.encode()) if place else 0,
+        place_number(place),
     )
 
 
@@ -370,6 +381,7 @@ def label_of(identity: int, terms: LabelTerms) -> Label:
         terms.value_minor,
         terms.currency,
         terms.service,
+        terms.shop,
     )
 
 

@@ -9,26 +9,63 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from schemas.facts import ParcelReport, ReportedBreach
-from schemas.vocabulary import Reason
+from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.clocks import DAY_MS
 from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
+from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
-from streams.rules import delivered_not_checked_in, missing_first_scan, stalled_no_progress, stalled_silent
+from streams.rules import (
+    carrier_reports,
+    checked_in_not_delivered,
+    delivered_not_checked_in,
+    delivery_failed,
+    label_expired_unused,
+    misrouted,
+    missing_first_scan,
+    moving_after_delivery,
+    pickup_failed,
+    pickup_point_expiring,
+    stalled_no_progress,
+    stalled_silent,
+    transit_overdue,
+    unexpected_parcel,
+)
 from streams.terms import CompiledPolicy, ParcelTerms
 
-RULES: tuple[Callable[[Journey, ParcelTerms], Iterator[Expectation]], ...] = (
+Rule = Callable[[Journey, ParcelTerms], Iterator[Expectation]]
+RULES: tuple[Rule, ...] = (
     missing_first_scan.expectations,
+    label_expired_unused.expectations,
     stalled_silent.expectations,
     stalled_no_progress.expectations,
+    transit_overdue.expectations,
+    moving_after_delivery.expectations,
     delivered_not_checked_in.expectations,
+    checked_in_not_delivered.expectations,
+    carrier_reports.delivered_elsewhere_suspected,
 )
+RULES_OF_NOTABLE: tuple[Rule, ...] = (
+    pickup_failed.expectations,
+    misrouted.expectations,
+    delivery_failed.expectations,
+    pickup_point_expiring.expectations,
+    carrier_reports.returned_to_customer,
+    carrier_reports.carrier_reported_lost,
+    carrier_reports.carrier_reported_damaged,
+)
+"""Asked only of journeys in which the carrier said anything out of the ordinary."""
+OWN_RULES: tuple[Rule, ...] = (unexpected_parcel.expectations,)
+"""Whose cases are the parcel's own, and no return's."""
+OWN = frozenset({RuleId.UNEXPECTED_PARCEL.value})
+OWN_KEY = "\x01"
+"""Before its key, names a parcel where a return would stand: no return id begins so."""
 
 OPEN, ENDED, RETRACTED = "open", "ended", "retracted"
 MOST_RETRACTED = 16
 _NEVER = 1 << 62
+_CHECKED_IN = int(Milestone.CHECKED_IN)
 
 Report = tuple[str, ParcelReport]
 """(return id, report)."""
@@ -59,7 +96,7 @@ ORDINARY = Cause()
 def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, cause: Cause = ORDINARY) -> Look:
     """Evaluate at `now_ms`; see the head of this file."""
     state.stage = 0
-    if not state.labels and not state.told:
+    if nobody_waits_for(state):
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
     terms = [_terms(journey, policy, key) for journey in found]
@@ -83,6 +120,11 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     return Look(True, news)
 
 
+def nobody_waits_for(state: ParcelState) -> bool:
+    """Whether it has no label, nobody was told of it, and no dock has it."""
+    return not state.labels and not state.told and _CHECKED_IN not in state.facts[6::FACT_BYTES]
+
+
 def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> Look:
     newest_ms = max([state.newest_ms, *(raw[2] >> 16 for raw in raw_facts(state))])
     state.look_ms = newest_ms + policy.orphan_ttl_ms
@@ -96,9 +138,10 @@ def _terms(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | 
     """The deadlines that hold for the journey; None: it has no label, and nobody waits."""
     label = journey.waiting_label()
     if label is None:
-        return None
+        unexpected = journey.checked_in is not None
+        return policy.terms(split_parcel_key(key)[0], "", "", "") if unexpected else None
     terms = label[1]
-    return policy.terms(split_parcel_key(key)[0], terms.origin, terms.destination, terms.facility)
+    return policy.terms_of(split_parcel_key(key)[0], terms)
 
 
 def _breaches(
@@ -110,13 +153,23 @@ def _breaches(
     for journey, deadlines in zip(found, terms, strict=True):
         if deadlines is None:
             continue
-        for rule in RULES:
+        for rule in _rules_for(journey):
             for expectation in rule(journey, deadlines):
                 if expectation.due_ms > now_ms:
                     next_ms = min(next_ms, expectation.due_ms)
                 elif expectation.holds:
                     breaches.append(_breach(expectation, journey, state.topics))
     return breaches, next_ms
+
+
+def _rules_for(journey: Journey) -> tuple[Rule, ...]:
+    if not journey.labels:
+        return OWN_RULES
+    rules = RULES + RULES_OF_NOTABLE if journey.notable else RULES
+    checked_in = journey.checked_in
+    if checked_in is not None and journey.labels[0][0].at_ms > checked_in.at_ms:
+        rules += OWN_RULES
+    return rules
 
 
 def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -> Breach:
@@ -172,6 +225,8 @@ def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bo
     """The reports under a new revision when they say something new; `changed`: breaches or label terms did."""
     # Also those whose label was taken back before we could tell them: they have heard of the label, and wait for it.
     named = [return_id for one in found for return_id in one.returns()]
+    if any(breach.rule in OWN for breach in state.breaches):
+        named.append(OWN_KEY + key)
     if not named and not state.told:
         return []
     new = [return_id for return_id in dict.fromkeys(named) if return_id not in state.told]
@@ -196,9 +251,9 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             delivered, checked_in = journey.delivered, journey.checked_in
             told += [fact.content for fact, _ in journey.labels]
             told += [fact.content for fact, _ in journey.voids]
-            told.append(journey.scan_times[0] if journey.scan_times else 0)
+            told += [journey.scan_times[0], journey.scan(0).arrived_ms] if journey.scans else [0, 0]
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
-            told.append(checked_in.at_ms if checked_in is not None else 0)
+            told += [checked_in.at_ms, checked_in.arrived_ms] if checked_in is not None else [0, 0]
     return digest(tuple(told))
 
 
@@ -213,11 +268,24 @@ def reports(key: str, state: ParcelState, found: Sequence[Journey]) -> list[Repo
         return []
     told = []
     for return_id in state.told:
+        if return_id.startswith(OWN_KEY):
+            told.append((return_id, _own(key, state)))
+            continue
         mine = [
             (journey, journey.returns()[return_id]) for journey in found if return_id in journey.returns()
         ]
         told.append((return_id, _report(key, state, return_id, mine) if mine else _unlinked(key, state)))
     return told
+
+
+def _own(key: str, state: ParcelState) -> ParcelReport:
+    """What the parcel says of itself, whoever sends it."""
+    return ParcelReport(
+        parcel=key,
+        revision=state.revision,
+        carrier=split_parcel_key(key)[0],
+        breaches=tuple(breach.reported() for breach in state.breaches if breach.rule in OWN),
+    )
 
 
 def _unlinked(key: str, state: ParcelState) -> ParcelReport:
@@ -247,12 +315,16 @@ def _report(
         unlinked_reason="" if void is None else Reason.LABEL_VOIDED.value,
         value_minor=label.value_minor,
         currency=label.currency,
+        service=label.service,
+        shop=label.shop,
         label_ms=fact.at_ms,
         first_scan_ms=times[0] if times else 0,
         last_scan_ms=times[-1] if times else 0,
         delivered_ms=delivered.at_ms if delivered is not None else 0,
         delivered_arrived_ms=delivered.arrived_ms if delivered is not None else 0,
         checked_in_ms=checked_in.at_ms if checked_in is not None else 0,
+        first_scan_arrived_ms=journey.scan(0).arrived_ms if times else 0,
+        checked_in_arrived_ms=checked_in.arrived_ms if checked_in is not None else 0,
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
     )
@@ -263,7 +335,7 @@ def _breaches_for(state: ParcelState, mine: list[tuple[Journey, Seen | None]]) -
     return tuple(
         _as_of_void(breach, voids.get(breach.journey)).reported()
         for breach in state.breaches
-        if breach.journey in voids or breach.state == RETRACTED
+        if breach.rule not in OWN and (breach.journey in voids or breach.state == RETRACTED)
     )
 
 

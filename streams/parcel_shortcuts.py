@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from schemas.facts import ParcelFact, ParcelReport, encode_json
 from schemas.vocabulary import Evidence, Milestone
-from streams.journeys import SILENT_MS, Journey
+from streams.journeys import NOTABLE, SILENT_MS, Journey
 from streams.keys import split_parcel_key
 from streams.parcel import (
     FACT_BYTES,
@@ -24,6 +24,7 @@ from streams.parcel import (
     label_of,
     pack_fact,
     pack_head,
+    place_number,
     topics_of,
     unpack_head,
 )
@@ -71,7 +72,7 @@ _MOVES: dict[tuple[int, int], int] = {
     for stage, moves in {
         Stage.LABELLED: (Move.KEEP, Move.FIRST_SCAN, Move.LOOK, Move.LOOK),
         Stage.ON_THE_WAY: (Move.KEEP, Move.MOVE_ON, Move.DELIVERED, Move.LOOK),
-        Stage.DELIVERED: (Move.KEEP, Move.KEEP, Move.KEEP, Move.CHECKED_IN),
+        Stage.DELIVERED: (Move.KEEP, Move.LOOK, Move.LOOK, Move.CHECKED_IN),
         Stage.CHECKED_IN: (Move.KEEP, Move.KEEP, Move.KEEP, Move.KEEP),
     }.items()
     for step, move in zip(Step, moves, strict=False)
@@ -87,17 +88,15 @@ _AS_STEP = {
     Milestone.CHECKED_IN: Step.CHECK_IN,
     Milestone.LABEL_CREATED: Step.OTHER,
     Milestone.LABEL_VOIDED: Step.OTHER,
-    Milestone.RETURNED_TO_SENDER: Step.OTHER,
-    Milestone.LOST: Step.OTHER,
-    Milestone.DISPOSED: Step.OTHER,
+    Milestone.UNMAPPED: Step.OTHER,
+    Milestone.PICKUP_SCHEDULED: Step.NOTHING,
+    **dict.fromkeys(NOTABLE, Step.OTHER),
 }
 _STEPS: dict[tuple[int, int], int] = {
     (int(milestone), int(evidence)): int(
         _AS_STEP.get(
             milestone,
-            Step.OTHER
-            if milestone is Milestone.UNMAPPED
-            else Step.NOTHING
+            Step.NOTHING
             if evidence not in {Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN}
             else Step.DELIVERY
             if milestone is Milestone.DELIVERED
@@ -118,13 +117,12 @@ def first_label(
         return None
     if len(terms.returns) > MOST_RETURNS:
         return None
-    deadline = policy.terms(
-        split_parcel_key(key.decode())[0], terms.origin, terms.destination, terms.facility
-    ).first_scan
+    deadlines = policy.terms_of(split_parcel_key(key.decode())[0], terms)
     at_ms = fact.occurred_ms
     look_ms = at_ms + policy.accept_age_ms
-    if deadline.enabled:
-        look_ms = min(look_ms, deadline.due_ms(at_ms, fact.arrived_ms))
+    for deadline in (deadlines.first_scan, deadlines.unused):
+        if deadline.enabled:
+            look_ms = min(look_ms, deadline.due_ms(at_ms, fact.arrived_ms))
     if look_ms <= watermark_ms or at_ms < 0:
         return None
     state = ParcelState(
@@ -179,7 +177,14 @@ def take_shortcut(
     if move <= _MOVE_ON or move == _LOOK or at_ms > look_ms:
         return None
     label = state.labels[0]
-    terms = policy.terms(split_parcel_key(key.decode())[0], label.origin, label.destination, label.facility)
+    terms = policy.terms_of(split_parcel_key(key.decode())[0], label)
+    if (
+        move == _DELIVERED
+        and fact.place
+        and terms.our_places
+        and place_number(fact.place) not in terms.our_places
+    ):
+        return None
     look_ms = min(_next_due(move, fact, terms), at_ms + policy.accept_age_ms)
     if look_ms <= watermark_ms or not append_fact(state, fact):
         return None
@@ -190,11 +195,8 @@ def take_shortcut(
 def _next_due(move: int, fact: ParcelFact, terms: ParcelTerms) -> int:
     at_ms, arrived_ms = fact.occurred_ms, fact.arrived_ms
     if move == _FIRST_SCAN:
-        silence, progress = terms.silence, terms.progress
-        return min(
-            silence.due_ms(at_ms, arrived_ms) if silence.enabled else _NEVER,
-            progress.due_ms(at_ms, arrived_ms) if progress.enabled else _NEVER,
-        )
+        waits = (terms.silence, terms.progress, terms.transit)
+        return min([wait.due_ms(at_ms, arrived_ms) for wait in waits if wait.enabled], default=_NEVER)
     if move == _DELIVERED and terms.dock.enabled:
         return terms.dock.due_ms(at_ms, arrived_ms)
     return _NEVER
@@ -221,13 +223,13 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
     label_at, scan_at, delivered_at = state.where
     facts, stage, number = state.facts, state.stage, int.from_bytes
     label_content = number(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
-    first_scan_ms = delivered_ms = arrived_ms = 0
+    scan = delivery = (0, 0)
     if stage >= _ON_THE_WAY:
-        first_scan_ms = number(facts[scan_at * FACT_BYTES : scan_at * FACT_BYTES + 6], "big")
+        scan = _times(facts, scan_at)
     if stage > _ON_THE_WAY:
-        at = delivered_at * FACT_BYTES
-        delivered_ms, arrived_ms = number(facts[at : at + 6], "big"), number(facts[at + 16 : at + 22], "big")
-    state.digest = digest((0, 1, label_content, first_scan_ms, delivered_ms, arrived_ms, checked_in_ms))
+        delivery = _times(facts, delivered_at)
+    check_in = _times(facts, len(facts) // FACT_BYTES - 1) if checked_in_ms else (0, 0)
+    state.digest = digest((0, 1, label_content, *scan, *delivery, *check_in))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
     report = ParcelReport(
@@ -239,15 +241,25 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         facility=label.facility,
         value_minor=label.value_minor,
         currency=label.currency,
+        service=label.service,
+        shop=label.shop,
         label_ms=label_content >> 16,
-        first_scan_ms=first_scan_ms,
+        first_scan_ms=scan[0],
         last_scan_ms=last_scan_ms,
-        delivered_ms=delivered_ms,
-        delivered_arrived_ms=arrived_ms,
+        delivered_ms=delivery[0],
+        delivered_arrived_ms=delivery[1],
         checked_in_ms=checked_in_ms,
+        first_scan_arrived_ms=scan[1],
+        checked_in_arrived_ms=check_in[1],
     )
     value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]
+
+
+def _times(facts: bytes, index: int) -> tuple[int, int]:
+    """Event time and arrival of a fact."""
+    at = index * FACT_BYTES
+    return int.from_bytes(facts[at : at + 6], "big"), int.from_bytes(facts[at + 16 : at + 22], "big")
 
 
 def _last_scan_ms(state: ParcelState) -> int:
@@ -274,7 +286,9 @@ def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTe
     if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.truncated:
         return
     journey = found[0]
-    if len(journey.labels) != 1 or journey.voids or journey.given_up is not None:
+    if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_up is not None:
+        return
+    if journey.delivered is not None and journey.scan_times[-1] > journey.delivered.at_ms:
         return
     fact, label = journey.labels[0]
     if state.told != tuple(sorted(label.returns)):

@@ -8,7 +8,7 @@ from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
 from streams.batch import Change
 from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, look_ms_of, merge
-from streams.parcel_look import ORDINARY, Cause, Report, look, report_again
+from streams.parcel_look import ORDINARY, Cause, Report, look, nobody_waits_for, report_again
 from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
 from streams.terms import CompiledPolicy
 from streams.watermark import PARCELS_SOURCE, Outgoing
@@ -94,10 +94,8 @@ class ParcelLogic:
         if merged is None:
             return None
         state, cause = merged
-        if armed_ms > watermark_ms and not state.labels and not state.told:
-            return Change(
-                encode_parcel(state), armed_ms
-            )  # nobody waits for it, and it is remembered longer now
+        if armed_ms > watermark_ms and nobody_waits_for(state):
+            return Change(encode_parcel(state), armed_ms)  # it is remembered longer now
         return self._looked(key, state, watermark_ms, armed_ms, policy, cause)
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:

@@ -13,7 +13,8 @@ gives the same messages in the same order.
 - Before the first policy, facts are merged without a look and W stands at 0.
 
 Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `oversized`, `orphan_expired`, `purged`,
-`timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `late_breach_counted`;
+`timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `case_updated`, `case_suppressed`,
+`late_breach_counted`;
 labels are rules, stages or "".
 """
 

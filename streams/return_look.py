@@ -1,20 +1,33 @@
 """One look at a return: what its parcels report, weighed with what orders and the warehouse know.
 
 A breach that a parcel reports waits here until the return's own watermark has reached its deadline: what explains it may have
-been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at or
-before the deadline means that there was none; what happened later ends it.
+been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at
+or before the deadline means that there was none; what happened later ends it. The rules of the return itself are asked at
+every look.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
-from streams.cases import COUNTED, STANDING, STEPS, Finding, Step, Telling, Verdict, messages, tombstone
+from schemas.vocabulary import CaseState, Reason
+from streams.cases import (
+    COUNTED,
+    STANDING,
+    STEPS,
+    SUPPRESSED,
+    Finding,
+    Step,
+    Telling,
+    Verdict,
+    messages,
+    tombstone,
+)
 from streams.clocks import DAY_MS
-from streams.parcel_look import ENDED, RETRACTED
-from streams.returns import Carried, CarriedBreach, CaseRecord, ReturnState, Told, received_by_number
+from streams.findings import NEVER_MS, findings
+from streams.refund_signals import signals
+from streams.return_view import CaseKey, ReturnView
+from streams.returns import CaseRecord, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
@@ -26,10 +39,8 @@ MOST_CASES_BYTES = 160_000
 """About a thousand cases of one return; no more are opened."""
 CASE_BYTES = 128
 """A case takes no more than this and its parcel's key."""
-_NEVER = 1 << 62
 
 Note = tuple[str, str]
-_CaseKey = tuple[str, str, str]
 
 
 class ReturnLook(NamedTuple):
@@ -53,17 +64,27 @@ def look(
     """Evaluate at `now_ms`; see the head of this file."""
     telling = Telling(return_id, state, policy, partition)
     teller = _Teller(telling, now_ms)
-    waiting_ms = _NEVER
-    found: set[_CaseKey] = set()
-    for finding in findings(state, policy_changed=policy_changed):
-        found.add((finding.rule, finding.parcel, finding.anchor))
-        if finding.due_ms > now_ms:
+    told: set[CaseKey] = set()
+    why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
+    view = ReturnView(state, policy)
+    found, waiting_ms = findings(view, state, now_ms, policy_changed=policy_changed)
+    for finding in found:
+        key = (finding.rule, finding.parcel, finding.anchor)
+        told.add(key)
+        if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
             waiting_ms = min(waiting_ms, finding.due_ms)
+            if key in teller.cases:  # it is due no more, or later
+                teller.follow(finding._replace(verdict=Verdict.NONE, reason=why))
         else:
+            waiting_ms = min(waiting_ms, finding.again_ms or NEVER_MS)
             teller.follow(finding)
-    teller.close_unfound(found)
+    teller.close_unfound(told, why)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
+    if return_id and not teller.more:
+        refund = signals(view, telling, now_ms)
+        teller.outgoing += refund.outgoing
+        next_ms = min(next_ms, refund.next_ms or NEVER_MS)
     return _rest(telling, teller, now_ms, next_ms)
 
 
@@ -75,7 +96,7 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
         return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
     forget_ms = state.newest_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
     standing = any(case.state in STANDING for case in state.cases)
-    if not standing and next_ms == _NEVER and forget_ms <= now_ms:
+    if not standing and next_ms == NEVER_MS and forget_ms <= now_ms:
         if teller.outgoing:
             state.look_ms = now_ms + DAY_MS
             return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
@@ -83,58 +104,8 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
         return ReturnLook(False, gone, [("purged", "returns")], [])
     if not standing:
         next_ms = min(next_ms, max(forget_ms, now_ms + 1))
-    state.look_ms = 0 if next_ms == _NEVER else next_ms
+    state.look_ms = 0 if next_ms == NEVER_MS else next_ms
     return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
-
-
-# -- verdicts -----------------------------------------------------------------------------------------------------
-
-
-def findings(state: ReturnState, *, policy_changed: bool = False) -> Iterator[Finding]:
-    """The verdict on every breach that is reported, by the evidence of parcel, orders and warehouse together."""
-    if not any(carried.breaches for carried in state.carried):
-        return
-    received = received_by_number(state)
-    cancelled = next((f for f in state.true_facts() if f.milestone == Milestone.RETURN_CANCELLED), None)
-    for carried in state.carried:
-        for breach in carried.breaches:
-            explanations = []
-            if carried.parcel in received:
-                explanations.append((received[carried.parcel], Reason.CHECKED_IN_BY_RETURN))
-            if cancelled is not None and breach.rule == RuleId.MISSING_FIRST_SCAN:
-                explanations.append((cancelled, Reason.RETURN_CANCELLED))
-            yield _finding(carried, breach, explanations, policy_changed=policy_changed)
-
-
-def _finding(
-    carried: Carried, breach: CarriedBreach, explanations: list[tuple[Told, Reason]], *, policy_changed: bool
-) -> Finding:
-    verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, breach.evidence
-    if breach.state == RETRACTED:
-        verdict, reason = Verdict.NONE, Reason(breach.reason)
-    elif breach.state == ENDED:
-        verdict, reason, ended_ms = Verdict.ENDED, Reason(breach.reason), breach.ended_ms
-    for fact, why in explanations:
-        if verdict is Verdict.NONE:
-            break
-        if fact.at_ms <= breach.due_ms:
-            verdict, ended_ms = Verdict.NONE, 0
-            reason = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
-            evidence = (*breach.evidence, fact.source)
-        elif verdict is Verdict.OPEN or fact.at_ms < ended_ms:
-            verdict, reason, ended_ms = Verdict.ENDED, why, fact.at_ms
-            evidence = (*breach.evidence[:1], fact.source)
-    return Finding(
-        breach.rule,
-        carried.parcel,
-        breach.anchor,
-        verdict,
-        reason,
-        breach.since_ms,
-        breach.due_ms,
-        ended_ms,
-        evidence,
-    )
 
 
 # -- cases --------------------------------------------------------------------------------------------------------
@@ -145,12 +116,11 @@ class _Teller:
 
     def __init__(self, telling: Telling, now_ms: int) -> None:
         self.telling, self.now_ms = telling, now_ms
-        self.cases: dict[_CaseKey, CaseRecord] = {
-            (c.rule, c.parcel, c.anchor): c for c in telling.state.cases
-        }
+        self.cases: dict[CaseKey, CaseRecord] = {(c.rule, c.parcel, c.anchor): c for c in telling.state.cases}
         self.outgoing: list[Outgoing] = []
         self.notes: list[Note] = []
         self.delays: list[tuple[str, int]] = []
+        self.disputed = telling.state.disputed()
         self.more = False
         """There was no room for all that is to be said."""
         self._said_bytes = 0
@@ -169,21 +139,24 @@ class _Teller:
         elif step is Step.OPEN:
             self._open(finding, again=case is not None and case.revision > 0)
         elif step is Step.OPEN_AND_RESOLVE:
-            self._open_and_resolve(finding, again=case is not None)
+            self._open_and_resolve(finding, again=case is not None and case.state != SUPPRESSED)
+        elif step is Step.SUPPRESS:
+            self._suppress(finding, stands=case is not None)
         if finding.verdict is Verdict.OPEN:
             self._raise_level(finding)
+            self._tell_of_dispute(finding)
 
-    def close_unfound(self, found: set[_CaseKey]) -> None:
-        """Standing cases that no report speaks of any more: the label no longer links, or the evidence is gone."""
+    def close_unfound(self, found: set[CaseKey], why: Reason) -> None:
+        """Standing cases of which nothing is left: what was waited for came in time, or its parcel is linked no more."""
         for key, case in self.cases.items():
             if key in found or case.state not in STANDING or self._is_full():
                 continue
             carried = next((one for one in self.telling.state.carried if one.parcel == case.parcel), None)
-            finding = Finding(*key, Verdict.NONE, Reason.LATE_EVIDENCE, case.since_ms, case.due_ms, 0, ())
+            finding = Finding(*key, Verdict.NONE, why, case.since_ms, case.due_ms, 0, ())
             if carried is not None and not carried.linked:
                 self._change(finding, CaseState.RESOLVED, Reason(carried.unlinked_reason), self.now_ms)
             else:
-                self._change(finding, CaseState.RETRACTED, Reason.LATE_EVIDENCE, self.now_ms)
+                self._change(finding, CaseState.RETRACTED, why, self.now_ms)
 
     def _is_full(self) -> bool:
         self.more |= self._said_bytes >= MOST_SAID_BYTES
@@ -210,7 +183,7 @@ class _Teller:
             for after_ms, level in self.telling.policy.levels
             if level.level > case.level
         ]
-        return min([at_ms for at_ms in times if at_ms > self.now_ms], default=_NEVER)
+        return min([at_ms for at_ms in times if at_ms > self.now_ms], default=NEVER_MS)
 
     def _open(self, finding: Finding, *, again: bool) -> bool:
         policy = self.telling.policy
@@ -231,6 +204,15 @@ class _Teller:
         elif self._open(finding, again=again):
             self._change(finding, CaseState.RESOLVED, finding.reason, finding.ended_ms)
 
+    def _suppress(self, finding: Finding, *, stands: bool) -> None:
+        """Another case tells of the same cause."""
+        if stands:
+            self._change(finding, CaseState.RESOLVED, Reason.EXPLAINED, self.now_ms)
+            return
+        record = self._record(finding, SUPPRESSED, Reason.EXPLAINED, finding.due_ms, None)
+        self.cases[(finding.rule, finding.parcel, finding.anchor)] = record
+        self.notes.append(("case_suppressed", finding.rule))
+
     def _raise_level(self, finding: Finding) -> None:
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
         if case is None or case.historical:
@@ -244,6 +226,12 @@ class _Teller:
             at_ms, level = reached[-1]
             self._change(finding, CaseState.ESCALATED, Reason.LEVEL, at_ms, level=level)
 
+    def _tell_of_dispute(self, finding: Finding) -> None:
+        case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
+        if case is not None and case.state in STANDING and case.disputed != self.disputed:
+            reason = Reason.DISPUTE_OPENED if self.disputed else Reason.DISPUTE_CLOSED
+            self._change(finding, CaseState(case.state), reason, self.now_ms)
+
     def _change(
         self, finding: Finding, state: CaseState, reason: Reason, at_ms: int, *, level: int = 0
     ) -> None:
@@ -256,8 +244,7 @@ class _Teller:
         told = messages(self.telling, record, previous, finding.evidence)
         self._said_bytes += sum(message.size_bytes for message in told)
         self.outgoing += told
-        name = "opened" if state is CaseState.OPEN else state.value
-        self.notes.append((f"case_{name}", finding.rule))
+        self.notes.append((f"case_{_transition(record, previous)}", finding.rule))
         if previous is not None and previous.state in STANDING:
             self.notes.append((STANDS_NO_MORE, f"{previous.rule}|{previous.level}"))
         if record.state in STANDING:
@@ -267,13 +254,15 @@ class _Teller:
         self, finding: Finding, state: str, reason: Reason, at_ms: int, previous: CaseRecord | None
     ) -> CaseRecord:
         said = previous is not None and previous.revision > 0
-        opens = state == CaseState.OPEN
+        opens = state == CaseState.OPEN and reason is Reason.DUE
         go_live_ms = self.telling.policy.go_live_ms
         return CaseRecord(
             rule=finding.rule,
             parcel=finding.parcel,
             anchor=finding.anchor,
-            revision=0 if state == COUNTED else (previous.revision if previous is not None else 0) + 1,
+            revision=0
+            if state in {COUNTED, SUPPRESSED}
+            else (previous.revision if previous is not None else 0) + 1,
             state=state,
             reason=reason.value,
             level=1 if opens or previous is None else previous.level,
@@ -281,7 +270,15 @@ class _Teller:
             due_ms=finding.due_ms,
             effective_ms=max(at_ms, previous.effective_ms) if said and previous is not None else at_ms,
             historical=finding.due_ms < go_live_ms if opens or previous is None else previous.historical,
+            disputed=self.disputed,
         )
+
+
+def _transition(case: CaseRecord, previous: CaseRecord | None) -> str:
+    """What a change is counted as."""
+    if case.reason in {Reason.DISPUTE_OPENED, Reason.DISPUTE_CLOSED} and previous is not None:
+        return "updated"
+    return "opened" if case.state == CaseState.OPEN else case.state
 
 
 def _case_bytes(parcel: str) -> int:

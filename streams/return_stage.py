@@ -1,11 +1,13 @@
 """The return stage: facts of a return and reports of its parcels in, escalations and cases out.
 
-Most returns never have a breach. Their facts and reports are folded in without a look.
+A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
 from schemas.facts import ParcelReport, decode_return_record
 from schemas.vocabulary import Milestone
 from streams.batch import Change
+from streams.findings import nothing_to_look_for
+from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
@@ -70,7 +72,7 @@ class ReturnLogic:
             return None
         if policy is None:
             return Change(encode_return(state), 0)
-        if not state.cases and not any(carried.breaches for carried in state.carried):
+        if nothing_to_look_for(state):
             return _without_a_look(state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
 
@@ -106,7 +108,9 @@ class ReturnLogic:
         *,
         policy_changed: bool = False,
     ) -> Change:
-        found = look(key.decode(), state, now_ms, policy, self._number, policy_changed=policy_changed)
+        name = key.decode()
+        return_id = "" if name.startswith(OWN_KEY) else name
+        found = look(return_id, state, now_ms, policy, self._number, policy_changed=policy_changed)
         self.notes += found.notes
         self.delays += found.delays
         if not found.keep:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, Source
+from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, ReturnTerms, Source
 from schemas.vocabulary import Milestone
 from streams.parcel import EARLIEST, LATEST, MOST_FACTS, MOST_MARKS
 
@@ -18,6 +18,9 @@ MOST_PARCELS = 100
 """Parcels of one return; the reports of others are not taken in."""
 MOST_EVIDENCE_BYTES = 256_000
 """Facts and reports of one return, encoded; what would make them larger is not taken in."""
+
+
+_DISPUTES = frozenset({int(Milestone.DISPUTE_OPENED), int(Milestone.DISPUTE_CLOSED)})
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -35,6 +38,9 @@ class Told(msgspec.Struct, array_like=True, frozen=True, gc=False):
     promised_ms: int
     arrived_ms: int
     source: Source
+    terms: ReturnTerms | None = None
+    disposition: str = ""
+    mismatches: tuple[str, ...] = ()
 
 
 class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -55,6 +61,12 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     newest_ms: int
     """The newest event time in the report."""
     breaches: tuple["CarriedBreach", ...]
+    first_scan_ms: int = 0
+    service: str = ""
+    shop: str = ""
+    first_scan_arrived_ms: int = 0
+    delivered_arrived_ms: int = 0
+    checked_in_arrived_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -84,6 +96,16 @@ class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     due_ms: int
     effective_ms: int
     historical: bool
+    disputed: bool = False
+
+
+class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A refund signal as it was last said; each is released once, and revoked at most once."""
+
+    tier: str
+    revoked: bool
+    release_at: str = ""
+    """How far the goods had to come when it was released, whatever the policy says since."""
 
 
 class ReturnState(msgspec.Struct, array_like=True, gc=False):
@@ -100,12 +122,23 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they opened."""
     look_ms: int = 0
     """When the last full look asked for the next one; 0 is never."""
+    signals: tuple[SignalRecord, ...] = ()
+    """In the order in which they were released."""
 
     @property
     def newest_ms(self) -> int:
         """The newest event time of all that is known."""
         newest = max(self.facts[-1].at_ms if self.facts else 0, self.marked_ms)
         return max([newest, *(carried.newest_ms for carried in self.carried)])
+
+    def request(self) -> Told | None:
+        """The earliest request that holds."""
+        return next((f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED), None)
+
+    def disputed(self) -> bool:
+        """Whether the customer disputes, by the newest word on it."""
+        words = [f for f in self.facts if f.milestone in _DISPUTES and f.identity not in self.marks]
+        return bool(words) and words[-1].milestone == Milestone.DISPUTE_OPENED
 
     def true_facts(self) -> Sequence[Told]:
         """The facts that were not taken back, by event time."""
@@ -147,6 +180,9 @@ def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
         fact.promised_ms,
         max(fact.arrived_ms, 0),
         fact.source,
+        fact.terms,
+        fact.disposition,
+        fact.mismatches,
     )
     known = next((one for one in state.facts if one.identity == told.identity), None)
     if known is not None:
@@ -167,9 +203,15 @@ def _order(fact: Told) -> tuple[int, int]:
 
 
 def _smaller(one: Told, other: Told) -> Told:
-    smaller = min(one, other, key=lambda fact: msgspec.structs.astuple(fact)[:10])
+    smaller = min(one, other, key=_content)
     source = min(one.source, other.source, key=lambda source: (source.topic, source.partition, source.offset))
     return msgspec.structs.replace(smaller, arrived_ms=min(one.arrived_ms, other.arrived_ms), source=source)
+
+
+def _content(fact: Told) -> tuple[object, ...]:
+    """All that is told but arrival and source, so that it can be compared."""
+    *told, _, _, terms, disposition, mismatches = msgspec.structs.astuple(fact)
+    return (*told, encode_return(terms), disposition, mismatches)
 
 
 def _mark(state: ReturnState, fact: ReturnFact) -> bool:
@@ -224,6 +266,12 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.checked_in_ms,
         max(times),
         breaches,
+        report.first_scan_ms,
+        known.service if bare and known else report.service,
+        known.shop if bare and known else report.shop,
+        report.first_scan_arrived_ms,
+        report.delivered_arrived_ms,
+        report.checked_in_arrived_ms,
     )
 
 

@@ -1,15 +1,51 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
-from schemas.outputs import Severity
-from schemas.policy import LateBreach, Level, Override, Policy, RulePolicy, policy_from_log
-from schemas.vocabulary import RuleId
-from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from datetime import timedelta
+from typing import NamedTuple
 
-WAITS_FOR_CARRIER = frozenset({RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS})
+from schemas.facts import LabelTerms, ReturnTerms
+from schemas.money import minor_units
+from schemas.outputs import Severity
+from schemas.policy import (
+    FacilityPlace,
+    LateBreach,
+    Level,
+    Override,
+    Policy,
+    RefundTier,
+    RulePolicy,
+    policy_from_log,
+)
+from schemas.vocabulary import Milestone, RuleId
+from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from streams.parcel import Label, place_number
+from streams.places import place_token
+
+WAITS_FOR_CARRIER = frozenset(
+    {
+        RuleId.MISSING_FIRST_SCAN,
+        RuleId.DROPOFF_CLAIM_UNCONFIRMED,
+        RuleId.PICKUP_FAILED,
+        RuleId.LABEL_EXPIRED_UNUSED,
+        RuleId.STALLED_SILENT,
+        RuleId.STALLED_NO_PROGRESS,
+        RuleId.TRANSIT_OVERDUE,
+        RuleId.MISROUTED,
+        RuleId.DELIVERY_FAILED,
+        RuleId.PICKUP_POINT_EXPIRING,
+        RuleId.MOVING_AFTER_DELIVERY,
+        RuleId.CHECKED_IN_NOT_DELIVERED,
+    }
+)
 """Rules whose deadline grows by the allowance of the carrier's feed."""
 
 MOST_TERMS = 10_000
 """Kinds of parcels whose deadlines are kept at hand: labels are free to name any country."""
+
+
+_NOTHING = timedelta(0)
+_OFF = RulePolicy(enabled=False, action="none: the policy in force does not know the rule")
+"""Of a rule that is newer than the policy in force."""
 
 
 class Deadline:
@@ -30,15 +66,55 @@ class Deadline:
 class ParcelTerms:
     """The deadlines of all rules for parcels of one carrier, lane and facility."""
 
-    __slots__ = ("dock", "first_scan", "progress", "quiet_ms", "silence")
+    __slots__ = (
+        "deadlines",
+        "dock",
+        "first_scan",
+        "hold_ms",
+        "our_places",
+        "progress",
+        "quiet_ms",
+        "silence",
+        "transit",
+        "unused",
+    )
 
-    def __init__(self, deadlines: dict[RuleId, Deadline]) -> None:
+    def __init__(
+        self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], our_places: frozenset[int]
+    ) -> None:
+        self.deadlines = deadlines
+        self.hold_ms = hold_ms
+        """Milestone of a hold -> how long clocks stand still for it at most."""
+        self.our_places = our_places
+        """Where carriers deliver to the facility, as packed facts keep places; none: anywhere."""
+        self.unused = deadlines[RuleId.LABEL_EXPIRED_UNUSED]
+        self.transit = deadlines[RuleId.TRANSIT_OVERDUE]
         self.first_scan = deadlines[RuleId.MISSING_FIRST_SCAN]
         self.silence = deadlines[RuleId.STALLED_SILENT]
         self.progress = deadlines[RuleId.STALLED_NO_PROGRESS]
         self.dock = deadlines[RuleId.DELIVERED_NOT_CHECKED_IN]
         self.quiet_ms = min(self.silence.least_ms, self.progress.least_ms)
         """A new scan makes nothing due any sooner than this after it, nor before it has settled."""
+
+
+class Tier:
+    """A refund tier, with its limits in minor units."""
+
+    __slots__ = ("_categories", "_limits", "_risks", "name", "release_at")
+
+    def __init__(self, tier: RefundTier) -> None:
+        self.name, self.release_at = tier.tier, tier.release_at
+        self._risks, self._categories = frozenset(tier.customer_risk), frozenset(tier.categories)
+        self._limits: dict[str, int] | None = None
+        if tier.max_value is not None:
+            self._limits = {name: minor_units(limit, name) for name, limit in tier.max_value.items()}
+
+    def fits(self, terms: ReturnTerms, value_minor: int, currency: str) -> bool:
+        """Whether a return of such terms and value may be refunded by it."""
+        if terms.risk not in self._risks or (self._categories and terms.category not in self._categories):
+            return False
+        limit = None if self._limits is None else self._limits.get(currency)
+        return self._limits is None or (limit is not None and value_minor <= limit)
 
 
 class CompiledPolicy:
@@ -63,76 +139,148 @@ class CompiledPolicy:
         overrides = [override for rule in policy.rules.values() for override in rule.overrides]
         self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
         self._facilities = {one.facility for one in overrides} | set(policy.facilities)
-        self._terms: dict[tuple[str, str, str, str], ParcelTerms] = {}
+        self.promise_warning_percent = policy.promise_warning_percent
+        self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
+        self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)
+        self._hold_ms = {
+            int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),
+            int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),
+        }
+        self._places = {
+            name: frozenset(number for one in facility.places for number in _numbers_of(one))
+            for name, facility in policy.facilities.items()
+        }
+        self._services = {one.service for one in overrides}
+        self._shops = {one.shop for one in overrides}
+        self._bands = [one for one in overrides if one.conditions[-1]]
+        self._terms: dict[tuple[str, str, str, str, str, str, tuple[bool, ...]], ParcelTerms] = {}
         self.least_quiet_ms = min(self._least(RuleId.STALLED_SILENT), self._least(RuleId.STALLED_NO_PROGRESS))
         """`ParcelTerms.quiet_ms` of no parcel is smaller."""
 
-    def severity(self, rule: RuleId, level: int) -> Severity:
-        """How loud a case of this rule is at a level."""
-        severity = self.policy.rules[rule].severity
+    def severity(self, rule: RuleId, level: int, *, disputed: bool = False) -> Severity:
+        """How loud a case of this rule is at a level; one step more while the customer disputes."""
+        severity = self._numbers(rule).severity
         for _, step in self.levels:
             if step.level <= level and step.severity is not None:
                 severity = step.severity
-        return severity
+        return severity.raised if disputed else severity
 
-    def action(self, rule: RuleId, level: int) -> str:
+    def action(self, rule: RuleId, level: int, *, loyal: bool = False) -> str:
         """What to do about a case of this rule at a level."""
-        action = self.policy.rules[rule].action
+        numbers = self._numbers(rule)
+        action = numbers.loyal_action if loyal and numbers.loyal_action else numbers.action
         for _, step in self.levels:
             if step.level <= level and step.route:
                 action = step.route
         return action
 
-    def terms(self, carrier: str, origin: str, destination: str, facility: str) -> ParcelTerms:
-        """Deadlines for a parcel; countries and facility may be ""."""
+    def terms_of(self, carrier: str, label: LabelTerms | Label) -> ParcelTerms:
+        """Deadlines for a parcel by its label."""
+        return self.terms(
+            carrier,
+            label.origin,
+            label.destination,
+            label.facility,
+            label.service,
+            label.shop,
+            label.value_minor,
+            label.currency,
+        )
+
+    def terms(
+        self,
+        carrier: str,
+        origin: str,
+        destination: str,
+        facility: str,
+        service: str = "",
+        shop: str = "",
+        value_minor: int = 0,
+        currency: str = "",
+    ) -> ParcelTerms:
+        """Deadlines for a parcel; everything but the carrier may be ""."""
         kind = (
             carrier if carrier in self._carriers else "",
             origin,
             destination,
             facility if facility in self._facilities else "",
+            service if service in self._services else "",
+            shop if shop in self._shops else "",
+            tuple(one.fits_value(value_minor, currency) for one in self._bands) if self._bands else (),
         )
         found = self._terms.get(kind)
         if found is None:
             if len(self._terms) >= MOST_TERMS:
                 self._terms.clear()
-            found = self._terms[kind] = ParcelTerms({rule: self._deadline(rule, *kind) for rule in RuleId})
+            about = _About(*kind[:6], value_minor, currency)
+            deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
+            places = self._places.get(facility, frozenset())
+            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
         return found
 
-    def _deadline(self, rule: RuleId, carrier: str, origin: str, destination: str, facility: str) -> Deadline:
+    def _deadline(self, rule: RuleId, about: "_About") -> Deadline:
         policy = self.policy
-        numbers = policy.rules[rule]
+        numbers = self._numbers(rule)
         budget = numbers.budget
-        if numbers.international is not None and origin and destination and origin != destination:
+        abroad = about.origin and about.destination and about.origin != about.destination
+        if numbers.international is not None and abroad:
             budget = numbers.international
-        override = _most_specific(numbers, carrier, f"{origin}-{destination}", facility)
+        override = _most_specific(numbers, about)
         if override is not None:
             budget = override.budget
-        allowance = policy.allowances.get(carrier) if rule in WAITS_FOR_CARRIER else None
+        allowance = policy.allowances.get(about.carrier) if rule in WAITS_FOR_CARRIER else None
         return Deadline(
-            clock_of(budget, self._calendars.get(facility, self._anywhere)),
+            clock_of(budget or _NOTHING, self._calendars.get(about.facility, self._anywhere)),
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
             enabled=numbers.enabled,
         )
 
+    def _numbers(self, rule: RuleId) -> RulePolicy:
+        return self.policy.rules.get(rule, _OFF)
+
     def _least(self, rule: RuleId) -> int:
-        numbers = self.policy.rules[rule]
-        budgets = [numbers.budget, *(override.budget for override in numbers.overrides)]
+        numbers = self._numbers(rule)
+        budgets = [numbers.budget or _NOTHING, *(override.budget for override in numbers.overrides)]
         if numbers.international is not None:
             budgets.append(numbers.international)
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
 
 
-def _most_specific(numbers: RulePolicy, carrier: str, lane: str, facility: str) -> Override | None:
-    best: Override | None = None
-    rank: tuple[int, tuple[bool, bool, bool]] = (0, (False, False, False))
-    for override in numbers.overrides:
-        fits = (
-            override.carrier in {None, carrier}
-            and override.lane in {None, lane}
-            and override.facility in {None, facility}
-        )
-        mine = (sum(override.conditions), override.conditions)
-        if fits and mine >= rank:
-            best, rank = override, mine
-    return best
+class _About(NamedTuple):
+    """What overrides ask about."""
+
+    carrier: str
+    origin: str
+    destination: str
+    facility: str
+    service: str
+    shop: str
+    value_minor: int
+    currency: str
+
+
+def _most_specific(numbers: RulePolicy, about: _About) -> Override | None:
+    fitting = [
+        override
+        for override in numbers.overrides
+        if override.carrier in {None, about.carrier}
+        and override.lane in {None, f"{about.origin}-{about.destination}"}
+        and override.facility in {None, about.facility}
+        and override.service in {None, about.service}
+        and override.shop in {None, about.shop}
+        and override.fits_value(about.value_minor, about.currency)
+    ]
+    return max(fitting, key=lambda one: (sum(one.conditions), one.conditions), default=None)
+
+
+def _numbers_of(place: FacilityPlace) -> set[int]:
+    """What packed facts have for a place, whichever part of it the carrier names; nothing but the country may be ours, too."""
+    country, city, postal_code, site = place.country, place.city, place.postal_code, place.site
+    named = (
+        place_token(country, None, None, site),
+        place_token(country, city, None, None),
+        place_token(country, None, postal_code, None),
+        place_token(country, None, None, None),
+    )
+    return {place_number(token) for token in named}

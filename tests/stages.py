@@ -21,16 +21,30 @@ from schemas.facts import (
 from schemas.outputs import Escalation, decode_escalation
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
-from schemas.vocabulary import Evidence, Milestone
+from schemas.vocabulary import Evidence, Milestone, RuleId
 from streams.batch import Write
 from streams.parcel_stage import parcel_logic
 from streams.partition import Batch, Logic, Outgoing, Partition
 from streams.return_stage import return_logic
 from streams.watermark import PARCELS_SOURCE
 
+ON_THE_ROAD = (
+    RuleId.MISSING_FIRST_SCAN,
+    RuleId.STALLED_SILENT,
+    RuleId.STALLED_NO_PROGRESS,
+    RuleId.DELIVERED_NOT_CHECKED_IN,
+)
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 MONDAY = 1_767_571_200_000
 """Monday 2026-01-05 00:00 UTC."""
+
+
+def only(*rules: RuleId, **changes: Any) -> Policy:
+    """The default policy with all other rules switched off (none given: with those on the road switched on)."""
+    numbers = default_policy().model_dump(mode="json")
+    for rule, each in numbers["rules"].items():
+        each["enabled"] = rule in (rules or ON_THE_ROAD)
+    return Policy.model_validate({**numbers, **changes})
 
 
 @dataclass

@@ -1,11 +1,13 @@
 """Scanned again and again, but always in the same places and at the same stage.
 
 Starts: every scan that shows a place or a stage not seen before on this journey. Fulfilled by: the next such scan. Ends with:
-delivery, dock check-in, void, the carrier giving up. Anchor: the scan that showed the last progress.
+delivery (elsewhere, too), dock check-in, void, the carrier giving up. Waiting in customs or at a pickup point does not count.
+Anchor: the scan that showed the last progress.
 
-A parcel that nobody scans is silent, not stuck: that is `stalled_silent`, and would be told twice. So there is no breach
-at a deadline at which the parcel is silent, that is, when the last scan before the deadline has a silence deadline at or before
-it. If it is scanned later and has still not moved, the deadline is that scan's time (or, when later, its arrival plus settle).
+A parcel that nobody scans is silent, not stuck: that is `stalled_silent`, and would be told twice. So there is no breach at a
+deadline at which the parcel is silent, that is, when the last scan before the deadline has a silence deadline at or before
+it. If it is scanned later and has still not moved, the deadline is that scan's time (or, when later, its arrival plus
+settle).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from schemas.vocabulary import Milestone, RuleId
 from streams.expectation import Expectation
 from streams.journeys import End, Journey, first_of, name_of
-from streams.parcel import Raw
-from streams.rules.stalled_silent import progress_reason
+from streams.parcel import Raw, Seen
+from streams.rules.runs import moved_on
+from streams.rules.stop_clocks import later_by_holds
 from streams.terms import Deadline, ParcelTerms
 
 STAGES = frozenset(
@@ -51,9 +54,9 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         if index < last and times[steps[index + 1]] - at_ms <= deadline.least_ms:
             continue
         following = journey.scan(steps[index + 1]) if index < last else None
-        end = first_of([*([End(following, progress_reason(following))] if following else []), *ends])
+        end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
         stop = steps[index + 1] if index < last else len(times)
-        due_ms, holds = _raised(journey, range(position, stop), deadline, terms.silence)
+        due_ms, holds = _raised(journey, range(position, stop), terms)
         if end is None or end.at_ms > due_ms:
             step = journey.scan(position)
             yield Expectation(RuleId.STALLED_NO_PROGRESS, name_of(step), step, due_ms, end, holds)
@@ -73,16 +76,20 @@ def _steps_forward(scans: Sequence[Raw]) -> list[int]:
     return steps
 
 
-def _raised(journey: Journey, indexes: range, deadline: Deadline, silence: Deadline) -> tuple[int, bool]:
+def _raised(journey: Journey, indexes: range, terms: ParcelTerms) -> tuple[int, bool]:
     """When the case is due, and whether there is one: `indexes` are the step forward and the scans until the next."""
     latest = journey.scan(indexes[0])
-    due_ms = deadline.due_ms(latest.at_ms, latest.arrived_ms)
+    due_ms = _due_ms(journey, terms, latest, terms.progress)
     for index in indexes[1:]:
         scan = journey.scan(index)
         if scan.at_ms > due_ms:
-            if silence.due_ms(latest.at_ms, latest.arrived_ms) > due_ms:
+            if _due_ms(journey, terms, latest, terms.silence) > due_ms:
                 break
-            due_ms = max(scan.at_ms, scan.arrived_ms + deadline.settle_ms)
+            due_ms = max(scan.at_ms, scan.arrived_ms + terms.progress.settle_ms)
         latest = scan
     scanned_again = len(indexes) > 1 and latest.at_ms > journey.scan_times[indexes[0]]
-    return due_ms, scanned_again and silence.due_ms(latest.at_ms, latest.arrived_ms) > due_ms
+    return due_ms, scanned_again and _due_ms(journey, terms, latest, terms.silence) > due_ms
+
+
+def _due_ms(journey: Journey, terms: ParcelTerms, scan: Seen, deadline: Deadline) -> int:
+    return later_by_holds(journey, terms, scan.at_ms, deadline.due_ms(scan.at_ms, scan.arrived_ms))

@@ -1,16 +1,18 @@
 """A scan, and then no other for too long.
 
-Starts: every physical scan, until the carrier's part has ended. Fulfilled by: the next physical scan. Ends with: delivery, dock
-check-in, void, the carrier giving up. Anchor: the scan that the silence began with; a late scan in between retracts the case
-and may begin another.
+Starts: every physical scan, until the carrier's part has ended. Fulfilled by: the next physical scan. Ends with: delivery
+(elsewhere, too), dock check-in, void, the carrier giving up. Waiting in customs or at a pickup point does not count
+(streams/rules/stop_clocks.py). Anchor: the scan that the silence began with; a late scan in between retracts the case and may
+begin another.
 """
 
 from collections.abc import Iterator
 
-from schemas.vocabulary import Milestone, Reason, RuleId
+from schemas.vocabulary import RuleId
 from streams.expectation import Expectation
 from streams.journeys import End, Journey, first_of, name_of
-from streams.parcel import Seen
+from streams.rules.runs import moved_on
+from streams.rules.stop_clocks import later_by_holds
 from streams.terms import ParcelTerms
 
 
@@ -29,13 +31,8 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         if index < last and times[index + 1] - at_ms <= least_ms:
             continue
         scan = journey.scan(index)
-        due_ms = deadline.due_ms(at_ms, scan.arrived_ms)
+        due_ms = later_by_holds(journey, terms, at_ms, deadline.due_ms(at_ms, scan.arrived_ms))
         following = journey.scan(index + 1) if index < last else None
-        end = first_of([*([End(following, progress_reason(following))] if following else []), *ends])
+        end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
         if end is None or end.at_ms > due_ms:
             yield Expectation(RuleId.STALLED_SILENT, name_of(scan), scan, due_ms, end)
-
-
-def progress_reason(scan: Seen) -> Reason:
-    """What to call a scan that ends a stall."""
-    return Reason.DELIVERED if scan.milestone == Milestone.DELIVERED else Reason.PROGRESS

@@ -15,13 +15,21 @@ SCANS = (
     Milestone.DELAYED,
     Milestone.DELIVERED,
     Milestone.RETURNED_TO_SENDER,
+    Milestone.AVAILABLE_FOR_PICKUP,
+    Milestone.DELIVERY_ATTEMPTED,
+    Milestone.DELIVERED_ELSEWHERE,
+    Milestone.MISROUTED,
+    Milestone.DAMAGED,
 )
 KINDS = st.sampled_from(
     [
-        *(("scan", milestone) for milestone in (*SCANS, Milestone.IN_TRANSIT, Milestone.DELIVERED)),
+        *(("scan", milestone) for milestone in (*SCANS, *[Milestone.IN_TRANSIT, Milestone.DELIVERED] * 3)),
         ("announced", Milestone.CARRIER_PREADVISED),
         ("inferred", Milestone.LOST),
+        ("inferred", Milestone.CUSTOMS_HOLD),
+        ("inferred", Milestone.PICKUP_FAILED),
         ("dock", Milestone.CHECKED_IN),
+        ("matched", Milestone.CHECKED_IN),
         ("label", Milestone.LABEL_CREATED),
         ("label", Milestone.LABEL_CREATED),
         ("void", Milestone.LABEL_VOIDED),
@@ -34,6 +42,7 @@ EVIDENCE = {
     "announced": Evidence.ANNOUNCED,
     "inferred": Evidence.CARRIER_INFERRED,
     "dock": Evidence.WAREHOUSE_SCAN,
+    "matched": Evidence.WAREHOUSE_MATCH,
     "unmapped": Evidence.SYSTEM,
 }
 TOPICS = st.sampled_from(["labels", "carrier-scans", "warehouse", "a-second-feed"])
@@ -65,16 +74,38 @@ def facts(draw: st.DrawFn, *, days: int = 40, identities: int = 12) -> ParcelFac
     )
 
 
+OF_RETURNS = (
+    Milestone.RETURN_REQUESTED,
+    Milestone.RETURN_APPROVED,
+    Milestone.RETURN_CANCELLED,
+    Milestone.DROPOFF_CLAIMED,
+    Milestone.LABEL_CREATED,
+    Milestone.CHECKED_IN,
+    Milestone.INSPECTED,
+    Milestone.RESTOCKED,
+    Milestone.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED,
+    Milestone.REFUND_SETTLED,
+    Milestone.REFUND_FAILED,
+    Milestone.REPLACEMENT_SENT,
+)
+
+
 @st.composite
 def return_facts(draw: st.DrawFn, *, days: int = 40) -> ReturnFact:
     """One fact of a return's shop or warehouse."""
-    milestone = draw(
-        st.sampled_from([Milestone.RETURN_REQUESTED, Milestone.RETURN_CANCELLED, Milestone.CHECKED_IN])
-    )
+    milestone = draw(st.sampled_from(OF_RETURNS))
     at_ms = draw(st.integers(0, days * 4)) * 6 * HOUR
     more: dict[str, Any] = {}
     if milestone is Milestone.CHECKED_IN:
         more = draw(st.sampled_from([{}, {"complete": True}, {"count": 2}, {"parcels": ("ups:1",)}]))
+    elif milestone is Milestone.INSPECTED:
+        more = draw(st.sampled_from([{}, {"disposition": "restock"}, {"mismatches": ("empty_box",)}]))
+    elif milestone is Milestone.RETURN_REQUESTED:
+        promised = {"promised_ms": MONDAY + at_ms + 9 * DAY}
+        terms = [["parcel", "refund", True, "FR"], ["in_store"], ["parcel", "exchange", True, "GB"]]
+        more = draw(st.sampled_from([{}, promised, *({"terms": one} for one in terms)]))
     return return_fact(milestone, at_ms, **more)
 
 

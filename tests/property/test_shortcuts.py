@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelFact, encode_json
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import Evidence, Milestone
 from streams.parcel import decode_parcel, fold_of
@@ -14,7 +15,9 @@ from streams.parcel_look import Look, look
 from tests.property.parcel_lives import facts
 from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcel_fact, parcels_run
 
-POLICY = Record(0, POLICY_KEY, default_policy().to_log())
+LILLE = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+NUMBERS = default_policy().model_dump(mode="json")
+POLICY = Record(0, POLICY_KEY, Policy.model_validate({**NUMBERS, "facilities": LILLE}).to_log())
 
 
 @st.composite
@@ -27,6 +30,7 @@ def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
         (Milestone.ACCEPTED, Evidence.AGENT_SCAN),
         *[(Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN)] * 4,
         (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
+        (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
         (Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN),
         (Milestone.CHECKED_IN, Evidence.WAREHOUSE_SCAN),
         (Milestone.DELIVERED, Evidence.CARRIER_SCAN),
@@ -34,13 +38,13 @@ def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
     for step in steps:
         if step is not None and draw(st.integers(0, 8)) == 0:
             continue
-        if draw(st.integers(0, 30)) == 0:
+        if draw(st.integers(0, 20)) == 0:
             told.append((draw(facts(days=20)), at_ms // DAY))
         at_ms += draw(st.sampled_from([HOUR, 20 * HOUR, 20 * HOUR, 4 * DAY, 6 * DAY]))
         reached = max(0, at_ms - draw(st.sampled_from([0, HOUR, 3 * DAY, 9 * DAY]))) // DAY
-        place = draw(st.sampled_from(["", "lyon", "dijon", "lille"]))
+        place = draw(st.sampled_from(["", "FR/lyon", "FR/dijon", "FR/lille"]))
         if step is None:
-            told.append((label_fact(at_ms, "R1", "R2", origin="FR", destination="FR"), reached))
+            told.append((label_fact(at_ms, "R1", "R2", facility="LIL1"), reached))
         else:
             arrived_ms = at_ms + draw(st.sampled_from([0, 0, 0, 7 * DAY]))
             fact = parcel_fact(step[0], at_ms, evidence=step[1], place=place, arrived_ms=arrived_ms)
@@ -106,3 +110,16 @@ def test_a_scan_that_overtook_the_one_before_it_is_not_due_later_for_it() -> Non
     run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
     run.feed([Record(4, MARKER_KEY, marker(MONDAY + 5 * DAY + 2 * HOUR))])
     assert b'"rule":"stalled_silent"' in (run.said[-1].value or b"")
+
+
+def test_a_second_delivery_at_a_wrong_place_is_suspected_in_time() -> None:
+    run = parcels_run()
+    told = [label_fact(0, "R1", facility="LIL1"), parcel_fact(Milestone.ACCEPTED, HOUR)]
+    told += [
+        parcel_fact(Milestone.DELIVERED, DAY),
+        parcel_fact(Milestone.DELIVERED, DAY + HOUR, place="FR/nice"),
+    ]
+    run.feed([POLICY, *(Record(i, b"ups:1", encode_json(fact)) for i, fact in enumerate(told, 1))])
+    run.feed([Record(5, MARKER_KEY, marker(MONDAY + DAY + 2 * HOUR))])
+    (breach,) = decode_parcel(run.store.rows[b"ups:1"][1]).breaches
+    assert breach.rule == "delivered_elsewhere_suspected"

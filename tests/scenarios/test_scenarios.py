@@ -15,9 +15,8 @@ from schemas.durations import parse_duration
 from schemas.facts import LabelTerms
 from schemas.outputs import Escalation
 from schemas.policy import Policy
-from schemas.policy_loading import default_policy
 from schemas.vocabulary import CaseState, Evidence, Milestone
-from tests.stages import Shop, identity_of, label_fact, parcel_fact, return_fact
+from tests.stages import Shop, identity_of, label_fact, only, parcel_fact, return_fact
 
 STORIES = [
     pytest.param(story, id=f"{file.stem}: {story['story']}")
@@ -31,7 +30,7 @@ def ms(text: str) -> int:
 
 
 def policy_of(story: dict[str, Any]) -> Policy:
-    numbers = default_policy().model_dump(mode="json")
+    numbers = only().model_dump(mode="json")
     for rule, changed in story.get("rules", {}).items():
         numbers["rules"][rule].update(changed)
     return Policy.model_validate({**numbers, "levels": [], **story.get("policy", {})})

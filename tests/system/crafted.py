@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from schemas.policy import Policy
-from schemas.policy_loading import default_policy
 from simulation.carriers import UPS, Code
 from simulation.happenings import LABELS, ORDERS, SCANS, WAREHOUSE, Draft, SimEvent, write_plain
 from simulation.world import DEFAULT_START
+from tests.stages import only
 
 HUB, DELIVERED = UPS.hub[0], UPS.delivered
 LYON, LILLE = {"country": "FR", "city": "Lyon"}, {"country": "FR", "city": "Lille"}
 
 
 def policy_with_check_in_within(budget: str) -> Policy:
-    """The default policy with another budget for the dock."""
-    numbers = default_policy().model_dump(mode="json")
+    """The rules on the road by their default numbers, with another budget for the dock; no other rules."""
+    numbers = only().model_dump(mode="json")
     numbers["rules"]["delivered_not_checked_in"]["budget"] = budget
     return Policy.model_validate(numbers)
 

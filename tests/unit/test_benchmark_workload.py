@@ -12,7 +12,7 @@ from benchmarks.__main__ import BEGIN, END
 from benchmarks.figures import FULL, MEASURES
 from benchmarks.stock_faust.rules import EVENT, Parcel, apply, overdue
 from benchmarks.workload import LABELS, SCANS, WAREHOUSE, Event, Workload
-from schemas.events import CarrierScan, CheckedIn, LabelCreated
+from schemas.events import EVENT_MODELS, CarrierScan, CheckedIn, LabelCreated, event_type
 
 ENDS_AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -41,6 +41,26 @@ def test_most_parcels_live_a_whole_life_and_some_of_each_kind_go_wrong(events: l
     lives = Counter(Counter(event.key for event in events).values())
     assert lives == {8: 94, 7: 2, 4: 2, 1: 2}
     assert len(events) == Workload(100, ENDS_AT).count()
+
+
+def test_a_life_with_its_shop_goes_from_the_request_to_the_refund() -> None:
+    workload = Workload(100, ENDS_AT, with_shop=True)
+    events = [json.loads(event.value) for event in workload.events]
+    times = [event["occurred_at"] for event in events]
+    assert times == sorted(times)
+    assert len(events) == workload.count() == 94 * 14 + 2 * 9 + 2 * 6 + 2 * 3
+    models = {event_type(model): model for kind in EVENT_MODELS.values() for model in kind}
+    for event in events:
+        models[event["type"]].model_validate(event)
+    one = [event["type"] for event in events if event.get("return_id") == "RMA-1"]
+    assert one == [
+        "return_requested",
+        "return_approved",
+        "inspected",
+        "refund_approved",
+        "refund_issued",
+        "restocked",
+    ]
 
 
 def test_a_second_workload_brings_other_parcels(events: list[Event]) -> None:

@@ -7,20 +7,19 @@ import pytest
 from schemas.facts import ParcelReport, ReportedBreach, Source, encode_json
 from schemas.outputs import decode_case, decode_escalation
 from schemas.policy import Policy
-from schemas.policy_loading import default_policy
 from schemas.vocabulary import CaseState, Milestone, RuleId
-from streams.cases import COUNTED, STEPS, Verdict, case_id
-from tests.stages import DAY, HOUR, MINUTE, MONDAY, Shop, label_fact, parcel_fact, return_fact
+from streams.cases import COUNTED, STEPS, SUPPRESSED, Verdict, case_id
+from tests.stages import DAY, HOUR, MINUTE, MONDAY, Shop, label_fact, only, parcel_fact, return_fact
 
 
 def test_the_table_has_a_step_for_every_state_and_verdict() -> None:
-    assert set(STEPS) == set(product(["", *CaseState, COUNTED], Verdict))
+    assert set(STEPS) == set(product(["", *CaseState, COUNTED, SUPPRESSED], Verdict))
 
 
 def test_a_case_has_the_same_id_in_every_run() -> None:
     assert case_id("stalled_silent", "R1", "ups:1Z", "0a") == "a2798857-f496-59a7-9f47-51981cdbb69a"
     ids = {case_id(rule, return_id, "ups:1", "0a") for rule in RuleId for return_id in ("R1", "R2")}
-    assert len(ids) == 8
+    assert len(ids) == 2 * len(RuleId)
 
 
 def breach(state: str, due_hours: int = 72, *, reason: str = "due", ended_hours: int = 0) -> ReportedBreach:
@@ -64,7 +63,7 @@ class Desk(Shop):
 
 
 def no_levels(**changes: object) -> Policy:
-    return Policy.model_validate({**default_policy().model_dump(mode="json"), "levels": [], **changes})
+    return Policy.model_validate({**only().model_dump(mode="json"), "levels": [], **changes})
 
 
 def test_a_breach_opens_no_case_before_the_returns_own_watermark_has_reached_it() -> None:
@@ -199,3 +198,33 @@ def test_the_whole_road_from_a_scan_to_a_resolved_case(told_late: bool) -> None:
     shop.parcel_fact("ups:1", parcel_fact(Milestone.ACCEPTED, at))
     states = [one.state for one in shop.news()]
     assert states == [CaseState.OPEN, CaseState.RETRACTED if told_late else CaseState.RESOLVED]
+
+
+def test_a_dispute_makes_standing_cases_louder_until_it_is_over() -> None:
+    desk = Desk(only(levels=[]))
+    desk.report(breach("open"))
+    desk.reach(73 * HOUR)
+    desk.return_fact("R1", return_fact(Milestone.DISPUTE_OPENED, 74 * HOUR))
+    desk.return_fact("R1", return_fact(Milestone.DISPUTE_CLOSED, 80 * HOUR))
+    opened, louder, quieter = desk.news()
+    assert [change.revision for change in (opened, louder, quieter)] == [1, 2, 3]
+    assert [change.state for change in (opened, louder, quieter)] == [CaseState.OPEN] * 3
+    assert [change.severity for change in (opened, louder, quieter)] == ["warning", "error", "warning"]
+    assert [change.reason for change in (louder, quieter)] == ["dispute_opened", "dispute_closed"]
+    types = [dict(out.headers)["ce_type"] for out in desk.returns.said if out.topic == "escalations"]
+    assert [name.decode().rpartition("case.")[2] for name in types] == [
+        "opened.v1",
+        "updated.v1",
+        "updated.v1",
+    ]
+
+
+def test_a_loyal_customer_is_offered_a_replacement() -> None:
+    shop = Shop(only(RuleId.STALLED_SILENT, levels=[]))
+    loyal = ["parcel", "refund", False, "", "", "", "", "normal", True]
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, terms=loyal))
+    shop.parcel_fact("ups:1", label_fact(0, "R1", "R2"))
+    shop.parcel_fact("ups:1", parcel_fact(Milestone.ACCEPTED, HOUR))
+    shop.reach(6 * DAY)
+    actions = {case.return_id: case.action for case in shop.news()}
+    assert actions == {"R1": "offer_replacement", "R2": "open a carrier trace"}

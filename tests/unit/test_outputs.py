@@ -187,6 +187,7 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "shop-return-state-changelog",
         "rw-escalations",
         "rw-cases",
+        "rw-refund-signals",
         "rw-dead-letters",
     }
     assert _NAMES.kinds() == {

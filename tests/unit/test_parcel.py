@@ -11,7 +11,6 @@ from schemas.facts import (
     decode_return_record,
     encode_json,
 )
-from schemas.policy_loading import default_policy
 from schemas.vocabulary import Evidence, Milestone
 from streams.journeys import Journey, journeys, name_of
 from streams.parcel import ParcelState, Seen, decode_parcel, merge, raw_facts
@@ -24,6 +23,7 @@ from tests.stages import (
     label,
     label_fact,
     marker,
+    only,
     parcel_fact,
     parcels_run,
 )
@@ -57,7 +57,7 @@ def checked_in(at_ms: int) -> ParcelFact:
 
 def started(*told: ParcelFact) -> StageRun:
     run = parcels_run()
-    run.feed([Record(0, POLICY_KEY, default_policy().to_log())])
+    run.feed([Record(0, POLICY_KEY, only().to_log())])
     tell(run, *told)
     return run
 

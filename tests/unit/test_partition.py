@@ -13,7 +13,6 @@ from schemas.facts import (
     encode_json,
 )
 from schemas.policy import Policy
-from schemas.policy_loading import default_policy
 from schemas.vocabulary import Milestone
 from streams.parcel_stage import parcel_logic
 from streams.partition import Partition
@@ -28,12 +27,13 @@ from tests.stages import (
     StageRun,
     label_fact,
     marker,
+    only,
     parcel_fact,
     parcels_run,
     returns_run,
 )
 
-POLICY = default_policy().to_log()
+POLICY = only().to_log()
 
 
 def labels(count: int) -> list[tuple[bytes, bytes]]:
@@ -293,7 +293,7 @@ def test_a_state_is_not_deleted_in_the_batch_that_says_its_last_word() -> None:
 
 
 def stricter() -> bytes:
-    numbers = default_policy().model_dump(mode="json")
+    numbers = only().model_dump(mode="json")
     numbers["rules"]["missing_first_scan"]["budget"] = "24h"
     return Policy.model_validate(numbers).to_log()
 

@@ -1,9 +1,14 @@
 """Policies: what they may say, and how a wrong one is refused."""
 
+import json
 from datetime import timedelta
+from importlib import resources
+from pathlib import Path
 from textwrap import dedent
 
+import jsonschema
 import pytest
+from ruamel.yaml import YAML
 
 from schemas.durations import BusinessDays, duration_text, parse_budget, parse_duration
 from schemas.policy import Policy, policy_from_log
@@ -62,7 +67,6 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
     assert [finding.split(": ")[0] for finding in told] == [
         "policy.yaml:2:3",
         "policy.yaml:4:5",
-        "policy.yaml:4:5",
         "policy.yaml:6:15",
         "policy.yaml:7:33",
         "policy.yaml:9:13",
@@ -73,7 +77,6 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
     text = "\n".join(told)
     for hint in (
         "did you mean `missing_first_scan`?",
-        "`budget` is missing in rules.stalled_silent",
         "did you mean `budget`?",
         "none of info, warning, error, critical",
         "a budget of nothing would make every parcel late",
@@ -92,7 +95,24 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
         ("- a\n", "a policy is a mapping"),
         ("rules: [\n", "not YAML"),
         ("rules: {}\nrules: {}\n", "stands here twice"),
-        ("rules: {}\n", "no numbers for missing_first_scan, stalled_silent"),
+        (RULES + "  refund_promise_at_risk: {budget: 4d}\n", "takes no budget: it is due by promise_warning"),
+        (RULES + "stop_clocks: {customs: 7}\n", "a duration needs its unit"),
+        (RULES + "stop_clocks: {custom: 7d}\n", "did you mean `customs`?"),
+        (RULES + "statutes: [{count_from: notice}]\n", "did you mean `counts_from`?"),
+        (RULES + "refund_tiers: [{relase_at: delivered}]\n", "did you mean `release_at`?"),
+        (
+            RULES + "refund_tiers: [{tier: a, release_at: delivered, max_value: {eur: 5}}]\n",
+            "`eur` is no currency; write it in capitals, as EUR",
+        ),
+        (
+            RULES + "facilities: {LIL1: {time_zone: Europe/Paris, places: [{country: FR, town: Lille}]}}\n",
+            "known here: city, country, postal_code, site",
+        ),
+        (
+            RULES
+            + "statutes: [{jurisdiction: A, countries: [FR, FR], counts_from: notice, days: 14, source: a law}]\n",
+            "two statutes cannot both hold",
+        ),
         (RULES + "facilities: {L: {time_zone: Paris}}\n", "no time zone of the IANA database"),
         (RULES + "facilities: {L: {time_zone: UTC, country: XX}}\n", "has no public holidays here"),
         (RULES + "facilities: {L: {time_zone: UTC, working_days: []}}\n", "a facility that never works"),
@@ -107,7 +127,28 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
         (RULES + "settle: 30\n", "a duration needs its unit"),
         (
             RULES.replace("72h, action", "72h, overrides: [{budget: 1d}], action"),
-            "needs a carrier, a lane or a facility",
+            "needs a carrier, lane, service, facility, shop or value",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{carrier: ups, budget: 1d}, {carrier: ups, budget: 2d}], action",
+            ),
+            "two overrides fit the same parcels, with 1d and 2d",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{value_from: {EUR: 9}, budget: 1d}, {value_below: {EUR: 10}, budget: 2d}], action",
+            ),
+            "two overrides fit the same parcels",
+        ),
+        (
+            RULES.replace(
+                "72h, action",
+                "72h, overrides: [{value_from: {EUR: 9}, value_below: {EUR: 9}, budget: 1d}], action",
+            ),
+            "no value is at least 9 and below 9 EUR",
         ),
         (
             RULES.replace("72h, action", "72h, overrides: [{lane: fr-de, budget: 1d}], action"),
@@ -117,6 +158,28 @@ def test_every_finding_is_told_at_once_with_its_line_and_column() -> None:
 )
 def test_a_wrong_policy_is_refused_with_a_hint(text: str, hint: str) -> None:
     assert hint in "\n".join(findings(text))
+
+
+def test_a_file_says_what_differs_from_the_default() -> None:
+    usual = default_policy()
+    policy = load_policy(
+        "rules: {stalled_silent: {budget: 3d}, late_refund: {severity: info}}\nsettle: 1h\n", "p"
+    )
+    silent, refund = policy.rules[RuleId.STALLED_SILENT], policy.rules[RuleId.LATE_REFUND]
+    assert (silent.budget, silent.international) == (timedelta(days=3), None), (
+        "one budget, at home and abroad"
+    )
+    assert (refund.severity, refund.budget) == ("info", usual.rules[RuleId.LATE_REFUND].budget)
+    assert policy.settle == timedelta(hours=1)
+    assert policy.model_copy(update={"rules": usual.rules, "settle": usual.settle}) == usual
+
+
+def test_a_rule_that_is_newer_than_the_policy_in_force_is_off() -> None:
+    numbers = default_policy().model_dump(mode="json")
+    del numbers["rules"]["late_refund"]
+    terms = CompiledPolicy(Policy.model_validate(numbers).to_log()).terms("ups", "", "", "")
+    assert not terms.deadlines[RuleId.LATE_REFUND].enabled
+    assert terms.deadlines[RuleId.LATE_LABEL].enabled
 
 
 @pytest.mark.parametrize("text", ["72", "h", "3 days", "-5h", "", "500d", "1h30"])
@@ -154,13 +217,32 @@ def test_the_budget_between_countries_needs_both_of_them() -> None:
 def test_the_most_specific_override_wins() -> None:
     policy = compiled(
         "overrides: [{carrier: ups, budget: 1d}, {lane: FR-DE, budget: 2d}, {facility: LIL1, budget: 3d},"
-        " {carrier: ups, lane: FR-DE, budget: 4d}, {carrier: fedex, budget: 6d}, {carrier: fedex, budget: 8d}],"
+        " {carrier: ups, lane: FR-DE, budget: 4d}, {carrier: fedex, budget: 6d}],"
     )
     assert silent_days(policy, "ups", "FR", "FR") == 1
     assert silent_days(policy, "dhl", "FR", "DE") == 2
     assert silent_days(policy, "ups", "IT", "IT", "LIL1") == 3
     assert silent_days(policy, "ups", "FR", "DE", "LIL1") == 4
-    assert silent_days(policy, "fedex", "FR", "FR") == 8
+    assert silent_days(policy, "fedex", "FR", "FR") == 6
+
+
+def test_service_shop_and_value_band_have_budgets_of_their_own() -> None:
+    policy = compiled(
+        "overrides: [{service: express, budget: 1d}, {shop: main, budget: 2d}, {value_from: {EUR: 100}, budget: 3d},"
+        " {value_from: {EUR: 10}, value_below: {EUR: 100}, budget: 4d}, {service: express, shop: main, budget: 6h}],"
+    )
+
+    def days(service: str = "", shop: str = "", euros: float = 0, currency: str = "EUR") -> float:
+        terms = policy.terms("ups", "FR", "FR", "", service, shop, int(euros * 100), currency)
+        return terms.silence.due_ms(0, 0) / DAY_MS
+
+    assert days() == 5
+    assert days(service="express") == 1
+    assert days(shop="main") == 2
+    assert days(service="express", shop="main") == 0.25
+    assert days(shop="main", euros=500) == 2, "a shop goes before a value"
+    assert [days(euros=euros) for euros in (9.99, 10, 99.99, 100)] == [5, 4, 4, 3]
+    assert days(euros=500, currency="USD") == 5
 
 
 def test_severity_and_action_follow_the_level() -> None:
@@ -183,3 +265,13 @@ def test_the_canonical_text_loads_to_the_same_policy() -> None:
         RULES + 'facilities: {L: {time_zone: Europe/Paris, country: FR, closes: "24:00"}}\n', "p"
     )
     assert Policy.model_validate_json(policy.canonical()) == policy
+
+
+def test_the_published_schema_takes_what_is_right_and_marks_what_is_wrong() -> None:
+    contract = Path(__file__).parents[2] / "schemas" / "contracts" / "policy.v1.schema.json"
+    editor = jsonschema.Draft202012Validator(json.loads(contract.read_text(encoding="utf-8")))
+    default = resources.files("schemas").joinpath("default_policy.yaml").read_text(encoding="utf-8")
+    for right in (default, "rules: {stalled_silent: {budget: 2 business days}}", "settle: 1h 30m"):
+        editor.validate(YAML(typ="safe").load(right))
+    for wrong in ("rules: {stalled: {budget: 2d}}", "settle: 30", "levels: [{after: 1d}]", "setle: 1h"):
+        assert not editor.is_valid(YAML(typ="safe").load(wrong)), wrong

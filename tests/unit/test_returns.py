@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from schemas.facts import ParcelReport
-from schemas.vocabulary import Milestone
+from schemas.vocabulary import Milestone, RuleId
 from streams.returns import ReturnState, merge_fact, merge_report, received_by_number
-from tests.stages import HOUR, MONDAY, return_fact
+from tests.stages import DAY, HOUR, MINUTE, MONDAY, Shop, label_fact, only, parcel_fact, return_fact
 
 
 def report(
@@ -83,3 +83,34 @@ def test_a_check_in_taken_back_accounts_for_nothing() -> None:
     merge_fact(state, return_fact(Milestone.UNMAPPED, 7 * HOUR, retracts=check_in.identity))
     merge_fact(state, check_in)
     assert received_by_number(state) == {}
+
+
+def test_a_case_whose_cause_ends_ahead_of_the_watermark_is_not_taken_back() -> None:
+    shop = Shop(only(RuleId.TRANSIT_OVERDUE, RuleId.STALLED_SILENT))
+    shop.parcel_fact("ups:1", label_fact(0, "R1"))
+    shop.parcel_fact("ups:1", parcel_fact(Milestone.ACCEPTED, HOUR))
+    shop.parcel_fact("ups:1", parcel_fact(Milestone.IN_TRANSIT, 4 * DAY))
+    shop.reach(10 * DAY - MINUTE)
+    shop.news()
+    shop.parcel_fact("ups:1", parcel_fact(Milestone.IN_TRANSIT, 10 * DAY))
+    assert [(case.rule, case.state) for case in shop.news()] == [("stalled_silent", "resolved")]
+    shop.reach(10 * DAY - MINUTE // 2)
+    assert shop.news() == []
+    shop.reach(10 * DAY)
+    assert [(case.rule, case.state, case.reason) for case in shop.news()] == [
+        ("transit_overdue", "open", "due")
+    ]
+
+
+def test_a_case_that_nobody_ends_expires_and_its_return_is_forgotten() -> None:
+    shop = Shop(only(RuleId.REFUND_PROMISE_BROKEN, RuleId.LATE_LABEL, accept_age="30d"))
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0))
+    shop.return_fact("R1", return_fact(Milestone.RETURN_APPROVED, HOUR))
+    shop.reach(30 * DAY)
+    assert {case.rule for case in shop.news()} == {"refund_promise_broken", "late_label"}
+    shop.reach(35 * DAY)
+    last = [(case.rule, case.state, case.reason) for case in shop.news()]
+    assert last == [("late_label", "resolved", "expired"), ("refund_promise_broken", "resolved", "expired")]
+    for day in range(36, 40):
+        shop.reach(day * DAY)
+    assert not shop.returns.store.rows

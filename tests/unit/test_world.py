@@ -1,4 +1,4 @@
-"""The simulated world: the same each time, as varied as it says, and clear about what must be found in it."""
+"""The simulated world: the same each time, and as varied as it says. What must be found in it: test_world_outcomes."""
 
 import json
 from collections import Counter
@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 
 from schemas.carrier_codes import load_carrier_codes
 from schemas.policy import Policy
-from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, CaseState, Evidence, Milestone, RuleId
+from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone, RuleId
 from simulation.bulk import BulkEvent, bulk_events
 from simulation.carriers import CARRIERS, UNKNOWN_CODES, Carrier, Code
 from simulation.happenings import LABELS, SCANS, WAREHOUSE
 from simulation.ledger import LedgerEvent, read_ledger
-from simulation.oracle import ExpectedCase, expected
+from simulation.oracle import expected
 from simulation.player import Pace, cues, slices, undisturbed_ledger
 from simulation.stories import STORIES
 from simulation.terms import Terms
@@ -36,11 +36,6 @@ def terms() -> Terms:
 @pytest.fixture(scope="module")
 def world() -> World:
     return World(seed=11, returns=RETURNS)
-
-
-@pytest.fixture(scope="module")
-def cases(world: World) -> list[ExpectedCase]:
-    return expected(undisturbed_ledger(world.events), terms(), world.until_at, timedelta(hours=24))
 
 
 # ---- the same world each time ------------------------------------------------------------------------------
@@ -65,18 +60,18 @@ def test_the_default_month_is_fifty_days_long(world: World) -> None:
 # ---- as varied as it says ----------------------------------------------------------------------------------
 
 
-def test_the_shares_of_the_stories_add_up() -> None:
-    assert sum(story.share for story in STORIES) == pytest.approx(1)
+def test_most_returns_go_well() -> None:
+    faulty = sum(story.share for story in STORIES if story.faulty)
+    assert faulty < 0.4 * sum(story.share for story in STORIES)
 
 
 def test_every_story_is_told(world: World) -> None:
     told = world.stories()
     assert sum(told.values()) == RETURNS
     assert set(told) == {story.name for story in STORIES}
+    all_shares = sum(story.share for story in STORIES)
     for story in STORIES:
-        assert told[story.name] == pytest.approx(
-            story.share * RETURNS, abs=4 * (story.share * RETURNS) ** 0.5
-        )
+        assert told[story.name] == pytest.approx(story.share / all_shares * RETURNS, abs=4)
 
 
 def test_the_way_into_the_topics_is_rough(world: World) -> None:
@@ -133,87 +128,37 @@ def test_the_codes_mean_what_the_stories_take_them_for(carrier: Carrier) -> None
         assert meaning(carrier, code) == (Milestone.IN_TRANSIT, Evidence.CARRIER_SCAN)
     assert meaning(carrier, carrier.last_leg)[1] is Evidence.CARRIER_SCAN
     assert meaning(carrier, carrier.delivered) == (Milestone.DELIVERED, Evidence.CARRIER_SCAN)
-    if carrier.turned_back is not None:
-        assert meaning(carrier, carrier.turned_back)[0] is Milestone.RETURNED_TO_SENDER
     for unknown in UNKNOWN_CODES:
         like = carrier.hub[0]
         assert meaning(carrier, Code(like.api, like.code_type, unknown, "?"))[0] is Milestone.UNMAPPED
 
 
-@pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
-def test_a_carrier_has_one_name_however_it_is_spelled(carrier: Carrier) -> None:
-    assert {CODES.carrier(spelling) for spelling in carrier.spellings} == {carrier.name}
-
-
-# ---- what must be found ------------------------------------------------------------------------------------
-
-S, N, F, D = (
-    RuleId.STALLED_SILENT,
-    RuleId.STALLED_NO_PROGRESS,
-    RuleId.MISSING_FIRST_SCAN,
-    RuleId.DELIVERED_NOT_CHECKED_IN,
-)
-OUTCOMES = {
-    "never_handed_over": (F, CaseState.ESCALATED),
-    "only_announced": (F, CaseState.ESCALATED),
-    "only_unknown_codes": (F, CaseState.ESCALATED),
-    "first_scan_taken_back": (F, CaseState.ESCALATED),
-    "first_scan_late": (F, CaseState.RESOLVED),
-    "first_scan_posted_late": (F, CaseState.RETRACTED),
-    "cancelled_late": (F, CaseState.RESOLVED),
-    "cancelled_posted_late": (F, CaseState.RETRACTED),
-    "voided_late": (F, CaseState.RESOLVED),
-    "shared_never_handed_over": (F, CaseState.ESCALATED),
-    "lost_in_silence": (S, CaseState.ESCALATED),
-    "resumed_late": (S, CaseState.RESOLVED),
-    "scans_posted_late": (S, CaseState.RETRACTED),
-    "stuck_for_ever": (N, CaseState.ESCALATED),
-    "stuck_then_moves": (N, CaseState.RESOLVED),
-    "never_checked_in": (D, CaseState.ESCALATED),
-    "shared_never_checked_in": (D, CaseState.ESCALATED),
-    "checked_in_late": (D, CaseState.RESOLVED),
-    "check_in_taken_back": (D, CaseState.ESCALATED),
-    "check_in_posted_late": (D, CaseState.RETRACTED),
-    "two_parcels_one_counted": (D, CaseState.ESCALATED),
+SOME_CARRIERS_SAY = {
+    "turned_back": {Milestone.RETURNED_TO_SENDER},
+    "pickup_failed": {Milestone.PICKUP_FAILED},
+    "customs": {Milestone.CUSTOMS_HOLD},
+    "misrouted": {Milestone.MISROUTED},
+    "attempted": {Milestone.DELIVERY_ATTEMPTED},
+    "pickup_point": {Milestone.AVAILABLE_FOR_PICKUP},
+    "lost": {Milestone.LOST, Milestone.DISPOSED},
+    "damaged": {Milestone.DAMAGED},
+    "elsewhere": {Milestone.DELIVERED_ELSEWHERE},
 }
 
 
-def test_each_faulty_story_has_an_outcome() -> None:
-    assert set(OUTCOMES) == {story.name for story in STORIES if story.faulty}
+@pytest.mark.parametrize("name", SOME_CARRIERS_SAY)
+def test_the_codes_that_not_every_carrier_has_mean_what_they_are_called(name: str) -> None:
+    codes = [(carrier, getattr(carrier, name)) for carrier in CARRIERS if getattr(carrier, name)]
+    assert codes
+    for carrier, code in codes:
+        milestone, evidence = meaning(carrier, code)
+        assert milestone in SOME_CARRIERS_SAY[name]
+        assert evidence not in {Evidence.ANNOUNCED, Evidence.CLAIMED, Evidence.SYSTEM}
 
 
-def test_every_story_ends_as_it_is_meant_to(world: World, cases: list[ExpectedCase]) -> None:
-    found: dict[str, list[ExpectedCase]] = {}
-    for case in cases:
-        found.setdefault(case.return_id, []).append(case)
-    for told in world.told:
-        for return_id in told.return_ids:
-            outcome = [(case.rule, set(case.final_states)) for case in found.get(return_id, [])]
-            if told.story.faulty:
-                rule, state = OUTCOMES[told.story.name]
-                assert outcome == [(rule, {state})], (told.story.name, return_id)
-            else:
-                assert outcome == [], (told.story.name, return_id)
-
-
-def test_a_day_of_delay_decides_nothing(cases: list[ExpectedCase]) -> None:
-    assert [case for case in cases if case.opens != True or case.retracted == "either"] == []  # noqa: E712 - "either"
-
-
-def test_nothing_is_undecided_when_the_world_ends(world: World, cases: list[ExpectedCase]) -> None:
-    assert max(case.opens_at for case in cases) + timedelta(hours=48) < world.until_at
-    ledger = undisturbed_ledger(world.events)
-    later = expected(ledger, terms(), world.until_at + timedelta(hours=30))
-    assert [(case.rule, case.return_id) for case in later] == [(case.rule, case.return_id) for case in cases]
-
-
-def test_feeds_that_are_twelve_hours_late_change_no_verdict(world: World, cases: list[ExpectedCase]) -> None:
-    slow = [
-        event._replace(appended_at=event.appended_at + timedelta(hours=12))
-        for event in undisturbed_ledger(world.events)
-    ]
-    late = expected(slow, terms(), world.until_at)
-    assert [(c.rule, c.return_id, c.due_at) for c in late] == [(c.rule, c.return_id, c.due_at) for c in cases]
+@pytest.mark.parametrize("carrier", CARRIERS, ids=lambda carrier: carrier.name)
+def test_a_carrier_has_one_name_however_it_is_spelled(carrier: Carrier) -> None:
+    assert {CODES.carrier(spelling) for spelling in carrier.spellings} == {carrier.name}
 
 
 # ---- playing it --------------------------------------------------------------------------------------------
@@ -249,21 +194,21 @@ def ledger_of(events: Iterable[BulkEvent]) -> list[LedgerEvent]:
     ]
 
 
-def test_bulk_events_are_valid_and_make_no_case() -> None:
+def test_bulk_events_are_valid_and_make_no_case_while_they_come() -> None:
     ledger = ledger_of(bulk_events(200, 5, seed=1))
     assert Counter(event.kind for event in ledger) == {LABELS: 200, SCANS: 1_000, WAREHOUSE: 200}
     assert read_ledger(ledger).unreadable == 0
     assert [event.appended_at for event in ledger] == sorted(event.appended_at for event in ledger)
-    assert expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30)) == []
+    assert expected(ledger, terms(), ledger[-1].appended_at) == []
 
 
 def test_unfinished_bulk_parcels_stay_open() -> None:
     ledger = ledger_of(bulk_events(200, 5, seed=1, unfinished=0.5))
-    cases = expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=30))
+    cases = expected(ledger, terms(), ledger[-1].appended_at + timedelta(days=5))
     kinds = Counter(event.kind for event in ledger)
-    assert {case.rule for case in cases} == {RuleId.MISSING_FIRST_SCAN}
-    assert len(cases) == kinds[LABELS] - kinds[WAREHOUSE]
-    assert 60 < len(cases) < 140
+    never_scanned = [case for case in cases if case.rule is RuleId.MISSING_FIRST_SCAN]
+    assert len(never_scanned) == kinds[LABELS] - kinds[WAREHOUSE]
+    assert 60 < len(never_scanned) < 140
 
 
 def test_bulk_events_are_made_on_the_way() -> None:

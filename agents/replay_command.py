@@ -1,0 +1,119 @@
+"""`returnwatch replay`: what a policy says about recorded events, and how another one differs from it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from time import perf_counter
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from agents import replay_view as view
+from agents.errors import Finding, PolicyRefusedError, ReplayError
+from agents.policy_reading import policy_findings
+from agents.replay_comparison import compare
+from agents.replay_playing import Replayed, Span, play
+from agents.replay_reading import Recorded, read_records
+from agents.replay_report import report
+from agents.terminal import err, say
+from schemas.policy import Policy
+
+_MS = timedelta(milliseconds=1)
+_LAST_MS = 253_370_764_800_000
+"""9999-01-01: what is due some months behind the end can still be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What was asked for. `until`: how long after the last record time goes on."""
+
+    policy: Path | None
+    against: Path | None
+    arrival: str
+    step: timedelta
+    until: timedelta
+    html: Path | None
+    as_json: bool
+
+
+def replay(files: Sequence[Path], options: ReplayOptions) -> int:
+    """Replay the files and show what came of it.
+
+    Raises:
+        PolicyRefusedError, ReplayError: with every finding; then nothing is played.
+    """
+    policies = _policies(options)
+    with _progress() as progress:
+        records = _read(files, options.arrival, progress)
+        span = _span(records, options)
+        started = perf_counter()
+        results, refused = _play(records, policies, span, progress)
+        seconds = perf_counter() - started
+    _show(view.Played(span, len(records), refused), results, options)
+    say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
+    return 0
+
+
+def _show(played: view.Played, results: Sequence[Replayed], options: ReplayOptions) -> None:
+    result, *others = results
+    if not others:
+        (view.write_json if options.as_json else view.show)(played, result)
+        return
+    (before,) = others
+    cases = compare(before, result)
+    (view.write_json_comparison if options.as_json else view.show_comparison)(played, before, result, cases)
+    if options.html is not None:
+        _write(options.html, report(played, before, result, cases))
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        what = f"cannot be written: {error.strerror}"
+        raise ReplayError([Finding(str(file), what, todo="correct --html, or the permissions")]) from error
+    say(f"written: {file}")
+
+
+def _policies(options: ReplayOptions) -> list[tuple[str, Policy]]:
+    asked = [options.policy] + ([options.against] if options.against else [])
+    read, findings = [], list[Finding]()
+    for file in asked:
+        policy, wrong = policy_findings(file)
+        findings += wrong
+        if policy is not None:
+            read.append((str(file) if file else "the default policy", policy))
+    if findings:
+        raise PolicyRefusedError(findings)
+    return read
+
+
+def _read(files: Sequence[Path], arrival: str, progress: Progress) -> list[Recorded]:
+    size = sum(file.stat().st_size for file in set(files) if file.is_file())
+    reading = progress.add_task("reading", total=size)
+    records = read_records(files, arrival, lambda done: progress.update(reading, completed=done))
+    progress.update(reading, completed=size)
+    return records
+
+
+def _play(
+    records: Sequence[Recorded], policies: Sequence[tuple[str, Policy]], span: Span, progress: Progress
+) -> tuple[list[Replayed], Counter[str]]:
+    playing = progress.add_task("playing", total=span.steps)
+    return play(records, policies, span, lambda: progress.advance(playing))
+
+
+def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:
+    first_ms, last_ms = records[0].at_ms, records[-1].at_ms
+    until_ms = last_ms + options.until // _MS
+    if first_ms < 0 or until_ms > _LAST_MS:
+        what = "records were appended before 1970, or time would go on into the year 9999"
+        raise ReplayError([Finding("appended_at", what, todo="correct their times")])
+    return Span(first_ms, until_ms, options.step // _MS)
+
+
+def _progress() -> Progress:
+    """Shown to a person only, and gone when it is done."""
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)

@@ -1,0 +1,54 @@
+"""How scenarios write a change of a case: `late_refund R1: opened`, `missing_first_scan R1 ups:1Z1: resolved first_scan`."""
+
+import re
+
+from agents.errors import did_you_mean
+from schemas.outputs import Escalation
+from schemas.vocabulary import CaseState, Reason, RuleId
+
+FORM = "write it as `missing_first_scan R1 ups:1Z1: opened`"
+CHANGES = ("opened", "escalated to N", "resolved REASON", "retracted REASON")
+_WORDS = {
+    CaseState.OPEN: "opened",
+    CaseState.ESCALATED: "escalated to",
+    CaseState.RESOLVED: "resolved",
+    CaseState.RETRACTED: "retracted",
+}
+_WRITTEN = re.compile(r"(?P<rule>[^\s:]+)(?P<subject>( \S+)*?): (?P<change>[^:]+)")
+
+
+def change_text(escalation: Escalation) -> str:
+    """`RULE RETURN PARCEL: CHANGE`; a subject that the case does not have is left out."""
+    subject = " ".join(part for part in (escalation.rule, escalation.return_id, escalation.parcel) if part)
+    change = _WORDS[escalation.state]
+    if escalation.state is CaseState.ESCALATED:
+        change += f" {escalation.level}"
+    elif escalation.state is not CaseState.OPEN:
+        change += f" {escalation.reason}"
+    return f"{subject}: {change}{' historical' if escalation.historical else ''}"
+
+
+def canonical(written: str) -> str:
+    """The change without spaces too many. Raises ValueError, `what; what to do`, where no change could ever read so."""
+    text = " ".join(written.split())
+    match = _WRITTEN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{written!r} is no change of a case; {FORM}")
+    rules = [rule.value for rule in RuleId]
+    if match["rule"] not in rules:
+        hint = did_you_mean(match["rule"], rules) or "docs/rules.md lists the rules"
+        raise ValueError(f"there is no rule `{match['rule']}`; {hint}")
+    _check(match["change"].removesuffix(" historical"))
+    return text
+
+
+def _check(change: str) -> None:
+    word, _, rest = change.partition(" ")
+    if word in {"resolved", "retracted"}:
+        reasons = [reason.value for reason in Reason]
+        if rest not in reasons:
+            hint = did_you_mean(rest, reasons) or f"the reasons are {', '.join(reasons)}"
+            raise ValueError(f"a case is never {word} with the reason `{rest}`; {hint}")
+    elif change != "opened" and not re.fullmatch(r"escalated to [2-9]", change):
+        hint = did_you_mean(change, CHANGES) or f"a change is {', '.join(CHANGES)}"
+        raise ValueError(f"nothing ever happens to a case that is called `{change}`; {hint}")

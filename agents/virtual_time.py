@@ -1,0 +1,231 @@
+"""Intake and both stages in one process, without Kafka: the topics are lists, and time is what the caller says.
+
+It is the code of the workers, fed as workers feed it: input records through `IntakeMapper` into the logs of `parcels` and
+`returns`, and markers that move the watermarks. Nothing ever fails here, so nothing is written down.
+
+    engine = VirtualTime(policy.to_log())
+    engine.append([InputRecord(0, value)], InputKind.LABELS, at_ms)    # appended at this log time
+    engine.advance(until_ms)                                           # all that was appended before is in, and W is there
+    engine.news()                                                      # what was said since the last call
+"""
+
+from bisect import bisect_right, insort
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import islice
+
+from schemas.carrier_codes import load_carrier_codes
+from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
+from schemas.outputs import Escalation, decode_escalation
+from schemas.topics import InputKind
+from streams.batch import Batch
+from streams.intake import Intake, IntakeMapper, Stage
+from streams.keys import partition_of
+from streams.parcel_stage import parcel_logic
+from streams.partition import PARCELS_SOURCE, Outgoing, Partition
+from streams.return_stage import return_logic
+
+ONE_TOPIC_OF_EACH_KIND: Mapping[str, int] = {kind.value: 1 for kind in InputKind}
+
+
+@dataclass(slots=True)
+class InputRecord:
+    """A record of an input topic."""
+
+    offset: int
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+class VirtualTime:
+    """See the head of this file. Log times are epoch milliseconds and never go back."""
+
+    def __init__(
+        self,
+        policy: bytes,
+        *,
+        inputs: Mapping[str, int] = ONE_TOPIC_OF_EACH_KIND,
+        partitions: int = 1,
+        mapper: IntakeMapper | None = None,
+    ) -> None:
+        """`policy`: a POLICY_KEY record. `inputs`: topic -> partition count. `partitions`: of `parcels`, and of `returns`."""
+        self._inputs = dict(inputs)
+        self._mapper = mapper or IntakeMapper(load_carrier_codes())
+        self._partitions = partitions
+        roads = tuple(self._inputs)
+        self._parcels = [_StageLog(_parcels(partitions, number, roads)) for number in range(partitions)]
+        self._returns = [_StageLog(_returns(number, roads)) for number in range(partitions)]
+        self._said: list[Outgoing] = []
+        self.apply_policy(policy)
+
+    def append(
+        self,
+        records: Sequence[InputRecord],
+        kind: InputKind,
+        at_ms: int,
+        *,
+        topic: str | None = None,
+        partition: int = 0,
+    ) -> Intake:
+        """Take in records that were appended to an input partition at `at_ms`; returns what intake made of them.
+
+        `topic`: None for the one that is called like its kind.
+        """
+        intake = self._mapper.map_chunk(records, kind, at_ms, topic=topic or kind.value, partition=partition)
+        self.take_in(intake.facts, at_ms)
+        return intake
+
+    def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
+        """What intake has made of records that were appended at `at_ms`: the same for every policy."""
+        for stage, key, value in facts:
+            number = partition_of(key, self._partitions)
+            if stage == "parcels":
+                self._parcels[number].append(key, value)
+            else:
+                self.to_returns(number, key, value, at_ms)
+
+    def apply_policy(self, policy: bytes) -> None:
+        """Decide by this policy (a POLICY_KEY record) from here on."""
+        for log in (*self._parcels, *self._returns):
+            log.append(POLICY_KEY, policy)
+
+    def advance(self, until_ms: int) -> None:
+        """Work through everything that was appended, and let the watermarks reach `until_ms`."""
+        marker = self._marker(until_ms)
+        for number, parcels in enumerate(self._parcels):
+            parcels.append(MARKER_KEY, marker)
+            self.to_returns(number, MARKER_KEY, marker, until_ms)
+        for parcels in self._parcels:
+            for report in parcels.work():
+                self._returns[partition_of(report.key, self._partitions)].append(report.key, report.value)
+        for passed_on in [parcels.partition.marks_to_forward() for parcels in self._parcels]:
+            if passed_on is not None:
+                for returns in self._returns:
+                    returns.append(MARKER_KEY, passed_on)
+        for returns in self._returns:
+            self._said += returns.work()
+
+    def news(self) -> list[Escalation]:
+        """Every change of a case that was said since the last call, in order."""
+        said, self._said = self._said, []
+        values = [message.value for message in said if message.topic == "escalations"]
+        return [decode_escalation(value) for value in values if value is not None]
+
+    def counts(self) -> Counter[tuple[str, str]]:
+        """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
+        return sum((log.counts for log in (*self._parcels, *self._returns)), Counter())
+
+    def to_returns(self, number: int, key: bytes, value: bytes, at_ms: int) -> None:  # noqa: ARG002 - for subclasses
+        """What intake and its markers write to `returns`, at `at_ms`. A subclass may make this road longer than the reports'."""
+        self._returns[number].append(key, value)
+
+    def _marker(self, through_ms: int) -> bytes:
+        marks = tuple(
+            Mark(topic=topic, partition=number, through_ms=through_ms)
+            for topic, count in self._inputs.items()
+            for number in range(count)
+        )
+        return encode_json(Marker(marks=marks, roster=self._inputs))
+
+
+@dataclass(slots=True)
+class _Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class _StageLog:
+    """One partition of a stage with its log and its store. What has been worked through is let go."""
+
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
+        self._waiting: list[_Record] = []
+        self._end = 0
+        self._store = Store()
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def append(self, key: bytes, value: bytes | None) -> None:
+        self._waiting.append(_Record(self._end, key, value))
+        self._end += 1
+
+    def work(self) -> list[Outgoing]:
+        """Work through what waits in the log; returns what is to be said."""
+        said: list[Outgoing] = []
+        start = 0
+        while self.partition.next_offset < self._end:
+            batch = self.partition.step(self._waiting, start, self._store, self._end)
+            self._store.apply(batch)
+            self.counts.update(batch.counters)
+            said += batch.outgoing
+            start += batch.consumed
+        self._waiting.clear()
+        return said
+
+
+@dataclass
+class Store:
+    """States and timers of one partition (streams.batch.StateReader)."""
+
+    states: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    _far: list[tuple[int, bytes]] = field(default_factory=list)
+    """Heap of timers. One that was disarmed stays, here and in `_near`: the state's own time is the truth."""
+    _near: list[tuple[int, bytes]] = field(default_factory=list)
+    """Timers that have been asked for, in order."""
+    _keys: list[bytes] | None = None
+    """Keys in order, among them some that are gone; None: to be sorted anew."""
+
+    def get_many(self, keys: Sequence[bytes]) -> Sequence[tuple[int, bytes] | None]:
+        """(armed_ms, raw) per key, None where there is no state."""
+        return [self.states.get(key) for key in keys]
+
+    def due(self, after: tuple[int, bytes], until_ms: int, limit: int) -> list[tuple[int, bytes]]:
+        """Timers strictly after `after` and due at or before `until_ms`, in order."""
+        self._near = [entry for entry in self._near if self._is_armed(entry)]
+        while self._far and self._far[0][0] <= until_ms:
+            entry = heappop(self._far)
+            at = bisect_right(self._near, entry)
+            if self._is_armed(entry) and (not at or self._near[at - 1] != entry):
+                insort(self._near, entry)
+        start, end = bisect_right(self._near, after), bisect_right(self._near, until_ms, key=_time_of)
+        return self._near[start : min(end, start + limit)]
+
+    def keys_after(self, key: bytes, limit: int) -> list[bytes]:
+        """Keys of states strictly after `key`, in order."""
+        if self._keys is None:
+            self._keys = sorted(self.states)
+        following = islice(self._keys, bisect_right(self._keys, key), None)
+        return list(islice((known for known in following if known in self.states), limit))
+
+    def apply(self, batch: Batch) -> None:
+        """Take over what a batch decided."""
+        for write in batch.writes:
+            if write.raw is None:
+                self.states.pop(write.key, None)
+                continue
+            if write.key not in self.states:
+                self._keys = None
+            elif self.states[write.key][0] == write.armed_ms:
+                self.states[write.key] = (write.armed_ms, write.raw)
+                continue
+            self.states[write.key] = (write.armed_ms, write.raw)
+            if write.armed_ms:
+                heappush(self._far, (write.armed_ms, write.key))
+
+    def _is_armed(self, entry: tuple[int, bytes]) -> bool:
+        state = self.states.get(entry[1])
+        return state is not None and state[0] == entry[0]
+
+
+def _time_of(entry: tuple[int, bytes]) -> int:
+    return entry[0]
+
+
+def _parcels(count: int, number: int, roads: tuple[str, ...]) -> Partition:
+    return Partition(parcel_logic(count), number, position=None, policy=None, sources=roads)
+
+
+def _returns(number: int, roads: tuple[str, ...]) -> Partition:
+    return Partition(return_logic(), number, position=None, policy=None, sources=(*roads, PARCELS_SOURCE))

@@ -1,0 +1,99 @@
+"""What is expected when the parcel has arrived, or seems to have: the rules under "at the dock" in the policy."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from schemas.policy import FacilityPlace
+from schemas.vocabulary import Milestone, Reason, RuleId
+from simulation.expectation import Expectation
+from simulation.ledger import NOWHERE, ParcelNews, Spot
+from simulation.parcel_story import ParcelStory, runs
+from simulation.terms import Terms
+
+
+def delivered_elsewhere_suspected(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
+    """A delivery to somebody else, or to no place of the facility: a case until it is delivered rightly."""
+    rule, places = RuleId.DELIVERED_ELSEWHERE_SUSPECTED, terms.places(story.route.facility)
+    astray = [scan for scan in story.scans if _is_elsewhere(scan, places)]
+    for first in astray[:1]:
+        rightly = [
+            (scan.at, Reason.DELIVERED)
+            for scan in story.scans_after(first)
+            if scan.milestone is Milestone.DELIVERED and scan not in astray
+        ]
+        due = terms.due(rule, first, story.route)
+        ends = (*rightly, *story.checked_in_or_voided)
+        yield Expectation(rule, story.parcel, first.identity, first.at, due, ends)
+
+
+def _is_elsewhere(scan: ParcelNews, places: Sequence[FacilityPlace]) -> bool:
+    if scan.milestone is Milestone.DELIVERED_ELSEWHERE:
+        return True
+    if scan.milestone is not Milestone.DELIVERED or not places or not scan.place:
+        return False
+    return not any(_is_at(scan.spot, place) for place in places)
+
+
+def _is_at(spot: Spot, place: FacilityPlace) -> bool:
+    """The country is the same, and so is everything else that the policy says of the place."""
+    wanted = Spot.of(place.country, place.city, place.postal_code, place.site)
+    return all(part in {"", seen} for part, seen in zip(wanted, spot, strict=True))
+
+
+_MOVING: Final = {
+    Milestone.DROPPED_OFF,
+    Milestone.ACCEPTED,
+    Milestone.IN_TRANSIT,
+    Milestone.CUSTOMS_HOLD,
+    Milestone.OUT_FOR_DELIVERY,
+    Milestone.AVAILABLE_FOR_PICKUP,
+    Milestone.DELIVERY_ATTEMPTED,
+    Milestone.MISROUTED,
+}
+
+
+def moving_after_delivery(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
+    """A delivered parcel that is scanned on its way again should be delivered again, or come to the dock."""
+    rule, delivered = RuleId.MOVING_AFTER_DELIVERY, story.delivered
+    if delivered is None:
+        return
+    after = story.scans_after(delivered)
+    moving = [scan for scan in after if scan.milestone in _MOVING]
+    if story.checked_in is not None:
+        moving = [scan for scan in moving if scan.at < story.checked_in.at]
+    for run in runs(moving, [scan for scan in after if scan.milestone is Milestone.DELIVERED]):
+        due = terms.due(rule, run.first, story.route)
+        ends = (*run.ends, *story.over)
+        yield Expectation(rule, story.parcel, run.first.identity, run.first.at, due, ends)
+
+
+def delivered_not_checked_in(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
+    """A delivery waits for a check-in."""
+    rule, delivered = RuleId.DELIVERED_NOT_CHECKED_IN, story.delivered
+    if delivered is not None:
+        due = terms.due(rule, delivered, story.route)
+        ends = tuple(story.checked_in_or_voided)
+        yield Expectation(rule, story.parcel, delivered.identity, delivered.at, due, ends)
+
+
+def checked_in_not_delivered(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
+    """What the dock has, the carrier should have delivered: before or after the dock saw it."""
+    rule, checked_in = RuleId.CHECKED_IN_NOT_DELIVERED, story.checked_in
+    if checked_in is not None:
+        due = terms.due(rule, checked_in, story.route)
+        delivered = [] if story.delivered is None else [(story.delivered.at, Reason.DELIVERED)]
+        voided = [end for end in story.checked_in_or_voided if end[1] is Reason.LABEL_VOIDED]
+        ends = (*delivered, *voided)
+        yield Expectation(rule, story.parcel, checked_in.identity, checked_in.at, due, ends)
+
+
+def unexpected_parcel(parcel: str, told: Sequence[ParcelNews], terms: Terms) -> Iterator[Expectation]:
+    """A dock scan of a parcel that no label names waits for the label; `told`: news that are still true, by time."""
+    rule = RuleId.UNEXPECTED_PARCEL
+    check_in = next((news for news in told if news.milestone is Milestone.CHECKED_IN), None)
+    if check_in is None or check_in.returns or rule not in terms.applied:
+        return
+    labels = [news.at for news in told if news.milestone is Milestone.LABEL_CREATED]
+    due = terms.due(rule, check_in, NOWHERE._replace(carrier=parcel.partition(":")[0]))
+    ends = tuple((at, Reason.LABEL_CREATED) for at in labels[:1])
+    yield Expectation(rule, parcel, check_in.identity, check_in.at, due, ends)

@@ -1,0 +1,88 @@
+"""What is expected of the warehouse once the goods are there: the rules about inspection and shelf."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from schemas.vocabulary import Milestone, Reason, RuleId
+from simulation.expectation import End, Expectation
+from simulation.ledger import ReturnNews
+from simulation.parcel_story import ParcelStory
+from simulation.return_story import ReturnStory
+from simulation.terms import Terms
+
+_DECIDED = (
+    Milestone.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED,
+    Milestone.REPLACEMENT_SENT,
+)
+
+
+def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """What has come waits to be looked at: each parcel by itself, or the goods that came without one."""
+    rule = RuleId.LATE_INSPECTION
+    for name, parcel in story.linked.items():
+        came = _came(story, parcel)
+        if came is None:
+            continue
+        at, appended_at = came
+        due = max(terms.used_up(rule, at, story.route_of(parcel)), appended_at + terms.settle)
+        yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
+    if not story.linked:
+        for by_number in story.news(Milestone.CHECKED_IN)[:1]:
+            due = terms.due(rule, by_number, story.route)
+            yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
+
+
+def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] | None:
+    """When the warehouse got the parcel, and when that was appended."""
+    told = (story.received.get(parcel.parcel), parcel.checked_in)
+    return min(((news.at, news.appended_at) for news in told if news is not None), default=None)
+
+
+def _looked_at(story: ReturnStory, parcel: str, came_at: datetime) -> tuple[End, ...]:
+    """Inspections that name the parcel; those that name none mean what had come by then, or all there is."""
+    inspected = [
+        (news.at, Reason.INSPECTED)
+        for news in story.news(Milestone.INSPECTED)
+        if parcel in news.parcels or (not news.parcels and (news.at >= came_at or len(story.linked) <= 1))
+    ]
+    restocked = [
+        (news.at, Reason.RESTOCKED) for news in story.news(Milestone.RESTOCKED) if news.at >= came_at
+    ]
+    return (*inspected, *restocked)
+
+
+def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """Goods that are not what was announced: a case at once, until somebody has decided."""
+    rule = RuleId.CONTENT_MISMATCH
+    inspections = story.news(Milestone.INSPECTED)
+    for news in inspections:
+        if news.mismatch:
+            again = [i for i in inspections if i.at > news.at and not i.mismatch]
+            ends = [*story.ends(*_DECIDED, since=news.at), *_found_right(story, news, again)]
+            due = terms.due(rule, news, story.route)
+            yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
+
+
+def _found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
+    """When every parcel that was found wrong has been found right; an inspection without parcels is of all."""
+    if not again:
+        return []
+    times = [news.at for news in again if not news.parcels]
+    parcels = wrong.parcels or tuple(story.linked)
+    each = [[news.at for news in again if parcel in news.parcels] for parcel in parcels]
+    if all(each):
+        times.append(max((min(found) for found in each), default=again[0].at))
+    return [(min(times), Reason.INSPECTED)] if times else []
+
+
+def late_restock(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
+    """What may be sold again waits for the shelf: the first such inspection for the first restocking, and so on."""
+    rule = RuleId.LATE_RESTOCK
+    restocked = story.news(Milestone.RESTOCKED)
+    for_the_shelf = [news for news in story.news(Milestone.INSPECTED) if news.disposition == "restock"]
+    for position, news in enumerate(for_the_shelf):
+        ends = tuple((shelf.at, Reason.RESTOCKED) for shelf in restocked[position:][:1])
+        due = terms.due(rule, news, story.route)
+        yield Expectation(rule, "", news.identity, news.at, due, ends)

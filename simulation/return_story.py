@@ -1,0 +1,99 @@
+"""What is known about one return at one moment: what shop and warehouse say, and the stories of its parcels."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from schemas.vocabulary import Milestone, Reason
+from simulation.expectation import End
+from simulation.ledger import NOWHERE, ReturnNews, Route
+from simulation.parcel_story import ParcelStory, meant_by_number
+
+
+class ReturnStory:
+    """`parcels`: every parcel that a label of the return has ever named; `linked`: those whose label holds."""
+
+    def __init__(self, told: Sequence[ReturnNews], parcels: Mapping[str, ParcelStory]) -> None:
+        """`told`: news of this return that are still true, in order of event time."""
+        self._told: dict[Milestone, list[ReturnNews]] = {}
+        for news in told:
+            self._told.setdefault(news.milestone, []).append(news)
+        self.linked = {name: story for name, story in parcels.items() if story.linked}
+        self.received = _received_by_number(parcels, self.news(Milestone.CHECKED_IN))
+        """The check-in by number that accounts for a parcel."""
+        self.labelled_at = min((s.label.at for s in parcels.values() if s.label is not None), default=None)
+
+    def news(self, *milestones: Milestone) -> list[ReturnNews]:
+        """What was said of these milestones, by time."""
+        found = [news for milestone in milestones for news in self._told.get(milestone, ())]
+        return found if len(milestones) == 1 else sorted(found, key=lambda news: news.at)
+
+    def first(self, milestone: Milestone) -> ReturnNews | None:
+        """The earliest of these."""
+        return next(iter(self._told.get(milestone, ())), None)
+
+    def ends(self, *milestones: Milestone, since: datetime | None = None) -> list[End]:
+        """The first of each of these, after which nothing is waited for any more; `since`: not before."""
+        firsts = (
+            next((news for news in self._told.get(milestone, ()) if since is None or news.at >= since), None)
+            for milestone in milestones
+        )
+        return [(news.at, _REASONS[news.milestone]) for news in firsts if news is not None]
+
+    @property
+    def checked_in_by_number(self) -> list[End]:
+        """The first check-in by number, whichever parcel it means."""
+        return [(news.at, Reason.CHECKED_IN_BY_RETURN) for news in self.news(Milestone.CHECKED_IN)[:1]]
+
+    @property
+    def request(self) -> ReturnNews | None:
+        """What the customer asked for, by the first request."""
+        return self.first(Milestone.RETURN_REQUESTED)
+
+    @property
+    def in_store(self) -> bool:
+        """Whether the goods come back without a parcel."""
+        return self.request is not None and self.request.method == "in_store"
+
+    @property
+    def route(self) -> Route:
+        """Whose carrier, lane and facility decide about the return as a whole: those of its first parcel."""
+        labels = [(s.label.at, name) for name, s in self.linked.items() if s.label is not None]
+        return self.route_of(self.linked[min(labels)[1]] if labels else None)
+
+    def route_of(self, parcel: ParcelStory | None) -> Route:
+        """Of one of its parcels, or of none; the request knows the shop and the value better than a label."""
+        route = NOWHERE if parcel is None else parcel.route
+        if self.request is None:
+            return route
+        return route._replace(shop=self.request.shop or route.shop, worth=self.request.worth or route.worth)
+
+
+_REASONS = {
+    Milestone.RETURN_CANCELLED: Reason.RETURN_CANCELLED,
+    Milestone.INSPECTED: Reason.INSPECTED,
+    Milestone.RESTOCKED: Reason.RESTOCKED,
+    Milestone.REFUND_APPROVED: Reason.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED: Reason.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED: Reason.REFUND_ISSUED,
+    Milestone.REFUND_SETTLED: Reason.REFUND_SETTLED,
+    Milestone.REFUND_FAILED: Reason.REFUND_FAILED,
+    Milestone.REPLACEMENT_SENT: Reason.REPLACEMENT_SENT,
+}
+
+
+def _received_by_number(
+    stories: Mapping[str, ParcelStory], check_ins: Sequence[ReturnNews]
+) -> dict[str, ReturnNews]:
+    """By which check-in that named the return only each parcel was received.
+
+    A check-in can mean parcels that were labelled before it and that no check-in before it accounts for.
+    """
+    received: dict[str, ReturnNews] = {}
+    for check_in in check_ins:
+        waiting = {
+            name: story
+            for name, story in stories.items()
+            if name not in received and story.waits_for_check_in_at(check_in.at)
+        }
+        received.update(dict.fromkeys(meant_by_number(check_in, waiting), check_in))
+    return received

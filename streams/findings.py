@@ -1,0 +1,163 @@
+"""The verdict on everything that was, is or will be waited for in vain for one return, by all the evidence there is.
+
+A breach that a parcel reports is weighed with what orders and the warehouse know: what explains it and happened at or before
+the deadline means that there was none; what happened later ends it. The rules of the return itself are asked once the return
+has come to the milestone with which their waiting starts.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from schemas.vocabulary import Milestone, Reason, RuleId
+from streams.cases import Finding, Verdict
+from streams.parcel_look import ENDED, RETRACTED
+from streams.return_view import Awaited, ReturnView, Rule
+from streams.returns import Carried, CarriedBreach, ReturnState, Told
+from streams.root_cases import told_apart
+from streams.rules import goods, handing_over, promises, refunds
+
+NEVER_MS = 1 << 62
+
+RULES: tuple[tuple[Milestone, Rule], ...] = (
+    (Milestone.RETURN_APPROVED, handing_over.late_label),
+    (Milestone.DROPOFF_CLAIMED, handing_over.dropoff_claim_unconfirmed),
+    (Milestone.CHECKED_IN, goods.late_inspection),
+    (Milestone.INSPECTED, goods.content_mismatch),
+    (Milestone.INSPECTED, goods.late_restock),
+    (Milestone.REFUND_ISSUED, goods.refunded_not_returned),
+    (Milestone.INSPECTED, refunds.late_refund_decision),
+    (Milestone.REFUND_APPROVED, refunds.late_refund),
+    (Milestone.REFUND_FAILED, refunds.refund_failed),
+    (Milestone.REFUND_ISSUED, refunds.refund_not_settled),
+    (Milestone.RETURN_REQUESTED, promises.refund_promises),
+    (Milestone.RETURN_REQUESTED, promises.statutory_refund_deadline),
+)
+"""The milestone that a rule's waiting starts with, and the rule: it is not asked before."""
+_STARTS = frozenset(int(milestone) for milestone, _ in RULES)
+NOT_BY_CHECK_IN = frozenset({RuleId.CHECKED_IN_NOT_DELIVERED.value, RuleId.UNEXPECTED_PARCEL.value})
+"""Breaches of parcels that a check-in by the return's number says nothing about."""
+BY_CANCELLATION = frozenset(
+    {RuleId.MISSING_FIRST_SCAN.value, RuleId.PICKUP_FAILED.value, RuleId.LABEL_EXPIRED_UNUSED.value}
+)
+
+
+class Findings(NamedTuple):
+    """What there is to say of a return, and when the next waiting is over of which there is nothing to say yet."""
+
+    found: list[Finding]
+    waiting_ms: int
+    """NEVER_MS: nothing is waited for."""
+
+
+def nothing_to_look_for(state: ReturnState) -> bool:
+    """Whether nothing was ever said of the return, and nothing that is known of it starts a waiting."""
+    return (
+        not state.cases
+        and not any(carried.breaches or carried.checked_in_ms for carried in state.carried)
+        and not any(fact.milestone in _STARTS for fact in state.facts)
+    )
+
+
+def findings(view: ReturnView, state: ReturnState, now_ms: int, *, policy_changed: bool = False) -> Findings:
+    """What is due at `now_ms`, and all that there is a case of."""
+    found, waiting_ms = _of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed)
+    if any(carried.breaches for carried in state.carried):
+        found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
+    return Findings(told_apart(found, now_ms), waiting_ms)
+
+
+def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
+    """What parcels report, weighed with what orders and the warehouse know."""
+    cancelled = view.first(Milestone.RETURN_CANCELLED)
+    for carried in state.carried:
+        received = view.received.get(carried.parcel)
+        for breach in carried.breaches:
+            explanations = []
+            if received is not None and breach.rule not in NOT_BY_CHECK_IN:
+                explanations.append((received, Reason.CHECKED_IN_BY_RETURN))
+            if cancelled is not None and breach.rule in BY_CANCELLATION:
+                explanations.append((cancelled, Reason.RETURN_CANCELLED))
+            yield _finding(carried, breach, explanations, policy_changed=policy_changed)
+
+
+@lru_cache(maxsize=1024)
+def _rules_after(milestones: frozenset[int]) -> tuple[Rule, ...]:
+    """The rules whose waiting can have started."""
+    return tuple(rule for start, rule in RULES if start in milestones)
+
+
+def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed: bool) -> Findings:
+    """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered.
+
+    What came in time is left out, unless it takes a case back.
+    """
+    in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
+    found, waiting_ms = [], NEVER_MS
+    for rule in _rules_after(view.milestones):
+        for awaited in rule(view):
+            stop, due_ms = awaited.stop, awaited.due_ms
+            if not view.is_told(awaited[:3]):
+                if stop is not None and stop.at_ms <= due_ms:
+                    continue
+                if due_ms > now_ms:
+                    waiting_ms = min(waiting_ms, due_ms)
+                    continue
+            expires_ms = max(newest_ms, due_ms) + view.policy.accept_age_ms
+            found.append(_judged(awaited, in_time, expires_ms, now_ms))
+    return Findings(found, waiting_ms)
+
+
+def _judged(awaited: Awaited, in_time: Reason, expires_ms: int, now_ms: int) -> Finding:
+    stop = awaited.stop
+    verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, awaited.evidence
+    if stop is not None:
+        verdict, reason, ended_ms = Verdict.ENDED, stop.reason, stop.at_ms
+        evidence = (*evidence, stop.source) if stop.source is not None else evidence
+        if stop.at_ms <= awaited.due_ms:
+            verdict, reason, ended_ms = Verdict.NONE, in_time, 0
+    elif expires_ms <= now_ms:
+        verdict, reason, ended_ms = Verdict.ENDED, Reason.EXPIRED, expires_ms
+    return Finding(
+        awaited.rule,
+        awaited.parcel,
+        awaited.anchor,
+        verdict,
+        reason,
+        awaited.since_ms,
+        awaited.due_ms,
+        ended_ms,
+        evidence,
+        expires_ms if verdict is Verdict.OPEN else 0,
+    )
+
+
+def _finding(
+    carried: Carried, breach: CarriedBreach, explanations: list[tuple[Told, Reason]], *, policy_changed: bool
+) -> Finding:
+    verdict, reason, ended_ms, evidence = Verdict.OPEN, Reason.DUE, 0, breach.evidence
+    if breach.state == RETRACTED:
+        verdict, reason = Verdict.NONE, Reason(breach.reason)
+    elif breach.state == ENDED:
+        verdict, reason, ended_ms = Verdict.ENDED, Reason(breach.reason), breach.ended_ms
+    for fact, why in explanations:
+        if verdict is Verdict.NONE:
+            break
+        if fact.at_ms <= breach.due_ms:
+            verdict, ended_ms = Verdict.NONE, 0
+            reason = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
+            evidence = (*breach.evidence, fact.source)
+        elif verdict is Verdict.OPEN or fact.at_ms < ended_ms:
+            verdict, reason, ended_ms = Verdict.ENDED, why, fact.at_ms
+            evidence = (*breach.evidence[:1], fact.source)
+    return Finding(
+        breach.rule,
+        carried.parcel,
+        breach.anchor,
+        verdict,
+        reason,
+        breach.since_ms,
+        breach.due_ms,
+        ended_ms,
+        evidence,
+    )

@@ -1,0 +1,222 @@
+"""When downstream services may release a refund, and when that release is taken back.
+
+A return fits the first of the policy's `refund_tiers` whose value, customer risk and category it has, and each later one that
+it fits as well. It is released when all of its parcels have come as far as its tier asks, unless it was cancelled, refused,
+exchanged or paid already, or something contradicts it: an inspection that found other goods, the carrier turning a parcel
+back or delivering it elsewhere. What contradicts a release that was said revokes it. A tier releases a return once: after a
+revocation only a later one can. A release waits until what it stands on has been read and has settled (policy `settle`), the
+request and the labels with it: a cancellation on its way by another road is not paid for first, nor is a delivery before it
+can be suspected to have gone elsewhere.
+
+Nothing is said of a return that nobody requested: its value and its customer are not known.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import uuid5
+
+from msgspec.structs import replace
+
+from schemas.outputs import (
+    EvidenceSource,
+    Money,
+    RefundAction,
+    RefundSignal,
+    encode_refund_signal,
+    refund_signal_headers,
+    utc,
+)
+from schemas.policy import ReleaseAt
+from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, SignalReason
+from streams.cases import NAMESPACE, Telling
+from streams.return_view import ReturnView
+from streams.returns import CarriedBreach, SignalRecord, Told
+from streams.rules.goods import inspects, put_right
+from streams.watermark import Outgoing
+
+_OVER = {
+    Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
+    Milestone.REFUND_REFUSED: SignalReason.REFUND_REFUSED,
+    Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
+}
+_CONTRADICTS = {
+    RuleId.RETURNED_TO_CUSTOMER.value: SignalReason.RETURNED_TO_CUSTOMER,
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED.value: SignalReason.DELIVERED_ELSEWHERE,
+}
+
+
+class _Why(NamedTuple):
+    reason: SignalReason
+    since_ms: int
+    facts: tuple[Told, ...] = ()
+    read_ms: int = 0
+    """When the last that it stands on was read."""
+
+
+class Signals(NamedTuple):
+    """What is to be said now, and when to look again for a release that has to settle (0: never)."""
+
+    outgoing: Sequence[Outgoing]
+    next_ms: int = 0
+
+
+NOTHING = Signals(())
+
+
+def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
+    """Revoke and release; `telling.state.signals` is brought up to date."""
+    state = telling.state
+    if view.request is None or not (view.policy.refund_tiers or state.signals):
+        return NOTHING
+    if not state.signals:
+        return _release(view, telling, now_ms)
+    said = [_revocation(view, record) for record in state.signals if not record.revoked]
+    revoked = [(record, why) for record, why in said if why is not None]
+    outgoing = [_message(view, telling, record.tier, why, now_ms, revision=2) for record, why in revoked]
+    gone = {record.tier for record, _ in revoked}
+    if gone:
+        state.signals = tuple(
+            replace(record, revoked=record.revoked or record.tier in gone) for record in state.signals
+        )
+    if not all(record.revoked for record in state.signals):
+        return Signals(outgoing)
+    released = _release(view, telling, now_ms)
+    return Signals([*outgoing, *released.outgoing], released.next_ms)
+
+
+def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
+    request = view.request
+    if request is None or view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED):
+        return NOTHING
+    used = {record.tier for record in telling.state.signals}
+    reached: dict[ReleaseAt, _Why | None] = {}
+    next_ms = 0
+    for tier in view.policy.refund_tiers:
+        if tier.name in used or not tier.fits(view.terms, request.value_minor, request.currency):
+            continue
+        stage = tier.release_at
+        if stage not in reached:
+            reached[stage] = _reached(view, stage)
+        why = reached[stage]
+        if why is None:
+            continue
+        if _against(view):
+            return NOTHING
+        settled_ms = max(why.since_ms, why.read_ms, _asked_ms(view)) + view.policy.settle_ms
+        if settled_ms < view.policy.go_live_ms:
+            continue  # whoever paid before has paid it, or will be told by a later tier
+        if settled_ms <= now_ms:
+            record = SignalRecord(tier.name, False, stage.value)
+            telling.state.signals = (*telling.state.signals, record)
+            return Signals([_message(view, telling, tier.name, why, now_ms, revision=1)])
+        next_ms = min(next_ms or settled_ms, settled_ms)
+    return Signals([], next_ms) if next_ms else NOTHING
+
+
+def _asked_ms(view: ReturnView) -> int:
+    """When we had read what the customer asks for, and which parcels it takes."""
+    facts = (view.request, *view.all(Milestone.LABEL_CREATED))
+    return max(fact.arrived_ms for fact in facts if fact is not None)
+
+
+def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
+    """Why a release must be taken back; None: it stands, and a stricter policy does not change that."""
+    against = _against(view)
+    if (
+        against is not None
+        or not record.release_at
+        or _reached(view, ReleaseAt(record.release_at)) is not None
+    ):
+        return record, against
+    return record, _Why(SignalReason.LATE_EVIDENCE, 0)
+
+
+def _against(view: ReturnView) -> _Why | None:
+    """What speaks against paying for the goods, whatever was released."""
+    for milestone, reason in _OVER.items():
+        fact = view.first(milestone)
+        if fact is not None:
+            return _Why(reason, fact.at_ms, (fact,))
+    for inspection in reversed(view.all(Milestone.INSPECTED)):
+        if inspection.mismatches and put_right(view, inspection) is None:
+            return _Why(SignalReason.CONTENT_MISMATCH, inspection.at_ms, (inspection,))
+    for parcel in view.parcels:
+        for breach in parcel.breaches:
+            if breach.rule in _CONTRADICTS and _goes_on(breach) and not view.received_ms(parcel):
+                return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
+    return None
+
+
+def _goes_on(breach: CarriedBreach) -> bool:
+    """Whether nothing has put it right: that the parcel is no longer watched does not, nor does a delivery of what was turned
+    back, which may be the one to the customer.
+    """
+    turned_back = breach.rule == RuleId.RETURNED_TO_CUSTOMER and breach.reason == Reason.DELIVERED
+    return breach.state == "open" or breach.reason == Reason.EXPIRED or turned_back
+
+
+def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
+    """Since when all parcels have come so far; None: not yet. Without parcels the return's own number counts."""
+    if stage is ReleaseAt.INSPECTED:
+        return _inspected(view)
+    reason = SignalReason(stage.value)
+    if not view.parcels and view.at_the_dock:
+        last = max(view.at_the_dock, key=lambda parcel: parcel.checked_in_ms)
+        return _Why(reason, last.checked_in_ms, (), last.checked_in_arrived_ms)
+    if not view.parcels:
+        check_in = view.first(Milestone.CHECKED_IN)
+        return (
+            _Why(reason, check_in.at_ms, (check_in,), check_in.arrived_ms) if check_in is not None else None
+        )
+    since_ms = read_ms = 0
+    for parcel in view.parcels:
+        seen = (parcel.first_scan_ms, parcel.first_scan_arrived_ms)
+        if stage is ReleaseAt.DELIVERED:
+            seen = (parcel.delivered_ms, parcel.delivered_arrived_ms)
+        at_ms, arrived_ms = min((one for one in (seen, view.receipt(parcel)) if one[0]), default=(0, 0))
+        if not at_ms:
+            return None
+        since_ms, read_ms = max(since_ms, at_ms), max(read_ms, arrived_ms)
+    return _Why(reason, since_ms, (), read_ms)
+
+
+def _inspected(view: ReturnView) -> _Why | None:
+    inspections = view.all(Milestone.INSPECTED)
+    if not inspections:
+        return None
+    last, read_ms = inspections[-1], max(one.arrived_ms for one in inspections)
+    for parcel in view.parcels:
+        received_ms, arrived_ms = view.receipt(parcel)
+        read_ms = max(read_ms, arrived_ms)
+        only = len(view.parcels) == 1
+        if not received_ms or not any(inspects(one, parcel, received_ms, only=only) for one in inspections):
+            return None
+    return _Why(SignalReason.INSPECTED, last.at_ms, (last,), read_ms)
+
+
+def _message(
+    view: ReturnView, telling: Telling, tier: str, why: _Why, now_ms: int, *, revision: int
+) -> Outgoing:
+    request, terms = view.request, view.terms
+    assert request is not None
+    signal = RefundSignal(
+        signal_id=str(uuid5(NAMESPACE, f"refund|{telling.return_id}|{tier}")),
+        revision=revision,
+        action=RefundAction.RELEASE if revision == 1 else RefundAction.REVOKE,
+        reason=why.reason,
+        return_id=telling.return_id,
+        tier=tier,
+        value=Money(request.value_minor, request.currency) if request.currency else None,
+        customer_risk=Risk(terms.risk),
+        category=terms.category,
+        since_at=utc(why.since_ms or now_ms),
+        effective_at=utc(now_ms),
+        policy_hash=telling.policy.hash,
+        evidence=tuple(
+            EvidenceSource(fact.source.topic, fact.source.partition, fact.source.offset)
+            for fact in (request, *why.facts)
+        ),
+    )
+    headers = refund_signal_headers(signal)
+    key = telling.return_id.encode()
+    return Outgoing("refund-signals", key, encode_refund_signal(signal), headers, telling.partition)

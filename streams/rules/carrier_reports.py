@@ -1,0 +1,93 @@
+"""What the carrier itself says has gone wrong for good: turned back, lost, damaged, delivered to somebody else.
+
+Nothing is waited for but what is read to settle (or a budget, where the policy gives one). Anchor: the fact that says so
+first.
+
+- `returned_to_customer`: ends with a delivery to us after all, dock check-in, void.
+- `carrier_reported_lost` (also disposed of): ends with any later scan, dock check-in, void.
+- `carrier_reported_damaged`: ends with dock check-in (the inspection judges then), void, the carrier giving it up.
+- `delivered_elsewhere_suspected`: a delivery that the carrier itself calls elsewhere, or at a place that is none of the
+  facility's (policy `facilities.*.places`). Ends with a delivery to us, dock check-in, void.
+"""
+
+from collections.abc import Iterator
+
+from schemas.vocabulary import Milestone, RuleId
+from streams.expectation import Expectation
+from streams.journeys import GIVEN_UP, End, Journey, first_of, name_of
+from streams.parcel import Seen
+from streams.rules.runs import moved_on, next_scan, of_milestone
+from streams.terms import ParcelTerms
+
+_DELIVERED = int(Milestone.DELIVERED)
+
+
+def returned_to_customer(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
+    """At most one."""
+    facts = of_milestone(journey, Milestone.RETURNED_TO_SENDER)
+    if facts:
+        delivered = next_scan(journey, facts[0], lambda scan: scan.milestone == _DELIVERED)
+        yield from _at_once(RuleId.RETURNED_TO_CUSTOMER, journey, terms, facts[0], delivered)
+
+
+def carrier_reported_lost(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
+    """At most one."""
+    facts = [fact for fact in journey.notable if fact.milestone in {Milestone.LOST, Milestone.DISPOSED}]
+    if facts:
+        found = next_scan(journey, facts[0], lambda scan: GIVEN_UP.get(Milestone(scan.milestone)) is None)
+        yield from _at_once(RuleId.CARRIER_REPORTED_LOST, journey, terms, facts[0], found)
+
+
+def carrier_reported_damaged(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
+    """At most one."""
+    facts = of_milestone(journey, Milestone.DAMAGED)
+    if facts:
+        yield from _at_once(RuleId.CARRIER_REPORTED_DAMAGED, journey, terms, facts[0], None, given_up=True)
+
+
+def delivered_elsewhere_suspected(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
+    """At most one."""
+    start = _elsewhere(journey, terms)
+    if start is not None:
+        delivered = next_scan(
+            journey, start, lambda scan: scan.milestone == _DELIVERED and _is_ours(scan, terms)
+        )
+        yield from _at_once(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, journey, terms, start, delivered)
+
+
+def _elsewhere(journey: Journey, terms: ParcelTerms) -> Seen | None:
+    """The first delivery that was not to us."""
+    if journey.elsewhere is None and (not terms.our_places or journey.delivered is None):
+        return None
+    for index in range(len(journey.scans)):
+        scan = journey.scan(index)
+        if scan.milestone == Milestone.DELIVERED_ELSEWHERE:
+            return scan
+        if scan.milestone == _DELIVERED and not _is_ours(scan, terms):
+            return scan
+    return None
+
+
+def _is_ours(scan: Seen, terms: ParcelTerms) -> bool:
+    return not terms.our_places or not scan.place or scan.place in terms.our_places
+
+
+def _at_once(
+    rule: RuleId,
+    journey: Journey,
+    terms: ParcelTerms,
+    start: Seen,
+    scan: Seen | None,
+    *,
+    given_up: bool = False,
+) -> Iterator[Expectation]:
+    deadline = terms.deadlines[rule]
+    if not deadline.enabled:
+        return
+    ends = [End(scan, moved_on(scan))] if scan is not None else []
+    gives_up = set(GIVEN_UP.values())
+    ends += [end for end in journey.ends(delivery=False) if given_up or end.reason not in gives_up]
+    end = first_of(ends)
+    due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
+    if end is None or end.at_ms > due_ms:
+        yield Expectation(rule, name_of(start), start, due_ms, end)

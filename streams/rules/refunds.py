@@ -1,0 +1,68 @@
+"""From the inspected goods to the money in the customer's account.
+
+- `late_refund_decision`: starts with the first inspection; fulfilled by the refund's approval or refusal, a refund, a
+  replacement. Anchor: the return.
+- `late_refund`: starts with the approval; fulfilled by the refund, or a replacement; ends when it is refused after all.
+  Anchor: the return.
+- `refund_failed`: the payment provider could not pay. Ends with a later refund, settlement or replacement. Anchor: the
+  failure.
+- `refund_not_settled`: the n-th refund waits for the n-th word of the bank since the first, good or bad. Anchor: the refund.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from schemas.vocabulary import Milestone, RuleId
+from streams.return_view import Awaited, ReturnView, anchor_of, awaited, first_stop, stop_of
+
+
+def late_refund_decision(view: ReturnView) -> Iterable[Awaited]:
+    """At most one."""
+    inspected = view.first(Milestone.INSPECTED)
+    if inspected is None:
+        return ()
+    stop = view.stop(
+        Milestone.REFUND_APPROVED,
+        Milestone.REFUND_REFUSED,
+        Milestone.REFUND_ISSUED,
+        Milestone.REPLACEMENT_SENT,
+        Milestone.RETURN_CANCELLED,
+    )
+    return awaited(view, RuleId.LATE_REFUND_DECISION, inspected, stop)
+
+
+def late_refund(view: ReturnView) -> Iterable[Awaited]:
+    """At most one."""
+    approved = view.first(Milestone.REFUND_APPROVED)
+    if approved is None:
+        return ()
+    stop = first_stop(
+        view.stop(Milestone.REFUND_ISSUED, Milestone.REPLACEMENT_SENT),
+        view.stop(Milestone.REFUND_REFUSED, since_ms=approved.at_ms),
+    )
+    return awaited(view, RuleId.LATE_REFUND, approved, stop)
+
+
+def refund_failed(view: ReturnView) -> Iterator[Awaited]:
+    """One for each failure."""
+    for failure in view.all(Milestone.REFUND_FAILED):
+        stop = view.stop(
+            Milestone.REFUND_ISSUED,
+            Milestone.REFUND_SETTLED,
+            Milestone.REPLACEMENT_SENT,
+            since_ms=failure.at_ms,
+            after=True,
+        )
+        yield from awaited(view, RuleId.REFUND_FAILED, failure, stop, anchor=anchor_of(failure))
+
+
+def refund_not_settled(view: ReturnView) -> Iterator[Awaited]:
+    """One for each refund."""
+    refunds = view.all(Milestone.REFUND_ISSUED)
+    answers = [
+        answer
+        for answer in view.all(Milestone.REFUND_SETTLED, Milestone.REFUND_FAILED)
+        if answer.at_ms >= refunds[0].at_ms
+    ]
+    for index, issued in enumerate(refunds):
+        stop = stop_of(answers[index]) if index < len(answers) else None
+        yield from awaited(view, RuleId.REFUND_NOT_SETTLED, issued, stop, anchor=anchor_of(issued))
