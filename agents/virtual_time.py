@@ -107,11 +107,14 @@ class VirtualTime:
         for returns in self._returns:
             self._said += returns.work()
 
-    def news(self) -> list[Escalation]:
-        """Every change of a case that was said since the last call, in order."""
+    def said(self) -> list[Outgoing]:
+        """Everything that `returns` said since the last call, in order within each partition."""
         said, self._said = self._said, []
-        values = [message.value for message in said if message.topic == "escalations"]
-        return [decode_escalation(value) for value in values if value is not None]
+        return said
+
+    def news(self) -> list[Escalation]:
+        """The changes of cases among it."""
+        return escalations_of(self.said())
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
@@ -128,6 +131,12 @@ class VirtualTime:
             for number in range(count)
         )
         return encode_json(Marker(marks=marks, roster=self._inputs))
+
+
+def escalations_of(said: Iterable[Outgoing]) -> list[Escalation]:
+    """The changes of cases among messages."""
+    values = [message.value for message in said if message.topic == "escalations"]
+    return [decode_escalation(value) for value in values if value is not None]
 
 
 @dataclass(slots=True)

@@ -144,6 +144,7 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     checked_in_ms: int = 0
     first_scan_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
+    label_arrived_ms: int = 0
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

@@ -4,13 +4,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.vocabulary import Milestone
 from simulation.expect_dock import unexpected_parcel
 from simulation.expectation import CaseKey, Expectation
 from simulation.expectations import expected_of_parcel, expected_of_return, explained_at_the_return
-from simulation.ledger import Ledger, ParcelNews, ReturnNews
+from simulation.ledger import Ledger, ParcelNews
 from simulation.parcel_story import News, ParcelStory, still_true
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -25,6 +25,14 @@ class Known:
     in_time: frozenset[CaseKey]
     linked: frozenset[str]
     """The parcels whose labels hold."""
+
+
+class Stories(NamedTuple):
+    """A return at one moment. `parcels`: all that a label of it has ever named; `expected`: what is expected of them."""
+
+    whole: ReturnStory
+    parcels: list[ParcelStory]
+    expected: list[Expectation]
 
 
 class Dossier(Protocol):
@@ -70,12 +78,22 @@ class ReturnDossier:
 
     def known(self, parcels_until: datetime, returns_until: datetime) -> Known:
         """By what was appended until then."""
-        counts = {name: bisect_right(times, parcels_until) for name, times in self._times.items()}
+        counts = self._counts(parcels_until)
         question = (*counts.values(), bisect_right(self.return_times, returns_until))
         if question not in self._known:
-            parcels = [self._parcel(name, count, parcels_until) for name, count in counts.items() if count]
-            self._known[question] = self._look(parcels, still_true(self._told, returns_until))
+            self._known[question] = self._judged(self.stories(parcels_until, returns_until))
         return self._known[question]
+
+    def stories(self, parcels_until: datetime, returns_until: datetime) -> Stories:
+        """What was told until then, not judged."""
+        counts = self._counts(parcels_until)
+        told_of = [self._parcel(name, count, parcels_until) for name, count in counts.items() if count]
+        parcels = [story for story, _ in told_of]
+        whole = ReturnStory(still_true(self._told, returns_until), {story.parcel: story for story in parcels})
+        return Stories(whole, parcels, [one for _, expected in told_of for one in expected])
+
+    def _counts(self, parcels_until: datetime) -> dict[str, int]:
+        return {name: bisect_right(times, parcels_until) for name, times in self._times.items()}
 
     def _parcel(self, name: str, count: int, until: datetime) -> tuple[ParcelStory, list[Expectation]]:
         question = (name, count)
@@ -84,12 +102,10 @@ class ReturnDossier:
             self._of_parcel[question] = story, expected_of_parcel(story, self._terms)
         return self._of_parcel[question]
 
-    def _look(
-        self, parcels: Sequence[tuple[ParcelStory, list[Expectation]]], told: Sequence[ReturnNews]
-    ) -> Known:
-        whole = ReturnStory(told, {story.parcel: story for story, _ in parcels})
+    def _judged(self, stories: Stories) -> Known:
+        whole = stories.whole
         expectations = [
-            *(explained_at_the_return(one, whole) for _, of_parcel in parcels for one in of_parcel),
+            *(explained_at_the_return(one, whole) for one in stories.expected),
             *expected_of_return(whole, self._terms),
         ]
         return _sorted_out(expectations, frozenset(whole.linked))

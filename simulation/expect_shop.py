@@ -22,10 +22,10 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """What has come waits to be looked at: each parcel by itself, or the goods that came without one."""
     rule = RuleId.LATE_INSPECTION
     for name, parcel in story.linked.items():
-        came = _came(story, parcel)
-        if came is None:
+        received = came(story, parcel)
+        if received is None:
             continue
-        at, appended_at = came
+        at, appended_at = received
         due = max(terms.used_up(rule, at, story.route_of(parcel)), appended_at + terms.settle)
         yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
     if not story.linked:
@@ -34,7 +34,7 @@ def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
             yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
 
 
-def _came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] | None:
+def came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] | None:
     """When the warehouse got the parcel, and when that was appended."""
     told = (story.received.get(parcel.parcel), parcel.checked_in)
     return min(((news.at, news.appended_at) for news in told if news is not None), default=None)
@@ -60,12 +60,12 @@ def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     for news in inspections:
         if news.mismatch:
             again = [i for i in inspections if i.at > news.at and not i.mismatch]
-            ends = [*story.ends(*_DECIDED, since=news.at), *_found_right(story, news, again)]
+            ends = [*story.ends(*_DECIDED, since=news.at), *found_right(story, news, again)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
 
 
-def _found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
+def found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
     """When every parcel that was found wrong has been found right; an inspection without parcels is of all."""
     if not again:
         return []

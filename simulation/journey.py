@@ -105,6 +105,7 @@ class Journey:
                 "country": self.lane.origin,
                 "category": self.rng.choice(("shoes", "fashion", "electronics", "home")),
                 "return_reason": self.rng.choice(("size", "quality", "changed_mind")),
+                "customer_risk": "low" if self.serial % 5 == 2 else None,
                 **more,
             }
             said = {name: value for name, value in said.items() if value is not None}

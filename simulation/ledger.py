@@ -98,8 +98,8 @@ class ParcelNews:
 class ReturnNews:
     """Something that the shop or the warehouse says about a return.
 
-    Which fields mean something depends on the milestone: `promised_at`, `method`, `resolution`, `withdrawal`, `country`,
-    `shop` and `worth` of a request; `complete` and `count` of a check-in; `disposition` and `mismatch` of an inspection.
+    Which fields mean something depends on the milestone: those from `promised_at` to `category` of a request; `complete` and
+    `count` of a check-in; `disposition` and `mismatch` of an inspection.
     """
 
     identity: Hashable
@@ -117,6 +117,8 @@ class ReturnNews:
     country: str = ""
     shop: str = ""
     worth: tuple[Decimal, str] | None = None
+    risk: str = "normal"
+    category: str = ""
     disposition: str = ""
     mismatch: bool = False
 
@@ -351,6 +353,8 @@ def _of_return(
         country=(body.get("country") or "").upper(),
         shop=body.get("shop") or "",
         worth=_worth(body),
+        risk=body.get("customer_risk") or "normal",
+        category=body.get("category") or "",
         disposition=body.get("disposition") or "",
         mismatch=bool(body.get("mismatch")),
     )

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
 from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.dossier import Dossier, Known, dossiers
@@ -31,11 +31,10 @@ from simulation.expectation import CaseKey, Expectation
 from simulation.expectations import is_of_return
 from simulation.explanations import Piece, standing
 from simulation.ledger import LedgerEvent, read_ledger
+from simulation.reading import Reading
 from simulation.terms import Terms
 
 Maybe = bool | Literal["either"]
-
-_AT_ONCE: Final = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +62,6 @@ class ExpectedCase:
     final_states: frozenset[CaseState]
     reasons: frozenset[Reason]
     ended_at: datetime | None
-
-
-class Reading(NamedTuple):
-    """How a worker comes to know what is appended: how much too early it knows it, or in how large gulps it reads."""
-
-    parcels_early: timedelta = _AT_ONCE
-    returns_early: timedelta = _AT_ONCE
-    gulp: timedelta = _AT_ONCE
 
 
 @dataclass(slots=True)
@@ -193,23 +184,11 @@ class _Walk:
         self.turning_points: set[datetime] = set()
         """When anything was due, opened or ended."""
         self._linked: set[str] = set()
-        moments = self._moments(until_at)
-        for moment, following in pairwise([*moments, until_at]):
+        for moment, following in pairwise([*how.moments(dossier, until_at), until_at]):
             self._from(moment, following)
 
-    def _moments(self, until_at: datetime) -> list[datetime]:
-        appended = {at - self.how.parcels_early for at in self.dossier.parcel_times}
-        appended |= {at - self.how.returns_early for at in self.dossier.return_times}
-        moments: list[datetime] = []
-        for at in sorted(appended):
-            swallowed = self.how.gulp and moments and at <= moments[-1] + self.how.gulp
-            if at <= until_at and not swallowed:
-                moments.append(at)
-        return moments
-
     def _known(self, moment: datetime) -> Known:
-        ahead = moment + self.how.gulp
-        return self.dossier.known(ahead + self.how.parcels_early, ahead + self.how.returns_early)
+        return self.dossier.known(*self.how.known_until(moment))
 
     def _from(self, moment: datetime, following: datetime) -> None:
         """From one record to the next: nothing more is known in between, but time passes."""

@@ -249,7 +249,7 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
     for journey in found:
         if journey.labels:
             delivered, checked_in = journey.delivered, journey.checked_in
-            told += [fact.content for fact, _ in journey.labels]
+            told += [number for fact, _ in journey.labels for number in (fact.content, fact.arrived_ms)]
             told += [fact.content for fact, _ in journey.voids]
             told += [journey.scan_times[0], journey.scan(0).arrived_ms] if journey.scans else [0, 0]
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
@@ -325,6 +325,7 @@ def _report(
         checked_in_ms=checked_in.at_ms if checked_in is not None else 0,
         first_scan_arrived_ms=journey.scan(0).arrived_ms if times else 0,
         checked_in_arrived_ms=checked_in.arrived_ms if checked_in is not None else 0,
+        label_arrived_ms=fact.arrived_ms,
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
     )

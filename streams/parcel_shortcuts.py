@@ -223,13 +223,14 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
     label_at, scan_at, delivered_at = state.where
     facts, stage, number = state.facts, state.stage, int.from_bytes
     label_content = number(facts[label_at * FACT_BYTES : label_at * FACT_BYTES + 8], "big")
+    label_ms, label_arrived_ms = _times(facts, label_at)
     scan = delivery = (0, 0)
     if stage >= _ON_THE_WAY:
         scan = _times(facts, scan_at)
     if stage > _ON_THE_WAY:
         delivery = _times(facts, delivered_at)
     check_in = _times(facts, len(facts) // FACT_BYTES - 1) if checked_in_ms else (0, 0)
-    state.digest = digest((0, 1, label_content, *scan, *delivery, *check_in))
+    state.digest = digest((0, 1, label_content, label_arrived_ms, *scan, *delivery, *check_in))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
     report = ParcelReport(
@@ -243,7 +244,7 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         currency=label.currency,
         service=label.service,
         shop=label.shop,
-        label_ms=label_content >> 16,
+        label_ms=label_ms,
         first_scan_ms=scan[0],
         last_scan_ms=last_scan_ms,
         delivered_ms=delivery[0],
@@ -251,6 +252,7 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         checked_in_ms=checked_in_ms,
         first_scan_arrived_ms=scan[1],
         checked_in_arrived_ms=check_in[1],
+        label_arrived_ms=label_arrived_ms,
     )
     value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]

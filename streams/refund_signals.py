@@ -114,9 +114,10 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
 
 
 def _asked_ms(view: ReturnView) -> int:
-    """When we had read what the customer asks for, and which parcels it takes."""
+    """When we had read what the customer asks for, and which parcels it takes, by whichever road that came first."""
     facts = (view.request, *view.all(Milestone.LABEL_CREATED))
-    return max(fact.arrived_ms for fact in facts if fact is not None)
+    read = [fact.arrived_ms for fact in facts if fact is not None]
+    return max([*read, *(one.label_arrived_ms for one in view.parcels)])
 
 
 def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:

@@ -67,6 +67,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     first_scan_arrived_ms: int = 0
     delivered_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
+    label_arrived_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -272,6 +273,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.first_scan_arrived_ms,
         report.delivered_arrived_ms,
         report.checked_in_arrived_ms,
+        report.label_arrived_ms,
     )
 
 

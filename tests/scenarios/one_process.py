@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime
+from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime, escalations_of
+from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
 from schemas.topics import InputKind
 from simulation.happenings import SimEvent
@@ -49,6 +50,8 @@ class OneProcess:
     def __init__(self, policy: Policy, *, slow_road: timedelta = timedelta(0)) -> None:
         """`slow_road`: how much later than reports what intake writes to `returns` comes there."""
         self.observed: list[Observed] = []
+        self.signals: list[RefundSignal] = []
+        """Every refund signal, in the order of its telling."""
         self.refused: list[str] = []
         self.slow_road = slow_road
         self.offsets = dict.fromkeys(ONE_TOPIC_OF_EACH_KIND, 0)
@@ -77,7 +80,10 @@ class OneProcess:
     def _decide(self, now: datetime, arrived_at: datetime) -> None:
         self.engine.arrive(_ms(arrived_at))
         self.engine.advance(_ms(now))
-        self.observed += [Observed.of(escalation, now) for escalation in self.engine.news()]
+        said = self.engine.said()
+        self.observed += [Observed.of(escalation, now) for escalation in escalations_of(said)]
+        told = [message.value for message in said if message.topic == "refund-signals"]
+        self.signals += [decode_refund_signal(value) for value in told if value is not None]
 
 
 def _ms(at: datetime) -> int:

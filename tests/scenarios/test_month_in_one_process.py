@@ -5,9 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from schemas.outputs import RefundAction
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
 from simulation.scoreboard import score
@@ -45,9 +48,33 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     engine.play(world.events, world.until_at, PERIOD)
     # A slow road to the returns holds their watermark, so they learn from reports what comes after a deadline.
     leeway = slow_road + 2 * PERIOD
-    cases = expected(undisturbed_ledger(world.events), Terms(policy), world.until_at, leeway)
+    ledger = list(undisturbed_ledger(world.events))
+    cases = expected(ledger, Terms(policy), world.until_at, leeway)
     result = score(cases, engine.observed, bound=leeway)
     assert result.problems == []
     assert result.ok
     assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
     assert Counter(engine.refused) == world.dead_letters
+    signals = expected_signals(ledger, Terms(policy), world.until_at, leeway)
+    assert wrong_signals(signals, engine.signals, leeway) == []
+    assert sum(signal.action is RefundAction.REVOKE for signal in engine.signals) >= 10
+    assert len({signal.tier for signal in engine.signals}) == len(policy.refund_tiers)
+
+
+def test_a_signal_that_is_missing_too_many_or_too_early_is_noticed() -> None:
+    world = World(1, returns=200)
+    policy = policy_of_this_world(default_policy())
+    engine = OneProcess(policy)
+    engine.play(world.events, world.until_at, PERIOD)
+    leeway = 2 * PERIOD
+    ledger, terms = undisturbed_ledger(world.events), Terms(policy)
+    signals = expected_signals(ledger, terms, world.until_at, leeway)
+    told = engine.signals
+    first = told[0]
+    assert wrong_signals(signals, told, leeway) == []
+    assert len(wrong_signals(signals, told[1:], leeway)) == 1
+    early = replace(first, effective_at=first.effective_at - timedelta(minutes=1))
+    assert len(wrong_signals(signals, [early, *told[1:]], leeway)) == 1
+    more = replace(first, revision=2, action=RefundAction.REVOKE)
+    assert len(wrong_signals(signals, [*told, more], leeway)) == 1
+    assert len(wrong_signals(signals, [*told, replace(first, return_id="R-OTHER")], leeway)) == 1

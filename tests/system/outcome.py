@@ -10,9 +10,18 @@ from typing import Any
 from agents.demo_player import epoch_ms, moment_of
 from agents.settings import Settings
 from schemas.dead_letters import DeadLetter
-from schemas.outputs import Case, Escalation, case_after, decode_case, decode_escalation
+from schemas.outputs import (
+    Case,
+    Escalation,
+    RefundSignal,
+    case_after,
+    decode_case,
+    decode_escalation,
+    decode_refund_signal,
+)
 from schemas.policy import Policy
 from schemas.vocabulary import CaseState
+from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
 from simulation.scoreboard import Observed, Score, score
@@ -51,6 +60,10 @@ class Outcome:
     """The end of the world."""
     findings: list[str]
     """What is wrong with the topics themselves, whatever the oracle says."""
+    signals: list[RefundSignal]
+    """Each refund signal once."""
+    wrong_signals: list[str]
+    """Where they are not what the oracle expects."""
 
     @property
     def standing(self) -> set[tuple[str, str, str]]:
@@ -83,14 +96,14 @@ class Outcome:
     def problems(self) -> list[str]:
         """Everything that is wrong, in sentences."""
         wrong_scores = [] if self.score.ok else self.score.problems
-        return [*self.findings, *self.wrong_standing(), *wrong_scores]
+        return [*self.findings, *self.wrong_standing(), *wrong_scores, *self.wrong_signals]
 
     def story(self) -> str:
         """A few lines for whoever reads a test's output."""
         return (
             f"{len(self.expected)} cases expected, {self.undecided} of them undecided; {len(self.escalations)} changes,"
-            f" {self.score.repeats} repeats; longest standstill {self.standstill.longest} of simulated time;"
-            f" {len(self.dead_letters)} dead letters"
+            f" {self.score.repeats} repeats; {len(self.signals)} refund signals; longest standstill"
+            f" {self.standstill.longest} of simulated time; {len(self.dead_letters)} dead letters"
         )
 
     def assert_true(self, told: str) -> None:
@@ -112,7 +125,8 @@ async def read_outcome(
     names, clock = settings.topics, settings.simulated
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
-    read = await read_all(settings, [names.escalations, names.cases, names.dead_letters, *changelogs])
+    outputs = (names.escalations, names.cases, names.refund_signals, names.dead_letters)
+    read = await read_all(settings, [*outputs, *changelogs])
     by_topic: dict[str, list[list[Any]]] = {}
     for tp, records in read.items():
         by_topic.setdefault(tp.topic, []).append(records)
@@ -126,20 +140,33 @@ async def read_outcome(
     ]
     # The clock runs on while the workers are told to stop: what it brings is of no world.
     observed = [change for change in observed if change.effective_at <= until_at]
-    cases = expected(ledger, Terms(policy), until_at, standstill.longest)
+    ledger, terms = list(ledger), Terms(policy)
+    cases = expected(ledger, terms, until_at, standstill.longest)
+    bound = standstill.longest + standstill.longest_to_say + policy.settle
+    signals, signal_findings = _signals(by_topic[names.refund_signals], until_at)
     first_told, findings = _each_once(told, "escalations")
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
     return Outcome(
-        score=score(cases, observed, bound=standstill.longest + standstill.longest_to_say + policy.settle),
+        score=score(cases, observed, bound=bound),
         expected=cases,
         standstill=standstill,
         escalations=escalations,
         cases=truth,
         dead_letters=_letters(by_topic[names.dead_letters]),
         until_at=until_at,
-        findings=[*findings, *case_findings],
+        findings=[*findings, *case_findings, *signal_findings],
+        signals=signals,
+        wrong_signals=wrong_signals(
+            expected_signals(ledger, terms, until_at, standstill.longest), signals, bound
+        ),
     )
+
+
+def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[RefundSignal], list[str]]:
+    told, findings = _each_once([record for log in logs for record in log], "refund-signals")
+    signals = [decode_refund_signal(record.value) for record in told.values()]
+    return [signal for signal in signals if signal.effective_at <= until_at], findings
 
 
 def _standstill(

@@ -1,0 +1,250 @@
+"""What may be paid, as the oracle sees it: which refund tiers are released for a return, and which releases are revoked.
+
+A tier is released once, when the goods have come as far as it asks and what that stands on was read and has settled; what
+contradicts a release revokes it, and only another tier can be released after that.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from schemas.outputs import RefundAction, RefundSignal
+from schemas.policy import RefundTier, ReleaseAt
+from schemas.vocabulary import Milestone, Reason, RuleId
+from simulation.dossier import ReturnDossier, Stories, dossiers
+from simulation.expect_shop import came, found_right
+from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
+from simulation.parcel_story import ParcelStory
+from simulation.reading import Reading
+from simulation.terms import Terms
+
+_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REFUND_REFUSED, Milestone.REPLACEMENT_SENT)
+_SPEAKS_AGAINST: Final = {RuleId.RETURNED_TO_CUSTOMER, RuleId.DELIVERED_ELSEWHERE_SUSPECTED}
+_Came = tuple[datetime, datetime]
+"""When the goods had come so far, and when the last that shows it was appended."""
+
+
+class Release(NamedTuple):
+    """One tier's release. `stage`: how far the goods had come."""
+
+    tier: str
+    stage: ReleaseAt
+    at: datetime
+    revoked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedSignals:
+    """What is said about the refund of one return.
+
+    `possible`: for each outcome that there may be, depending on how a worker came to know the records: tier -> (revoked, the
+    earliest and the latest time of its release).
+    """
+
+    return_id: str
+    possible: tuple[dict[str, tuple[bool, datetime, datetime]], ...]
+
+
+def expected_signals(
+    events: Iterable[LedgerEvent], terms: Terms, until_at: datetime, tolerance: timedelta = timedelta(0)
+) -> list[ExpectedSignals]:
+    """What is said of every return by the log time `until_at`, for workers that are held up for `tolerance` at most."""
+    return [
+        _of_return(dossier, terms, until_at, tolerance)
+        for dossier in dossiers(read_ledger(events), terms)
+        if isinstance(dossier, ReturnDossier)
+    ]
+
+
+def _of_return(
+    dossier: ReturnDossier, terms: Terms, until_at: datetime, tolerance: timedelta
+) -> ExpectedSignals:
+    ways = [(dossier, terms, Reading(), until_at)]
+    if tolerance:
+        later = terms.settling(terms.settle + tolerance)
+        ways += [
+            (dossier, terms, Reading(parcels_early=tolerance), until_at),
+            (dossier, terms, Reading(returns_early=tolerance), until_at),
+            (dossier, terms, Reading(tolerance, tolerance), until_at),
+            (dossier, terms, Reading(gulp=tolerance), until_at),
+            (dossier, terms, Reading(), until_at - tolerance),
+            (dossier.under(later), later, Reading(), until_at),
+        ]
+    walks = [_Walk(*way).released for way in ways]
+    told: dict[tuple[tuple[str, bool], ...], dict[str, list[datetime]]] = {}
+    for released in walks:
+        times = told.setdefault(tuple((one.tier, one.revoked) for one in released), {})
+        for one in released:
+            times.setdefault(one.tier, []).append(one.at)
+    return ExpectedSignals(
+        dossier.return_id,
+        tuple(
+            {tier: (revoked, min(times[tier]), max(times[tier])) for tier, revoked in outcome}
+            for outcome, times in told.items()
+        ),
+    )
+
+
+class _Walk:
+    """Goes through the records of a return, and says what is released and revoked."""
+
+    def __init__(self, dossier: ReturnDossier, terms: Terms, how: Reading, until_at: datetime) -> None:
+        self.terms = terms
+        self.released: list[Release] = []
+        for moment, following in pairwise([*how.moments(dossier, until_at), until_at]):
+            stories = dossier.stories(*how.known_until(moment))
+            raised = {one.due_at for one in stories.expected if one.rule in _SPEAKS_AGAINST}
+            points = [moment, *sorted(at for at in raised if moment < at < following), following]
+            for now, then in pairwise(points):
+                self._from(stories, now, then)
+
+    def _from(self, stories: Stories, now: datetime, then: datetime) -> None:
+        """Nothing more is known until then."""
+        against = _speaks_against(stories, now)
+        last = self.released[-1] if self.released else None
+        if last is not None and not last.revoked and (against or _came_to(stories, last.stage) is None):
+            self.released[-1] = last = last._replace(revoked=True)
+        if against or (last is not None and not last.revoked):
+            return
+        ready = [(max(at, now), tier) for at, tier in self._settling(stories)]
+        first = min((at for at, _ in ready), default=then)
+        if first < then:
+            tier = next(tier for at, tier in ready if at == first)
+            self.released.append(Release(tier.tier, tier.release_at, first, revoked=False))
+
+    def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier]]:
+        """The tiers that can be released by what is known, in the policy's order, and from when on."""
+        whole, request = stories.whole, stories.whole.request
+        if request is None or request.resolution == "exchange" or whole.first(Milestone.REFUND_ISSUED):
+            return
+        labels = [one.label.appended_at for one in stories.parcels if one.label is not None]
+        used = {release.tier for release in self.released}
+        for tier in self.terms.policy.refund_tiers:
+            far = _came_to(stories, tier.release_at)
+            if tier.tier not in used and far is not None and _fits(tier, request):
+                yield max(*far, request.appended_at, *labels) + self.terms.settle, tier
+
+
+def _fits(tier: RefundTier, request: ReturnNews) -> bool:
+    if request.risk not in tier.customer_risk or (
+        tier.categories and request.category not in tier.categories
+    ):
+        return False
+    if tier.max_value is None:
+        return True
+    amount, currency = request.worth or (None, "")
+    return amount is not None and currency in tier.max_value and amount <= tier.max_value[currency]
+
+
+def _speaks_against(stories: Stories, now: datetime) -> bool:
+    """Whether anything that is known says that these goods are not to be paid for."""
+    whole = stories.whole
+    if any(whole.first(milestone) for milestone in _OFF):
+        return True
+    inspections = whole.news(Milestone.INSPECTED)
+    for wrong in (news for news in inspections if news.mismatch):
+        again = [news for news in inspections if news.at > wrong.at and not news.mismatch]
+        if not found_right(whole, wrong, again):
+            return True
+    for one in stories.expected:
+        if one.rule in _SPEAKS_AGAINST and one.due_at <= now and one.breached and one.parcel in whole.linked:
+            put_right = {why for why in one.reasons if why is not Reason.DELIVERED}
+            delivered = Reason.DELIVERED in one.reasons and one.rule is not RuleId.RETURNED_TO_CUSTOMER
+            if not put_right and not delivered and came(whole, whole.linked[one.parcel]) is None:
+                return True
+    return False
+
+
+def _came_to(stories: Stories, stage: ReleaseAt) -> _Came | None:
+    """Since when all parcels have come so far; without any, the goods themselves."""
+    whole = stories.whole
+    if stage is ReleaseAt.INSPECTED:
+        return _inspected(stories)
+    if whole.linked:
+        each = [_parcel_came_to(stories, parcel, stage) for parcel in whole.linked.values()]
+        there = [one for one in each if one is not None]
+        if len(there) < len(each):
+            return None
+        return max(at for at, _ in there), max(appended_at for _, appended_at in there)
+    at_the_dock = [
+        one.checked_in for one in stories.parcels if one.label is not None and one.checked_in is not None
+    ]
+    if at_the_dock:
+        last = max(at_the_dock, key=lambda news: news.at)
+        return last.at, last.appended_at
+    by_number = whole.first(Milestone.CHECKED_IN)
+    return None if by_number is None else (by_number.at, by_number.appended_at)
+
+
+def _parcel_came_to(stories: Stories, parcel: ParcelStory, stage: ReleaseAt) -> _Came | None:
+    seen = parcel.scans[0] if parcel.scans else None
+    if stage is ReleaseAt.DELIVERED:
+        seen = parcel.delivered
+    received = came(stories.whole, parcel)
+    found = [] if received is None else [received]
+    if seen is not None:
+        found.append((seen.at, seen.appended_at))
+    return min(found, default=None)
+
+
+def _inspected(stories: Stories) -> _Came | None:
+    whole = stories.whole
+    inspections = whole.news(Milestone.INSPECTED)
+    if not inspections:
+        return None
+    read = [news.appended_at for news in inspections]
+    for name, parcel in whole.linked.items():
+        received = came(whole, parcel)
+        if received is None:
+            return None
+        means_it = (
+            name in news.parcels if news.parcels else len(whole.linked) == 1 or news.at >= received[0]
+            for news in inspections
+        )
+        if not any(means_it):
+            return None
+        read.append(received[1])
+    return inspections[-1].at, max(read)
+
+
+def wrong_signals(
+    expected: Iterable[ExpectedSignals], told: Iterable[RefundSignal], bound: timedelta
+) -> list[str]:
+    """What was said, each message once, and should not have been, or was not said and should have been: in sentences."""
+    releases: dict[str, dict[str, datetime]] = defaultdict(dict)
+    revoked: dict[str, set[str]] = defaultdict(set)
+    for signal in told:
+        if signal.action is RefundAction.REVOKE:
+            revoked[signal.return_id].add(signal.tier)
+        else:
+            releases[signal.return_id][signal.tier] = signal.effective_at
+    problems = []
+    for one in expected:
+        found = releases.pop(one.return_id, {})
+        ended = revoked[one.return_id]
+        if not any(_fits_what_is_possible(found, ended, way, bound) for way in one.possible):
+            problems.append(f"refund of {one.return_id}: {_shown(found, ended)}; possible: {one.possible}")
+    return [
+        *problems,
+        *(f"refund of {name}, which nobody knows: {found}" for name, found in releases.items()),
+    ]
+
+
+def _fits_what_is_possible(
+    found: Mapping[str, datetime],
+    revoked: Collection[str],
+    way: Mapping[str, tuple[bool, datetime, datetime]],
+    bound: timedelta,
+) -> bool:
+    return found.keys() == way.keys() and all(
+        (tier in revoked) is is_revoked and earliest <= found[tier] <= latest + bound
+        for tier, (is_revoked, earliest, latest) in way.items()
+    )
+
+
+def _shown(found: Mapping[str, datetime], revoked: Collection[str]) -> str:
+    told = [f"{tier} at {at:%m-%d %H:%M}{', revoked' * (tier in revoked)}" for tier, at in found.items()]
+    return "; ".join(told) or "nothing was released"
