@@ -250,7 +250,7 @@ def wrong_signals(
         found = releases.pop(one.return_id, {})
         ended = revoked[one.return_id]
         stand = found.keys() - ended
-        if found.keys() <= one.any_of and ended <= found.keys() and len(stand) < 2:
+        if one.any_of and found.keys() <= one.any_of and ended <= found.keys() and len(stand) < 2:
             continue
         if not any(_fits_what_is_possible(found, ended, way, bound) for way in one.possible):
             problems.append(f"refund of {one.return_id}: {_shown(found, ended)}; possible: {one.possible}")
