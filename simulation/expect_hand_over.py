@@ -33,7 +33,7 @@ def _first_scan(story: ParcelStory) -> list[End]:
 def pickup_failed(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     """A pickup that failed waits for whoever has the parcel next."""
     rule = RuleId.PICKUP_FAILED
-    for first, ended in runs(story.news(Milestone.PICKUP_FAILED), story.scans, or_at_once=True):
+    for first, ended, _ in runs(story.news(Milestone.PICKUP_FAILED), story.scans, or_at_once=True):
         ends = list(story.over)
         if ended is not None:
             was_first = ended is story.scans[0]

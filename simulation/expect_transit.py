@@ -111,11 +111,7 @@ def misrouted(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     """Sent the wrong way, it waits for a scan that says anything but that it is in trouble."""
     troubles = {Milestone.MISROUTED, Milestone.DELAYED, Milestone.DELIVERY_EXCEPTION, Milestone.DAMAGED}
     enders = [scan for scan in story.scans if scan.milestone not in troubles]
-    for first, ended in runs(story.news(Milestone.MISROUTED), enders):
-        ends: list[End] = []
-        if ended is not None:
-            ends.append((ended.at, name_of(ended)))
-        yield _trouble(RuleId.MISROUTED, story, terms, first, ends)
+    yield from _troubles(RuleId.MISROUTED, story, terms, runs(story.news(Milestone.MISROUTED), enders))
 
 
 _BEING_DELIVERED: Final = {

@@ -33,11 +33,14 @@ class Run(NamedTuple):
 
     first: ParcelNews
     ended: ParcelNews | None
+    later: tuple[ParcelNews, ...] = ()
+    """Scans that would have ended it, had the one before not been known."""
 
     @property
     def ends(self) -> list[End]:
-        """The end of the run, if it has one."""
-        return [] if self.ended is None else [(self.ended.at, name_of(self.ended))]
+        """The end of the run, if it has one, and what a worker may take for it that has not read that one yet."""
+        enders = () if self.ended is None else (self.ended, *self.later)
+        return [(ender.at, name_of(ender)) for ender in enders]
 
 
 class Hold(NamedTuple):
@@ -150,7 +153,8 @@ def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once
             continue
         at_once = (ender for ender in enders if ender.at == item.at and ender is not item)
         ended = next((e for e in at_once if or_at_once or e.milestone is Milestone.DELIVERED), None)
-        found.append(Run(item, ended or next((e for e in enders if e.at > item.at), None)))
+        later = [ender for ender in enders if ender.at > item.at]
+        found.append(Run(item, ended or next(iter(later), None), tuple(later if ended else later[1:])))
     return found
 
 
