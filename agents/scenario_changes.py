@@ -3,11 +3,11 @@
 import re
 
 from agents.errors import did_you_mean
-from schemas.outputs import Escalation
+from schemas.outputs import Escalation, is_update
 from schemas.vocabulary import CaseState, Reason, RuleId
 
 FORM = "write it as `missing_first_scan R1 ups:1Z1: opened`"
-CHANGES = ("opened", "escalated to N", "resolved REASON", "retracted REASON")
+CHANGES = ("opened", "escalated to N", "updated REASON", "resolved REASON", "retracted REASON")
 _WORDS = {
     CaseState.OPEN: "opened",
     CaseState.ESCALATED: "escalated to",
@@ -21,7 +21,9 @@ def change_text(escalation: Escalation) -> str:
     """`RULE RETURN PARCEL: CHANGE`; a subject that the case does not have is left out."""
     subject = " ".join(part for part in (escalation.rule, escalation.return_id, escalation.parcel) if part)
     change = _WORDS[escalation.state]
-    if escalation.state is CaseState.ESCALATED:
+    if is_update(escalation):
+        change = f"updated {escalation.reason}"
+    elif escalation.state is CaseState.ESCALATED:
         change += f" {escalation.level}"
     elif escalation.state is not CaseState.OPEN:
         change += f" {escalation.reason}"
@@ -44,7 +46,7 @@ def canonical(written: str) -> str:
 
 def _check(change: str) -> None:
     word, _, rest = change.partition(" ")
-    if word in {"resolved", "retracted"}:
+    if word in {"resolved", "retracted", "updated"}:
         reasons = [reason.value for reason in Reason]
         if rest not in reasons:
             hint = did_you_mean(rest, reasons) or f"the reasons are {', '.join(reasons)}"

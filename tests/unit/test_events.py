@@ -9,7 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.contracts_generation import contract_files
-from schemas.events import EVENT_MODELS, KIND_OF_TYPE, CarrierScan, CheckedIn, InputEvent, event_type
+from schemas.event_fields import InputEvent
+from schemas.events import EVENT_MODELS, KIND_OF_TYPE, CarrierScan, CheckedIn, event_type
 from schemas.topics import InputKind
 from tests.input_events import NOON, dock, label, order, scan
 
