@@ -31,7 +31,7 @@ class Installation:
     def flags(self) -> list[str]:
         own = ["-b", self.servers, "--topic-prefix", self.prefix, "--app-id", self.prefix.strip("-")]
         own += ["--replication-factor", "1", "--parcels-partitions", "1", "--returns-partitions", "1"]
-        for kind in ("orders", "labels", "scans", "warehouse"):
+        for kind in ("orders", "labels", "scans", "warehouse", "commands"):
             own += [f"--{kind}-topic", f"{self.prefix}{kind}"]
         return own
 
