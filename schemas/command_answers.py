@@ -15,7 +15,7 @@ class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Value of `command-answers` (key: return id): whether a command was taken, and why not. Times are UTC."""
 
     answer_id: str
-    """uuid5 of the command's identity and content: a repeat of the command gets the same answer under the same id."""
+    """uuid5 of the command's id and content: a repeat of the command gets the same answer under the same id."""
     command_id: str
     audit_id: str
     """What commands given together share."""

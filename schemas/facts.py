@@ -116,7 +116,7 @@ class CaseCommand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag
     identity: int
     """48-bit hash of type and command id; a repeat has the same."""
     content: int
-    """48-bit hash of all that it says: another content under the same id is refused."""
+    """48-bit hash of all that it says but the time: another content under the same id is refused."""
     command: CommandType
     command_id: str
     audit_id: str

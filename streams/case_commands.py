@@ -32,6 +32,8 @@ MOST_COMMANDS: Final = 256
 """Commands of one return; no more are taken."""
 FURTHEST_SNOOZE_MS: Final = 90 * DAY_MS
 _DISPUTES = frozenset({Reason.DISPUTE_OPENED, Reason.DISPUTE_CLOSED})
+_NOT_REMEMBERED = frozenset({AnswerReason.TOO_OLD, AnswerReason.TOO_MANY, AnswerReason.ID_REUSED})
+"""Refusals that the next try, at another time, need not meet with."""
 _NOBODY = Handling()
 
 _EXPLANATIONS: Final[dict[AnswerReason, str]] = {
@@ -225,9 +227,10 @@ def counted(command: CaseCommand, answer: AnswerReason) -> tuple[str, str]:
 def answer_message(command: CaseCommand, told: Decided, name: str, partition: int) -> Outgoing:
     """The record for `command-answers`. `name`: the key under which the case lives in `returns`."""
     reason = AnswerReason(told.answer)
+    occasion = f"|{told.at_ms}" if reason in _NOT_REMEMBERED else ""
     own = name.startswith(OWN_KEY)
     answer = CommandAnswer(
-        answer_id=str(uuid5(NAMESPACE, f"command|{command.identity}|{command.content}")),
+        answer_id=str(uuid5(NAMESPACE, f"command|{command.identity}|{command.content}{occasion}")),
         command_id=command.command_id,
         audit_id=command.audit_id,
         command=command.command,

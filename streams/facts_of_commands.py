@@ -15,8 +15,6 @@ class Stamp(Protocol):
     @property
     def event_id(self) -> str: ...
     @property
-    def written_ms(self) -> int: ...
-    @property
     def occurred_ms(self) -> int: ...
     @property
     def source(self) -> Source: ...
@@ -37,7 +35,7 @@ def case_command(command: CommandType, event: Command, key: str, stamp: Stamp, u
     content = (key, event.case_id, event.by, audit_id, str(until_ms), to, text, closure or "")
     return CaseCommand(
         identity=stamp.identity(command.value),
-        content=identity_of_content(command.value, str(stamp.written_ms), *content),
+        content=identity_of_content(command.value, *content),
         command=command,
         command_id=stamp.event_id,
         audit_id=audit_id or stamp.event_id,

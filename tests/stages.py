@@ -236,7 +236,7 @@ def case_command(
     command_id = command_id or f"{command}-{at_ms}-{by}"
     return CaseCommand(
         identity=identity_of(command, command_id),
-        content=identity_of(command, case_id, at_ms, by, sorted(more.items())),
+        content=identity_of(command, case_id, by, sorted(more.items())),
         command=command,
         command_id=command_id,
         audit_id=command_id,

@@ -1,5 +1,7 @@
 """Commands told twice, a log cut anywhere, a process that stops anywhere: the same is said about cases, byte for byte."""
 
+from typing import Any
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +26,7 @@ VERDICTS = [("open", "due"), ("open", "due"), ("ended", "first_scan"), ("retract
 @st.composite
 def commands(draw: st.DrawFn, at_ms: int) -> CaseCommand:
     command = draw(st.sampled_from(CommandType))
-    more: dict[str, object] = {}
+    more: dict[str, Any] = {}
     if command is CommandType.SNOOZE:
         more["until_ms"] = at_ms + draw(st.integers(-1, 12)) * HALF_DAY
     elif command is CommandType.ASSIGN:

@@ -2,6 +2,7 @@
 
 import json
 from itertools import product
+from typing import Any
 
 import jsonschema
 import pytest
@@ -29,7 +30,7 @@ from tests.unit.test_cases import Desk, breach
 ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CommandType
 DONE, ALREADY_SO = AnswerReason.DONE, AnswerReason.ALREADY_SO
 CASE = case_id("missing_first_scan", "R1", "ups:1Z", "0a")
-MORE = {
+MORE: dict[CommandType, dict[str, Any]] = {
     ACKNOWLEDGE: {},
     SNOOZE: {"until_ms": 40 * DAY},
     ASSIGN: {"to": "team.north"},
@@ -50,7 +51,7 @@ class Office(Desk):
         self.news()
 
     def tell(
-        self, command: CommandType, at_ms: int = 73 * HOUR, *, by: str = "ops-1", **more: object
+        self, command: CommandType, at_ms: int = 73 * HOUR, *, by: str = "ops-1", **more: Any
     ) -> AnswerReason:
         told = case_command(command, CASE, at_ms, by=by, **{**MORE[command], **more})
         return self.command("R1", told).reason
