@@ -10,13 +10,14 @@ It is the code of the workers, fed as workers feed it: input records through `In
 """
 
 from bisect import bisect_right, insort
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
 
 from schemas.carrier_codes import load_carrier_codes
+from schemas.command_answers import CommandAnswer, decode_command_answer
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
@@ -27,6 +28,7 @@ from streams.parcel_stage import parcel_logic
 from streams.partition import PARCELS_SOURCE, Outgoing, Partition
 from streams.return_stage import return_logic
 
+ASKED_FOR = frozenset({"escalations", "command-answers"})
 ONE_TOPIC_OF_EACH_KIND: Mapping[str, int] = {kind.value: 1 for kind in InputKind}
 
 
@@ -57,7 +59,8 @@ class VirtualTime:
         roads = tuple(self._inputs)
         self._parcels = [_StageLog(_parcels(partitions, number, roads)) for number in range(partitions)]
         self._returns = [_StageLog(_returns(number, roads)) for number in range(partitions)]
-        self._said: list[Outgoing] = []
+        self._said: defaultdict[str, list[Outgoing]] = defaultdict(list)
+        """Topic -> what was said there and not asked for yet; only what can be asked for."""
         self.apply_policy(policy)
 
     def append(
@@ -105,13 +108,21 @@ class VirtualTime:
                 for returns in self._returns:
                     returns.append(MARKER_KEY, passed_on)
         for returns in self._returns:
-            self._said += returns.work()
+            for message in returns.work():
+                if message.topic in ASKED_FOR:
+                    self._said[message.topic].append(message)
 
     def news(self) -> list[Escalation]:
         """Every change of a case that was said since the last call, in order."""
-        said, self._said = self._said, []
-        values = [message.value for message in said if message.topic == "escalations"]
-        return [decode_escalation(value) for value in values if value is not None]
+        return [decode_escalation(value) for value in self._taken("escalations")]
+
+    def answers(self) -> list[CommandAnswer]:
+        """Every answer to a command that was said since the last call, in order."""
+        return [decode_command_answer(value) for value in self._taken("command-answers")]
+
+    def _taken(self, topic: str) -> list[bytes]:
+        said, self._said[topic] = self._said[topic], []
+        return [message.value for message in said if message.value is not None]
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
