@@ -141,9 +141,17 @@ def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
         ("severity", case.severity.value),
         ("what to do", case.action),
         ("historical", "yes: due before go-live, nobody was called" if case.historical else ""),
+        ("acknowledged", _by(case.acknowledged_by, case.acknowledged_at)),
+        ("put off until", _by(case.snoozed_by, case.snoozed_until)),
+        ("assigned to", case.assigned_to),
+        ("resolved by", f"{case.resolved_by}: {case.closure}" if case.closure else ""),
         ("policy", case.policy_hash[:12]),
         ("evidence", evidence),
     ]
+
+
+def _by(who: str, at: datetime | None) -> str:
+    return f"{time_text(at)}, by {who}" if at is not None else ""
 
 
 def _state(state: CaseState) -> Text:

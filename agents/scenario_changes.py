@@ -9,7 +9,7 @@ from schemas.vocabulary import AnswerReason, CaseState, CommandType, Reason, Rul
 FORM = "write it as `missing_first_scan R1 ups:1Z1: opened`"
 CHANGES = ("opened", "escalated to N", "updated REASON", "resolved REASON", "retracted REASON")
 REFUSED = "refused"
-"""What a command may be, `resolve RULE RETURN PARCEL: refused REASON`."""
+"""What a command may be: `resolve RULE RETURN PARCEL: refused REASON`, or `resolve RETURN: refused unknown_case`."""
 _WORDS = {
     CaseState.OPEN: "opened",
     CaseState.ESCALATED: "escalated to",
@@ -45,7 +45,8 @@ def canonical(written: str) -> str:
     if match is None:
         raise ValueError(f"{written!r} is no change of a case; {FORM}")
     rules = [rule.value for rule in RuleId]
-    if match["rule"] not in rules:
+    of_no_case = is_answer and match["change"] == f"{REFUSED} {AnswerReason.UNKNOWN_CASE}"
+    if match["rule"] not in rules and not of_no_case:
         hint = did_you_mean(match["rule"], rules) or "docs/rules.md lists the rules"
         raise ValueError(f"there is no rule `{match['rule']}`; {hint}")
     if is_answer:

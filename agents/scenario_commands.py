@@ -70,8 +70,8 @@ def cases_named(subject: str, told: Iterable[Escalation]) -> list[Escalation]:
 
 
 def refusal_text(answer: CommandAnswer, told: Iterable[Escalation]) -> str:
-    """`COMMAND RULE RETURN PARCEL: refused REASON`."""
+    """`COMMAND RULE RETURN PARCEL: refused REASON`; of a case that was never said, only its return."""
     newest = {case.case_id: case for case in told}
     case = newest.get(answer.case_id)
-    subject = subject_text(case) if case is not None else f"{answer.case_id} {answer.return_id}"
+    subject = subject_text(case) if case is not None else answer.return_id or answer.parcel
     return f"{answer.command} {subject}: refused {answer.reason}"
