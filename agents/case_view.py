@@ -44,7 +44,7 @@ def show_list(cases: Sequence[Case], now: datetime, *, left_out: int) -> None:
         table.add_row(
             case.case_id[:8],
             case.rule.value,
-            _state(case.state),
+            _standing(case),
             Text(str(case.level), style=SEVERITY_STYLES[case.severity]),
             age_text(now - case.due_at).removesuffix(" ago"),
             case.return_id,
@@ -148,6 +148,12 @@ def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
         ("policy", case.policy_hash[:12]),
         ("evidence", evidence),
     ]
+
+
+def _standing(case: Case) -> Text:
+    """The state, and that it is nobody's turn now."""
+    quiet = "acknowledged" if case.acknowledged_by else "put off" if case.snoozed_until else ""
+    return Text.assemble(_state(case.state), (f", {quiet}" if quiet else "", "dim"))
 
 
 def _by(who: str, at: datetime | None) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
-from schemas.event_fields import AboutParcelOrReturn, Name, Time
+from schemas.event_fields import AboutParcelOrReturn, Id, Name, Time
 
 MAX_NOTE_CHARS = 1_000
 
@@ -28,6 +28,10 @@ NoteText = Annotated[
 class Command(AboutParcelOrReturn):
     """What every command has."""
 
+    id: Annotated[
+        Id | None,
+        Field(description="Needed, here or in a CloudEvents envelope; a repeat carries the same."),
+    ] = None
     case_id: Annotated[CaseId, Field(description="As in `cases`.")]
     by: Annotated[Name, Field(description="Opaque id of who tells it; no e-mail address, no full name.")]
     audit_id: Annotated[

@@ -40,7 +40,7 @@ MOST_SAID_BYTES = 256_000
 MOST_CASES_BYTES = 160_000
 """About a thousand cases of one return; no more are opened."""
 CASE_BYTES = 128
-"""A case takes no more than this and its parcel's key."""
+"""A case takes no more than this and its parcel's key, and what at most 256 commands have told of it."""
 
 Note = tuple[str, str]
 

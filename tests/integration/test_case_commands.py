@@ -58,6 +58,12 @@ async def test_a_case_from_the_first_look_to_the_last_word(kafka: EmbeddedKafka,
         assert (first.accepted, first.reason, first.return_id) == (True, "done", "R1")
         assert (await case_of(settings, "R1"))["acknowledged_by"] == "ops-1"
 
+        own = ["-b", settings.bootstrap_servers[0], "--topic-prefix", settings.topic_prefix]
+        shown = await asyncio.to_thread(returnwatch, "cases", "show", "R1", *own)
+        assert ", by ops-1" in shown.out
+        listed = await asyncio.to_thread(returnwatch, "cases", "list", *own)
+        assert ", acknowledged" in listed.out
+
         (noted,) = await answered(settings, "note", "R1", "asked the carrier")
         assert noted.note == "asked the carrier"
         await answered(settings, "snooze", "R2", "--until", "2d")

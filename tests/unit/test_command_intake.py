@@ -70,6 +70,11 @@ def test_a_repeat_is_known_by_its_id_and_another_content_by_its_content() -> Non
     assert first.identity != other.identity
 
 
+def test_commands_of_one_partition_keep_their_order() -> None:
+    said = [command("assign", id=f"C{number}", to=f"team.{number}") for number in range(20)]
+    assert [told.to for _, told in taken(*said)] == [f"team.{number}" for number in range(20)]
+
+
 def test_a_case_without_a_return_is_named_by_its_parcel() -> None:
     about = {**command("acknowledge"), "carrier": "UPS", "tracking_number": "1z 99"}
     ((with_return, _),) = taken(about)
