@@ -33,6 +33,8 @@ from streams.refusal import RefusalError
 
 POLL_MS = 500
 SHOWN_CHOICES = 5
+SOME_CASE = {"case_id": str(uuid.UUID(int=0)), "return_id": "any"}
+"""To find what is wrong with a command before it is known about which case it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def chosen(
 
 def tell(flags: Mapping[str, object], told: Told, whom: Chosen) -> int:
     """Send a command for each chosen case and print the answers; 1 unless all of them were accepted."""
+    _value(told, SOME_CASE, told.command_id or "any", told.audit_id, datetime.now(UTC))
     settings = load_settings(flags)
     if not settings.commands_topics:
         todo = "name the topic that the workers read commands from"
@@ -142,23 +145,32 @@ def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime) -> list[Case]:
 
 
 def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
-    """The command as it is written to the topic. Raises SettingsError for what the contract does not take."""
-    event: dict[str, object] = {
-        "type": told.command,
-        "occurred_at": now.isoformat(),
-        "by": told.by,
-        **told.said,
-    }
+    """The command about one case."""
     audit_id, command_id = told.audit_id, told.command_id
     if whom.wanted is not None:
         audit_id = audit_id or whom.audit_id
         command_id = f"{command_id or audit_id}:{case.case_id}"
     command_id = command_id or str(uuid.uuid4())
-    event |= {"id": command_id, "case_id": case.case_id}
+    about = {"case_id": case.case_id}
     if case.return_id:
-        event["return_id"] = case.return_id
+        about["return_id"] = case.return_id
     else:
-        event |= {"carrier": case.carrier, "tracking_number": case.tracking_number}
+        about |= {"carrier": case.carrier, "tracking_number": case.tracking_number}
+    return Written(command_id, case_key(case), _value(told, about, command_id, audit_id, now))
+
+
+def _value(
+    told: Told, about: Mapping[str, str], command_id: str, audit_id: str | None, now: datetime
+) -> bytes:
+    """The command as it is written to the topic. Raises SettingsError for what the contract does not take."""
+    event = {
+        "type": told.command,
+        "id": command_id,
+        "occurred_at": now.isoformat(),
+        "by": told.by,
+        **told.said,
+    }
+    event |= about
     if audit_id is not None:
         event["audit_id"] = audit_id
     if told.command == CommandType.SNOOZE:
@@ -168,9 +180,11 @@ def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
     try:
         reader.read(reader.check(value))
     except RefusalError as refusal:
-        field, _, what = refusal.detail.partition(": ")
-        raise SettingsError([Finding(field, what or refusal.detail, todo=refusal.action)]) from refusal
-    return Written(command_id, case_key(case), value)
+        found = [one.partition(": ") for one in refusal.detail.split("; ")]
+        raise SettingsError(
+            [Finding(f"`{name}`", what, todo=refusal.action) for name, _, what in found]
+        ) from refusal
+    return value
 
 
 def _until(text: str, now: datetime) -> str:

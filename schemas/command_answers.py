@@ -1,14 +1,9 @@
 """What became of a command: value and headers of `command-answers`. The same answer encodes to the same bytes."""
 
-from datetime import datetime
-from typing import Annotated
-
 import msgspec
 
-from schemas.outputs import CE_SOURCE, cloud_event_fields
+from schemas.outputs import CE_SOURCE, Time, cloud_event_fields
 from schemas.vocabulary import AnswerReason, CommandType
-
-Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):

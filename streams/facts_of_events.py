@@ -332,15 +332,6 @@ class FactMaker:
         if return_id:
             _to_return(chunk, return_id, ReturnFact(identity, Milestone.UNMAPPED, *seen, retracts=retracts))
 
-    def _command(self, chunk: Chunk, event: Command, stamp: _Stamp, command: CommandType) -> None:
-        parcel = self._parcel_if_named(chunk, event)
-        return_id = _return_id(event.return_id) if event.return_id is not None else ""
-        key = return_id or OWN_KEY + parcel
-        until = getattr(event, "until", None)  # only a snooze has one
-        until_ms = epoch_ms(until) if until is not None else 0
-        told = case_command(command, event, key, stamp, until_ms)
-        chunk.facts.append(("returns", key.encode(), encode_json(told)))
-
     def _parcel_if_named(self, chunk: Chunk, event: AboutParcelOrReturn | DropoffClaimed) -> str:
         if event.carrier is None or event.tracking_number is None:
             return ""
@@ -428,7 +419,12 @@ def _command_fact(command: CommandType) -> _Maker:
     """Return a maker for what people tell about cases."""
 
     def make(maker: FactMaker, chunk: Chunk, event: Command, stamp: _Stamp) -> None:
-        maker._command(chunk, event, stamp, command)
+        parcel = maker._parcel_if_named(chunk, event)
+        key = _return_id(event.return_id) if event.return_id is not None else OWN_KEY + parcel
+        until = getattr(event, "until", None)  # only a snooze has one
+        until_ms = epoch_ms(until) if until is not None else 0
+        told = case_command(command, event, key, stamp, until_ms)
+        chunk.facts.append(("returns", key.encode(), encode_json(told)))
 
     return make
 
