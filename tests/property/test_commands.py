@@ -1,13 +1,16 @@
 """Commands told twice, a log cut anywhere, a process that stops anywhere: the same is said about cases, byte for byte."""
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.command_answers import decode_command_answer
 from schemas.facts import MARKER_KEY, POLICY_KEY, CaseCommand, ParcelReport, encode_json
+from schemas.outputs import decode_escalation
 from schemas.policy_loading import default_policy
-from schemas.vocabulary import Closure, CommandType
+from schemas.vocabulary import CaseState, Closure, CommandType, Reason
 from streams.cases import case_id
 from streams.watermark import PARCELS_SOURCE
 from tests.property.test_watermark_steps import CUTS, Entry, in_smaller_steps, play, said
@@ -95,3 +98,22 @@ def test_a_command_that_comes_again_changes_nothing_and_is_answered_as_before(
             again.insert(place, entry)
     once, twice = play(returns_run(), log, 1, set()), play(returns_run(), again, 1, set())
     assert list(dict.fromkeys(map(repr, said(twice)))) == list(dict.fromkeys(map(repr, said(once))))
+
+
+@settings(max_examples=60, deadline=None)
+@given(logs())
+def test_nobody_is_called_about_a_case_that_is_quiet_or_closed(log: list[Entry]) -> None:
+    run = play(returns_run(), log, 1, set())
+    told = [decode_escalation(out.value or b"") for out in run.said if out.topic == "escalations"]
+    assert [change.revision for change in told] == list(range(1, len(told) + 1))
+    for before, change in pairwise(told):
+        goes_up = change.reason is Reason.LEVEL
+        assert not (goes_up and before.acknowledged_by), "acknowledged"
+        until = before.snoozed_until
+        assert not (goes_up and until is not None and change.effective_at < until), "snoozed"
+        if before.reason is Reason.BY_HAND:
+            assert change.state is CaseState.RETRACTED or change.reason is Reason.REOPENED, "closed by hand"
+        assert not (change.acknowledged_by and change.snoozed_until), "one takes the other's place"
+        assert bool(change.closure) == (change.reason is Reason.BY_HAND)
+    answers = [decode_command_answer(out.value or b"") for out in run.said if out.topic == "command-answers"]
+    assert len(answers) == sum(map(is_command, log)), "every command is answered"
