@@ -44,7 +44,7 @@ def show_list(cases: Sequence[Case], now: datetime, *, left_out: int) -> None:
         table.add_row(
             case.case_id[:8],
             case.rule.value,
-            _state(case.state),
+            _standing(case),
             Text(str(case.level), style=SEVERITY_STYLES[case.severity]),
             age_text(now - case.due_at).removesuffix(" ago"),
             case.return_id,
@@ -141,9 +141,23 @@ def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
         ("severity", case.severity.value),
         ("what to do", case.action),
         ("historical", "yes: due before go-live, nobody was called" if case.historical else ""),
+        ("acknowledged", _by(case.acknowledged_by, case.acknowledged_at)),
+        ("put off until", _by(case.snoozed_by, case.snoozed_until)),
+        ("assigned to", case.assigned_to),
+        ("resolved by", f"{case.resolved_by}: {case.closure}" if case.closure else ""),
         ("policy", case.policy_hash[:12]),
         ("evidence", evidence),
     ]
+
+
+def _standing(case: Case) -> Text:
+    """The state, and that it is nobody's turn now."""
+    quiet = "acknowledged" if case.acknowledged_by else "put off" if case.snoozed_until else ""
+    return Text.assemble(_state(case.state), (f", {quiet}" if quiet else "", "dim"))
+
+
+def _by(who: str, at: datetime | None) -> str:
+    return f"{time_text(at)}, by {who}" if at is not None else ""
 
 
 def _state(state: CaseState) -> Text:

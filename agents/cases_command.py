@@ -1,4 +1,4 @@
-"""`returnwatch cases list|show|tail`."""
+"""`returnwatch cases list|show|tail`; what is told about cases goes through agents/commanding.py."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing

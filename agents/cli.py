@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from agents.cli_durations import duration_of as _duration
+from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
 
@@ -358,13 +360,4 @@ def cases_tail(
     raise typer.Exit(cases_command.tail(flags, wanted, options))
 
 
-def _duration(flag: str, text: str) -> timedelta:
-    from agents.durations import parse_duration
-
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        what, _, todo = str(error).partition("; ")
-        raise SettingsError([Finding(flag, f"{text!r} {what}", todo=todo)]) from error
-    except OverflowError as error:
-        raise SettingsError([Finding(flag, f"{text!r} is too long", todo="give less")]) from error
+add_verbs(cases_app)

@@ -66,5 +66,9 @@ class ReplayError(UserError):
     """Recorded events that cannot be replayed."""
 
 
+class CommandsError(UserError):
+    """Commands about cases that were not accepted, or of which nothing was heard."""
+
+
 class CaseNotFoundError(UserError):
     """No case, return or parcel of that name is in the `cases` topic."""

@@ -54,6 +54,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("labels_topics", "--labels-topic", "TOPIC ...", "Input of label events; may be repeated."),
         ("scans_topics", "--scans-topic", "TOPIC ...", "Input of carrier scans; may be repeated."),
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
+        ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),
         ("topic_prefix", "--topic-prefix", "TEXT", "Begins the names of our own topics."),
         ("parcels_partitions", "--parcels-partitions", "COUNT", "Fixed for ever at the first start."),
         ("returns_partitions", "--returns-partitions", "COUNT", "Fixed for ever at the first start."),

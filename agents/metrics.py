@@ -14,6 +14,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from itertools import product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -28,7 +29,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.registry import Collector
 
 from schemas.outputs import Severity
-from schemas.vocabulary import DeadLetterReason, RuleId
+from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 
 PREFIX = "returnwatch"
 STAGES = ("intake", "parcels", "returns")
@@ -151,6 +152,8 @@ class Metrics:
         self._declare_progress(log_clock, time_speed)
         self._declare_partitions()
         self._zero()
+        for command, answer in product(CommandType, AnswerReason):
+            self.commands.labels(command, answer)
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", documentation, labels, registry=self.registry)
@@ -199,6 +202,9 @@ class Metrics:
             "Breaches without an escalation: a case of a higher rule tells of the cause, or they were over before.",
             "rule",
             "why",
+        )
+        self.commands = self._counter(
+            "commands", "What people told about cases, by what became of it.", "command", "answer"
         )
         self.duplicates = self._counter("duplicates", "Facts that were known already.", "stage")
         self.too_old = self._counter(
@@ -278,11 +284,11 @@ class Metrics:
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:
-            for counter in (self.duplicates, self.too_old, self.truncated):
-                counter.labels(stage)
             self.state_bytes.labels(stage)
-            for why in PASSED_OVER:
-                self.passed_over.labels(stage, why)
+        for stage, counter in product(STATEFUL_STAGES, (self.duplicates, self.too_old, self.truncated)):
+            counter.labels(stage)
+        for stage, why in product(STATEFUL_STAGES, PASSED_OVER):
+            self.passed_over.labels(stage, why)
         self._build.info({"version": version(PREFIX), "python": platform.python_version()})
 
     def expect_topics(self, topics: Iterable[str]) -> None:

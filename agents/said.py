@@ -35,6 +35,8 @@ class Said:
         }
         if name in _TRANSITION_OF:
             metrics.escalations.labels(label, _TRANSITION_OF[name]).inc(count)
+        elif name == "command_answered":
+            metrics.commands.labels(*label.split("|")).inc(count)
         elif name in NOT_TOLD:
             metrics.not_told.labels(label, NOT_TOLD[name]).inc(count)
         elif name in of_stage:

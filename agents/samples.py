@@ -10,10 +10,11 @@ from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
 from agents.settings import Settings
 from schemas.carrier_codes import load_carrier_codes
-from schemas.facts import ParcelFact, decode_parcel_fact, decode_return_record
+from schemas.facts import CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Evidence, Milestone
 from streams.intake import Acceptance, IntakeMapper
+from streams.parcel_look import OWN_KEY
 
 QUIET_POLLS = 10
 
@@ -56,6 +57,8 @@ def _sample(mapper: IntakeMapper, record: Any, kind: InputKind) -> Sample:
 def _line(stage: str, key: bytes, value: bytes) -> str:
     fact = decode_parcel_fact(value) if stage == "parcels" else decode_return_record(value)
     name = key.decode("utf-8", "replace")
+    if isinstance(fact, CaseCommand):
+        return f"{stage} {name.removeprefix(OWN_KEY)}: {fact.command.value} case {fact.case_id}"
     if not hasattr(fact, "milestone"):
         return f"{stage} {name}"
     at = datetime.fromtimestamp(fact.occurred_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 
 from agents.errors import did_you_mean
 from schemas.carrier_codes import ANY_CARRIER, CarrierCodes, CodeRow, Meaning, code_rows
-from schemas.events import EVENT_MODELS, InputEvent, event_type
+from schemas.event_fields import InputEvent
+from schemas.events import EVENT_MODELS, event_type
 from schemas.vocabulary import Evidence, Milestone
 from schemas.yaml_reading import Path
 

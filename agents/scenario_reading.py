@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from agents.errors import Finding, did_you_mean
 from agents.policy_reading import finding_of
 from agents.scenario_changes import FORM, canonical
+from agents.scenario_commands import CASE, Commanded, fields_of_command, names_a_case, problems_of_command
 from agents.scenario_events import MODELS, problems_of, record_of
 from agents.virtual_time import InputRecord
 from schemas.durations import parse_duration
@@ -55,7 +56,7 @@ class Check(NamedTuple):
     expect: tuple[str, ...]
 
 
-Step = Appended | Applied | Check
+Step = Appended | Applied | Commanded | Check
 
 
 class Scenario(NamedTuple):
@@ -223,7 +224,25 @@ class _ScenarioReader:
         if names[0] == POLICY:
             self.policy = self.laid_over(self.policy, (*path, POLICY))
             return Applied(_ms(told), self.policy)
+        if names_a_case(names[0], step[names[0]]):
+            return self.command(names[0], step, at, told, path)
         return self.event(names[0], step[names[0]], at, told, (*path, names[0]))
+
+    def command(
+        self, name: str, step: Mapping[str, Any], at: datetime, told: datetime, path: Path
+    ) -> Commanded | None:
+        """A command about a case of which only the play shows which it is."""
+        known = len(self.file.findings)
+        below = (*path, name)
+        fields = {key: self.field(key, value, (*below, key)) for key, value in step[name].items()}
+        for problem in problems_of_command(name, at.isoformat(), fields):
+            self.find((*below, *problem.path), problem.what, problem.why, problem.todo, at_key=problem.at_key)
+        if len(self.file.findings) > known:
+            return None
+        place = self.file.place(path)
+        said = fields_of_command(name, at.isoformat(), fields, place)
+        written = str(step["told" if "told" in step else "at"])
+        return Commanded(_ms(told), place, written, name, fields[CASE], said)
 
     def check(self, step: Mapping[str, Any], path: Path) -> Check | None:
         for key in step:
@@ -277,7 +296,7 @@ class _ScenarioReader:
 
     def field(self, name: str, value: Any, path: Path) -> Any:
         """A time in an event may be a duration after the start, too."""
-        if not name.endswith("_at") or not isinstance(value, str):
+        if not (name.endswith("_at") or name == "until") or not isinstance(value, str):
             return value
         at = self.moment(value, path)
         return value if at is None else at.isoformat()

@@ -22,7 +22,7 @@ TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 NO_NAMES = "none"
-INPUT_FIELDS = ("orders_topics", "labels_topics", "scans_topics", "warehouse_topics")
+INPUT_FIELDS = ("orders_topics", "labels_topics", "scans_topics", "warehouse_topics", "commands_topics")
 
 
 def _split(value: object) -> object:
@@ -137,6 +137,9 @@ class Settings(BaseSettings):
     """Input topics of the kind `carrier-scans`."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
+    commands_topics: Names = ("commands",)
+    """Input topics of the kind `commands`: what people tell about cases. `returnwatch cases acknowledge` and
+    the like write to the first."""
     topic_prefix: str = Field(default="returnwatch-", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     """Begins the names of the internal and output topics."""
     parcels_partitions: int = Field(default=8, ge=1, le=1024)
@@ -238,6 +241,7 @@ class Settings(BaseSettings):
             InputKind.LABELS: self.labels_topics,
             InputKind.CARRIER_SCANS: self.scans_topics,
             InputKind.WAREHOUSE: self.warehouse_topics,
+            InputKind.COMMANDS: self.commands_topics,
         }
         return TopicNames.named(self.app_id, self.topic_prefix, inputs)
 

@@ -17,6 +17,7 @@ from heapq import heappop, heappush
 from itertools import islice
 
 from schemas.carrier_codes import load_carrier_codes
+from schemas.command_answers import CommandAnswer, decode_command_answer
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
@@ -137,6 +138,12 @@ def escalations_of(said: Iterable[Outgoing]) -> list[Escalation]:
     """The changes of cases among messages."""
     values = [message.value for message in said if message.topic == "escalations"]
     return [decode_escalation(value) for value in values if value is not None]
+
+
+def answers_of(said: Iterable[Outgoing]) -> list[CommandAnswer]:
+    """The answers to commands among messages."""
+    values = [message.value for message in said if message.topic == "command-answers"]
+    return [decode_command_answer(value) for value in values if value is not None]
 
 
 @dataclass(slots=True)

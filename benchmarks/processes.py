@@ -178,6 +178,7 @@ class Worker:
             "data_dir": str(self.data_dir),
             "metrics_port": str(self.port),
             "log_format": "json",
+            "commands_topics": "none",
         }
         if self.policy:
             file = self.directory / f"{self.name}.policy.yaml"

@@ -13,6 +13,7 @@ import msgspec
 from pydantic import Field, TypeAdapter
 
 from schemas.asyncapi import asyncapi
+from schemas.command_answers import CommandAnswer
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.outputs import Case, Escalation, RefundSignal
@@ -29,6 +30,7 @@ def contract_files() -> dict[str, str]:
     schemas["escalation.v1"] = _output_schema(Escalation, "Value of the topic escalations")
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
     schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
+    schemas["command-answer.v1"] = _output_schema(CommandAnswer, "Value of the topic command-answers")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )

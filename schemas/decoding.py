@@ -14,20 +14,13 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 from pydantic import AwareDatetime, BaseModel
 
-from schemas.events import (
-    EVENT_MODELS,
-    InputEvent,
-    Value,
-    _DockEvent,
-    check_dock_event,
-    check_value,
-    event_type,
-)
+from schemas.event_fields import AboutParcelOrReturn, InputEvent, check_subject
+from schemas.events import EVENT_MODELS, Value, check_value, event_type
 from schemas.topics import InputKind
 
 _CHECKS: tuple[tuple[type[BaseModel], Callable[[Any], None]], ...] = (
     (Value, check_value),
-    (_DockEvent, check_dock_event),
+    (AboutParcelOrReturn, check_subject),
 )
 
 

@@ -1,96 +1,45 @@
-"""Input contract, version 1: the events that shops, label services, carriers and warehouses write.
+"""Input contract, version 1: the events that shops, label services, carriers and warehouses write, and people's commands.
 
-The pydantic models below are the contract; the JSON Schemas in `schemas/contracts/` are made from them. Unknown
-fields are dropped here (an allow-list, so that personal data does not travel on). `schemas/decoding.py` derives a
-fast decoder from the same annotations, which is why every limit is written twice in one `Annotated`: once for
-pydantic, once for msgspec.
-
-Times need an offset: a time without one could mean any of 26 hours, and a deadline would be wrong by as much.
+The pydantic models below, and those in schemas/commands.py, are the contract; the JSON Schemas in `schemas/contracts/`
+are made from them. Unknown fields are dropped here (an allow-list, so that personal data does not travel on).
+`schemas/decoding.py` derives a fast decoder from the same annotations. What they are made of: schemas/event_fields.py.
 """
 
-import re
-from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints, model_validator
 
+from schemas.commands import Acknowledge, Assign, Note, Reopen, Resolve, Snooze
+from schemas.event_fields import (
+    AboutParcelOrReturn,
+    Contract,
+    Count,
+    Country,
+    Flag,
+    FreeText,
+    Id,
+    InputEvent,
+    KeyPart,
+    Name,
+    Text,
+    Time,
+)
 from schemas.topics import InputKind
 
-MAX_ID_CHARS = 128
-MAX_TEXT_CHARS = 256
-MAX_NAME_CHARS = 64
 MAX_MISMATCHES = 5
 MAX_RETURNS_OF_A_LABEL = 100
 MAX_PARCELS_OF_A_CHECK_IN = 100
 MAX_AMOUNT = Decimal(10) ** 12
 
-_NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
-_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
-
-
-def _iso_text(value: Any) -> Any:
-    """Refuse numbers and digits as times: nobody can tell seconds from milliseconds for certain."""
-    if isinstance(value, datetime):
-        return value
-    if not isinstance(value, str):
-        raise PydanticCustomError("time_type", "a time is a text such as 2026-03-01T12:00:00+01:00")
-    if not _ISO_TIME.match(value):
-        raise PydanticCustomError("time_form", "a time is written as 2026-03-01T12:00:00+01:00")
-    return value
-
-
-Id = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS),
-    msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),
-]
-KeyPart = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=_NO_CONTROL),
-    msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS),  # intake looks at the characters of keys itself
-]
-Name = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[A-Za-z0-9_.-]+$"),
-    msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[A-Za-z0-9_.-]+\Z"),
-]
-Text = Annotated[
-    str,
-    StringConstraints(strict=True, max_length=MAX_TEXT_CHARS),
-    msgspec.Meta(max_length=MAX_TEXT_CHARS),
-]
-FreeText = Annotated[str, StringConstraints(strict=True)]
-Country = Annotated[
-    str,
-    StringConstraints(strict=True, pattern=r"^[A-Za-z]{2}$"),
-    msgspec.Meta(pattern=r"^[A-Za-z]{2}\Z"),
-]
-Count = Annotated[int, Field(strict=True, ge=1, le=10_000), msgspec.Meta(ge=1, le=10_000)]
-Flag = Annotated[bool, Field(strict=True)]
-Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), msgspec.Meta(tz=True)]
 ReturnIds = Annotated[
     list[KeyPart], Field(max_length=MAX_RETURNS_OF_A_LABEL), msgspec.Meta(max_length=MAX_RETURNS_OF_A_LABEL)
 ]
-Version = Annotated[Literal[1], Field(description="Version of this contract.")]
 Direction = Literal["return", "outbound"]
 
 
-class _Contract(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
-
-
-class Value(_Contract):
+class Value(Contract):
     """An amount of money, in the currency's main unit."""
 
     amount: Annotated[Decimal, Field(description='For example "19.90" or 19.9; at most 10^12.')]
@@ -107,7 +56,7 @@ class Value(_Contract):
         return self
 
 
-class Place(_Contract):
+class Place(Contract):
     """Where something was seen. No street and no person: they are not read."""
 
     country: Text | None = None
@@ -116,7 +65,7 @@ class Place(_Contract):
     site: Annotated[Text | None, Field(description="The carrier's own id of a depot, shop or locker.")] = None
 
 
-class ParcelRef(_Contract):
+class ParcelRef(Contract):
     """A parcel, by its carrier and tracking number. Spaces, dashes, dots and case do not matter."""
 
     carrier: KeyPart
@@ -133,16 +82,6 @@ ParcelRefs = Annotated[
     Field(max_length=MAX_PARCELS_OF_A_CHECK_IN),
     msgspec.Meta(max_length=MAX_PARCELS_OF_A_CHECK_IN),
 ]
-
-
-class InputEvent(_Contract):
-    """What every event has."""
-
-    id: Annotated[
-        Id | None, Field(description="The producer's id of this event; a repeat carries the same.")
-    ] = None
-    occurred_at: Annotated[Time, Field(description="When it happened, ISO 8601 with an offset.")]
-    schema_version: Version = 1
 
 
 class _OrderEvent(InputEvent):
@@ -288,18 +227,7 @@ class ScanRetracted(InputEvent):
     retracts: Annotated[Id, Field(description="The `id` of the carrier_scan.")]
 
 
-class _DockEvent(InputEvent):
-    carrier: KeyPart | None = None
-    tracking_number: KeyPart | None = None
-    return_id: KeyPart | None = None
-
-    @model_validator(mode="after")
-    def _names_a_parcel_or_a_return(self) -> "_DockEvent":
-        check_dock_event(self)
-        return self
-
-
-class CheckedIn(_DockEvent):
+class CheckedIn(AboutParcelOrReturn):
     """The warehouse has it: by carrier and tracking number, by return id, or both."""
 
     type: Literal["checked_in"]
@@ -309,7 +237,7 @@ class CheckedIn(_DockEvent):
     count: Annotated[Count, Field(description="By return id: how many parcels came.")] = 1
 
 
-class CheckinRetracted(_DockEvent):
+class CheckinRetracted(AboutParcelOrReturn):
     """The warehouse takes a check-in back; names what the check-in named."""
 
     type: Literal["checkin_retracted"]
@@ -345,26 +273,10 @@ class _HasAmount(Protocol):
     def amount(self) -> Decimal: ...
 
 
-class _HasSubject(Protocol):
-    @property
-    def carrier(self) -> str | None: ...
-    @property
-    def tracking_number(self) -> str | None: ...
-    @property
-    def return_id(self) -> str | None: ...
-
-
 def check_value(value: _HasAmount) -> None:
     """Raise ValueError unless the amount is a finite number from 0 to 10^12."""
     if not value.amount.is_finite() or not 0 <= value.amount <= MAX_AMOUNT:
         message = "amount must be a finite number from 0 to 10^12"
-        raise ValueError(message)
-
-
-def check_dock_event(event: _HasSubject) -> None:
-    """Raise ValueError unless the event names a parcel (carrier and tracking number) or a return."""
-    if event.return_id is None and (event.carrier is None or event.tracking_number is None):
-        message = "needs carrier and tracking_number, or return_id"
         raise ValueError(message)
 
 
@@ -385,12 +297,14 @@ OrderEvent = (
 LabelEvent = LabelCreated | LabelVoided
 ScanEvent = CarrierScan | ScanRetracted
 WarehouseEvent = CheckedIn | CheckinRetracted | Inspected | Restocked
+CommandEvent = Acknowledge | Snooze | Assign | Note | Resolve | Reopen
 
 EVENT_MODELS: dict[InputKind, tuple[type[InputEvent], ...]] = {
     InputKind.ORDERS: OrderEvent.__args__,
     InputKind.LABELS: LabelEvent.__args__,
     InputKind.CARRIER_SCANS: ScanEvent.__args__,
     InputKind.WAREHOUSE: WarehouseEvent.__args__,
+    InputKind.COMMANDS: CommandEvent.__args__,
 }
 """The models that each kind of input topic takes."""
 

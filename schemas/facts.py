@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from schemas.vocabulary import Closure, CommandType
+
 MARKER_KEY = b"\x00marker"
 POLICY_KEY = b"\x00policy"
 RETIRE_KEY = b"\x00retire"
@@ -105,6 +107,33 @@ class ReturnFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_
     """Only with INSPECTED (schemas.vocabulary.Mismatch), sorted."""
 
 
+class CaseCommand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="kind", tag="command"):
+    """What a person tells about a case. Record key: the return id, or OWN_KEY and the parcel for a case without a return.
+
+    Unlike facts, commands are decided once, at their place in the log (docs/adr/0009-commands-in-the-log.md).
+    """
+
+    identity: int
+    """48-bit hash of type and command id; a repeat has the same."""
+    content: int
+    """48-bit hash of all that it says but the time: another content under the same id is refused."""
+    command: CommandType
+    command_id: str
+    audit_id: str
+    case_id: str
+    by: str
+    occurred_ms: int
+    source: Source
+    until_ms: int = 0
+    """Only with SNOOZE."""
+    to: str = ""
+    """Only with ASSIGN."""
+    text: str = ""
+    """Only with NOTE. It goes into the answer and is not kept in any state."""
+    closure: Closure | None = None
+    """Only with RESOLVE."""
+
+
 class ReportedBreach(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A breach as the parcel stage sees it. `ended_ms` is an event time: when what was missing happened."""
 
@@ -175,10 +204,10 @@ class Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: taken back. The topic is waited for again from the next marker that names it."""
 
 
-ReturnRecord = Annotated[ReturnFact | ParcelReport, "value of a keyed record on `returns`"]
+ReturnRecord = Annotated[ReturnFact | ParcelReport | CaseCommand, "value of a keyed record on `returns`"]
 
 encode_json = msgspec.json.Encoder().encode
 decode_parcel_fact = msgspec.json.Decoder(ParcelFact).decode
-decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport).decode
+decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport | CaseCommand).decode
 decode_retirement = msgspec.json.Decoder(Retirement).decode
 decode_marker = msgspec.json.Decoder(Marker).decode

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import CaseState, Reason, Risk, RuleId, SignalReason
+from schemas.vocabulary import CaseState, Closure, Reason, Risk, RuleId, SignalReason
 
 CE_SOURCE = "/returnwatch"
 """Default `ce_source`: a URI reference that names this product, not a machine."""
@@ -19,7 +19,7 @@ CE_SOURCE = "/returnwatch"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _UPDATED = "com.returnwatch.case.updated.v1"
-"""A change that leaves the state as it was, as when a dispute makes the case matter more."""
+"""A change that leaves the state as it was, as when a dispute makes the case matter more, or somebody acknowledges it."""
 _CE_TYPES = {
     CaseState.OPEN: "com.returnwatch.case.opened.v1",
     CaseState.ESCALATED: "com.returnwatch.case.escalated.v1",
@@ -104,6 +104,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[EvidenceSource, ...] = ()
     explanation: str = ""
     """One English sentence for a person."""
+    acknowledged_by: str = ""
+    """Opaque id of who looks at it; it goes up no further (docs/commands.md)."""
+    acknowledged_at: Time | None = None
+    snoozed_by: str = ""
+    snoozed_until: Time | None = None
+    """It goes up no further before this time."""
+    assigned_to: str = ""
+    resolved_by: str = ""
+    """Only with the reason `by_hand`."""
+    closure: Closure | None = None
+    """Why it was resolved by hand."""
 
 
 class RefundAction(StrEnum):
@@ -183,9 +194,14 @@ def refund_signal_headers(signal: RefundSignal, source: str = CE_SOURCE) -> list
     ce_type = (
         f"com.returnwatch.refund.{'released' if signal.action is RefundAction.RELEASE else 'revoked'}.v1"
     )
-    return _headers(
+    return cloud_event_fields(
         f"{signal.signal_id}:{signal.revision}", ce_type, signal.return_id, signal.effective_at, source
     )
+
+
+def is_update(escalation: Escalation) -> bool:
+    """Whether a change leaves the state as it was; that a case goes up a level is no update."""
+    return escalation.previous_state == escalation.state and escalation.reason != Reason.LEVEL
 
 
 def escalation_id(case_id: str, revision: int) -> str:
@@ -198,15 +214,16 @@ def cloud_event_headers(escalation: Case, source: str = CE_SOURCE) -> list[tuple
 
     `ce_time` is the time the change took effect by the log's clock, so a repeat carries the same headers.
     """
-    updated = isinstance(escalation, Escalation) and escalation.previous_state == escalation.state
-    ce_type = _UPDATED if updated and escalation.reason != Reason.LEVEL else _CE_TYPES[escalation.state]
+    updated = isinstance(escalation, Escalation) and is_update(escalation)
+    ce_type = _UPDATED if updated else _CE_TYPES[escalation.state]
     identity = escalation_id(escalation.case_id, escalation.revision)
-    return _headers(identity, ce_type, escalation.return_id, escalation.effective_at, source)
+    return cloud_event_fields(identity, ce_type, escalation.return_id, escalation.effective_at, source)
 
 
-def _headers(
+def cloud_event_fields(
     identity: str, ce_type: str, subject: str, effective_at: datetime, source: str
 ) -> list[tuple[str, bytes]]:
+    """Return the headers of a CloudEvent 1.0 in binary mode, for a value in JSON."""
     fields = (
         ("ce_specversion", "1.0"),
         ("ce_id", identity),

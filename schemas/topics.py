@@ -21,12 +21,13 @@ CHANGELOG_MESSAGE_BYTES = MIB
 
 
 class InputKind(StrEnum):
-    """The four kinds of input topics; there may be several topics of each kind."""
+    """The kinds of input topics; there may be several topics of each kind."""
 
     ORDERS = "orders"
     LABELS = "labels"
     CARRIER_SCANS = "carrier-scans"
     WAREHOUSE = "warehouse"
+    COMMANDS = "commands"
 
 
 class TopicRole(StrEnum):
@@ -49,6 +50,7 @@ class TopicNames:
     escalations: str = "returnwatch-escalations"
     cases: str = "returnwatch-cases"
     refund_signals: str = "returnwatch-refund-signals"
+    command_answers: str = "returnwatch-command-answers"
     dead_letters: str = "returnwatch-dead-letters"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
@@ -64,6 +66,7 @@ class TopicNames:
             escalations=f"{prefix}escalations",
             cases=f"{prefix}cases",
             refund_signals=f"{prefix}refund-signals",
+            command_answers=f"{prefix}command-answers",
             dead_letters=f"{prefix}dead-letters",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
@@ -152,7 +155,9 @@ def _input_specs(names: TopicNames) -> list[TopicSpec]:
         TopicSpec(
             name=topic,
             role=TopicRole.INPUT,
-            purpose=f"input: {kind.value} events",
+            purpose="input: what people tell about cases"
+            if kind is InputKind.COMMANDS
+            else f"input: {kind.value} events",
             key="any",
             partitions=None,
             create_with=8,
@@ -258,6 +263,15 @@ def _output_specs(
             returns,
             1,
             (_cleanup("delete", "a revocation must not hide the release"), month, durable),
+        ),
+        TopicSpec(
+            names.command_answers,
+            role,
+            "what became of every command, notes included",
+            "return id",
+            returns,
+            1,
+            (_cleanup("delete", "every answer counts, not only the newest"), month, durable),
         ),
         TopicSpec(
             names.dead_letters,

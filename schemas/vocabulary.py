@@ -192,6 +192,63 @@ class Reason(StrEnum):
     DISPUTE_CLOSED = "dispute_closed"
     EXPLAINED = "explained"
     """A case of a higher rule about the same cause stands in its place (docs/rules.md)."""
+    ACKNOWLEDGED = "acknowledged"
+    """By a command, as all that follow (docs/commands.md)."""
+    SNOOZED = "snoozed"
+    SNOOZE_OVER = "snooze_over"
+    """The time until which it was snoozed has come."""
+    ASSIGNED = "assigned"
+    BY_HAND = "by_hand"
+    """Somebody resolved it; `closure` says why."""
+    REOPENED = "reopened"
+
+
+class CommandType(StrEnum):
+    """What a person can tell about a case."""
+
+    ACKNOWLEDGE = "acknowledge"
+    SNOOZE = "snooze"
+    ASSIGN = "assign"
+    NOTE = "note"
+    RESOLVE = "resolve"
+    REOPEN = "reopen"
+
+
+class Closure(StrEnum):
+    """Why a person resolved a case."""
+
+    FOUND = "found"
+    """The parcel, the goods or the money are where they belong; the event that says so is missing."""
+    CUSTOMER_HELPED = "customer_helped"
+    CLAIMED = "claimed"
+    """The carrier or somebody else pays for it."""
+    WRITTEN_OFF = "written_off"
+    TRACKED_ELSEWHERE = "tracked_elsewhere"
+    """A ticket of another system goes on with it."""
+    FALSE_ALARM = "false_alarm"
+    OTHER = "other"
+
+
+class AnswerReason(StrEnum):
+    """What became of a command. Bounded: a metrics label."""
+
+    DONE = "done"
+    ALREADY_SO = "already_so"
+    """Accepted, and nothing had to change."""
+    UNKNOWN_CASE = "unknown_case"
+    CASE_CLOSED = "case_closed"
+    NOT_CLOSED_BY_HAND = "not_closed_by_hand"
+    BREACH_OVER = "breach_over"
+    UNTIL_PASSED = "until_passed"
+    UNTIL_TOO_FAR = "until_too_far"
+    TOO_OLD = "too_old"
+    TOO_MANY = "too_many"
+    ID_REUSED = "id_reused"
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the command was taken."""
+        return self in {AnswerReason.DONE, AnswerReason.ALREADY_SO}
 
 
 class SignalReason(StrEnum):

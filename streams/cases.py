@@ -9,11 +9,12 @@ is one escalation and one new truth in `cases`, with the next revision.
     open           retracted       - (levels)        resolved              resolved
     escalated      retracted       - (levels)        resolved              resolved
     resolved       retracted       opens again       -                     -
+    by hand        retracted       -                 -                     -
     retracted      -               opens again       opens and resolves    -
     counted only   -               opens             -                     -
     suppressed     -               opens             opens and resolves*   -
 
-*: or is counted only, by policy.
+*: or is counted only, by policy. By hand: resolved by a command (streams/case_commands.py).
 
 Ids: uuid5 of rule, return, parcel and anchor. The same case has the same id in every run and replay.
 """
@@ -32,9 +33,9 @@ from schemas.outputs import (
     encode_escalation,
     utc,
 )
-from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
 from streams.keys import split_parcel_key
-from streams.returns import Carried, CaseRecord, ReturnState
+from streams.returns import Carried, CaseRecord, Handling, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
 
@@ -43,6 +44,10 @@ COUNTED = "counted"
 """State of a case record that was never said: it had ended before it could be."""
 SUPPRESSED = "suppressed"
 """State of a case record that was never said: another case tells of its cause."""
+
+
+BY_HAND = "by_hand"
+"""Row of the table for a case that somebody resolved: only that there never was a breach still changes it."""
 
 
 class Verdict(Enum):
@@ -94,6 +99,10 @@ STEPS: dict[tuple[str, Verdict], Step] = {
     (CaseState.RETRACTED, Verdict.SUPPRESSED): Step.STAY,
     (COUNTED, Verdict.SUPPRESSED): Step.STAY,
     (SUPPRESSED, Verdict.SUPPRESSED): Step.STAY,
+    (BY_HAND, Verdict.NONE): Step.RETRACT,
+    (BY_HAND, Verdict.OPEN): Step.STAY,
+    (BY_HAND, Verdict.ENDED): Step.STAY,
+    (BY_HAND, Verdict.SUPPRESSED): Step.STAY,
 }
 
 STANDING = frozenset({CaseState.OPEN, CaseState.ESCALATED})
@@ -118,9 +127,20 @@ class Finding(NamedTuple):
     """
 
 
+def step_of(case: CaseRecord | None, verdict: Verdict) -> Step:
+    """What a verdict does to a case as it stands; None: there is none yet."""
+    if case is None:
+        return STEPS["", verdict]
+    by_hand = case.state == CaseState.RESOLVED and case.handling is not None and case.handling.closed_by
+    return STEPS[BY_HAND if by_hand else case.state, verdict]
+
+
 def case_id(rule: str, return_id: str, parcel: str, anchor: str) -> str:
     """The case's name for ever. `return_id`: "" for a case of the parcel's own."""
     return str(uuid5(NAMESPACE, f"{rule}|{return_id}|{parcel}|{anchor}"))
+
+
+_UNHANDLED = Handling()
 
 
 class Telling(NamedTuple):
@@ -157,6 +177,7 @@ def _escalation(
     carried = next((one for one in telling.state.carried if case.parcel in {"", one.parcel}), None)
     carrier, number = split_parcel_key(case.parcel)
     rule = RuleId(case.rule)
+    handling = case.handling or _UNHANDLED
     return Escalation(
         case_id=case_id(case.rule, telling.return_id, case.parcel, case.anchor),
         revision=case.revision,
@@ -182,6 +203,13 @@ def _escalation(
         policy_hash=telling.policy.hash,
         evidence=tuple(EvidenceSource(one.topic, one.partition, one.offset) for one in evidence),
         explanation=explain(case),
+        acknowledged_by=handling.acknowledged_by,
+        acknowledged_at=utc(handling.acknowledged_ms) if handling.acknowledged_ms else None,
+        snoozed_by=handling.snoozed_by,
+        snoozed_until=utc(handling.snoozed_until_ms) if handling.snoozed_until_ms else None,
+        assigned_to=handling.assigned_to,
+        resolved_by=handling.closed_by,
+        closure=Closure(handling.closure) if handling.closure else None,
     )
 
 
@@ -260,6 +288,12 @@ _ENDED = {
     Reason.LATE_EVIDENCE: "what came in since shows that it was not too late",
     Reason.LEVEL: "it is still so",
     Reason.DUE: "it is still so",
+    Reason.ACKNOWLEDGED: "somebody has been looking at it since {end}",
+    Reason.SNOOZED: "on {end} it was put off",
+    Reason.SNOOZE_OVER: "it was put off until {end}, and it is still so",
+    Reason.ASSIGNED: "it was given to somebody on {end}",
+    Reason.BY_HAND: "it was resolved by hand on {end}",
+    Reason.REOPENED: "it had been resolved by hand, and was opened again on {end}",
 }
 
 

@@ -12,15 +12,17 @@ import msgspec
 from msgspec.structs import astuple
 
 from schemas.carrier_codes import CarrierCodes
+from schemas.commands import Command
 from schemas.decoding import struct_of
+from schemas.event_fields import AboutParcelOrReturn, InputEvent
 from schemas.events import (
+    EVENT_MODELS,
     CarrierScan,
     CheckedIn,
     CheckinRetracted,
     DisputeClosed,
     DisputeOpened,
     DropoffClaimed,
-    InputEvent,
     Inspected,
     LabelCreated,
     LabelVoided,
@@ -41,9 +43,12 @@ from schemas.events import (
 )
 from schemas.facts import LabelTerms, ParcelFact, ReturnFact, ReturnTerms, Source, encode_json
 from schemas.money import minor_units
-from schemas.vocabulary import DeadLetterReason, Evidence, Milestone
+from schemas.topics import InputKind
+from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
+from streams.facts_of_commands import case_command
 from streams.identity import identity_of_content, identity_of_id
 from streams.keys import parcel_key
+from streams.parcel_look import OWN_KEY
 from streams.places import place_token
 from streams.refusal import RefusalError
 
@@ -327,7 +332,7 @@ class FactMaker:
         if return_id:
             _to_return(chunk, return_id, ReturnFact(identity, Milestone.UNMAPPED, *seen, retracts=retracts))
 
-    def _parcel_if_named(self, chunk: Chunk, event: DropoffClaimed | CheckedIn | CheckinRetracted) -> str:
+    def _parcel_if_named(self, chunk: Chunk, event: AboutParcelOrReturn | DropoffClaimed) -> str:
         if event.carrier is None or event.tracking_number is None:
             return ""
         return self._parcel(chunk, event.carrier, event.tracking_number)[1]
@@ -410,6 +415,20 @@ def _goods_fact(name: str, milestone: Milestone) -> _Maker:
     return make
 
 
+def _command_fact(command: CommandType) -> _Maker:
+    """Return a maker for what people tell about cases."""
+
+    def make(maker: FactMaker, chunk: Chunk, event: Command, stamp: _Stamp) -> None:
+        parcel = maker._parcel_if_named(chunk, event)
+        key = _return_id(event.return_id) if event.return_id is not None else OWN_KEY + parcel
+        until = getattr(event, "until", None)  # only a snooze has one
+        until_ms = epoch_ms(until) if until is not None else 0
+        told = case_command(command, event, key, stamp, until_ms)
+        chunk.facts.append(("returns", key.encode(), encode_json(told)))
+
+    return make
+
+
 _MAKERS: Final[dict[type[InputEvent], _Maker]] = {
     ReturnRequested: FactMaker._return_requested,
     ReturnApproved: _order_fact("return_approved", Milestone.RETURN_APPROVED),
@@ -431,4 +450,5 @@ _MAKERS: Final[dict[type[InputEvent], _Maker]] = {
     CheckinRetracted: FactMaker._checkin_retracted,
     Inspected: FactMaker._inspected,
     Restocked: _goods_fact("restocked", Milestone.RESTOCKED),
+    **{model: _command_fact(CommandType(event_type(model))) for model in EVENT_MODELS[InputKind.COMMANDS]},
 }

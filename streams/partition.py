@@ -14,8 +14,8 @@ gives the same messages in the same order.
 
 Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `oversized`, `orphan_expired`, `purged`,
 `timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `case_updated`, `case_suppressed`,
-`late_breach_counted`;
-labels are rules, stages or "".
+`late_breach_counted`, `command_answered`;
+labels are rules, stages, `command|answer` or "".
 """
 
 from collections.abc import Sequence

@@ -10,7 +10,8 @@ import msgspec
 from pydantic import Field, TypeAdapter, ValidationError
 
 from schemas.decoding import event_decoder
-from schemas.events import EVENT_MODELS, KIND_OF_TYPE, InputEvent
+from schemas.event_fields import InputEvent
+from schemas.events import EVENT_MODELS, KIND_OF_TYPE
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.refusal import RefusalError

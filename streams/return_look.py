@@ -10,24 +10,26 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from schemas.facts import CaseCommand
 from schemas.vocabulary import CaseState, Reason
+from streams.case_commands import ByHand, handling_after, is_quiet, obey, woken_ms
 from streams.cases import (
     COUNTED,
     STANDING,
-    STEPS,
     SUPPRESSED,
     Finding,
     Step,
     Telling,
     Verdict,
     messages,
+    step_of,
     tombstone,
 )
 from streams.clocks import DAY_MS
 from streams.findings import NEVER_MS, findings
 from streams.refund_signals import signals
 from streams.return_view import CaseKey, ReturnView
-from streams.returns import CaseRecord, ReturnState
+from streams.returns import CaseRecord, Handling, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
 
@@ -38,7 +40,7 @@ MOST_SAID_BYTES = 256_000
 MOST_CASES_BYTES = 160_000
 """About a thousand cases of one return; no more are opened."""
 CASE_BYTES = 128
-"""A case takes no more than this and its parcel's key."""
+"""A case takes no more than this and its parcel's key, and what at most 256 commands have told of it."""
 
 Note = tuple[str, str]
 
@@ -60,8 +62,9 @@ def look(
     partition: int,
     *,
     policy_changed: bool,
+    command: CaseCommand | None = None,
 ) -> ReturnLook:
-    """Evaluate at `now_ms`; see the head of this file."""
+    """Evaluate at `now_ms`; see the head of this file. A command is decided by what the evidence says then."""
     telling = Telling(return_id, state, policy, partition)
     teller = _Teller(telling, now_ms)
     told: set[CaseKey] = set()
@@ -79,6 +82,8 @@ def look(
             waiting_ms = min(waiting_ms, finding.again_ms or NEVER_MS)
             teller.follow(finding)
     teller.close_unfound(told, why)
+    if command is not None:
+        obey(command, teller, telling, found, now_ms)
     state.cases = tuple(teller.cases.values())
     next_ms = min(waiting_ms, teller.next_level_ms())
     if return_id and not teller.more:
@@ -94,7 +99,7 @@ def _rest(telling: Telling, teller: "_Teller", now_ms: int, next_ms: int) -> Ret
     if teller.more:
         state.look_ms = now_ms + 1
         return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
-    forget_ms = state.newest_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
+    forget_ms = state.last_heard_ms + telling.policy.accept_age_ms + FORGET_AFTER_MS
     standing = any(case.state in STANDING for case in state.cases)
     if not standing and next_ms == NEVER_MS and forget_ms <= now_ms:
         if teller.outgoing:
@@ -129,7 +134,7 @@ class _Teller:
     def follow(self, finding: Finding) -> None:
         """Make the case follow the verdict."""
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
-        step = STEPS[(case.state if case is not None else "", finding.verdict)]
+        step = step_of(case, finding.verdict)
         if self._is_full() or (case is None and step is not Step.STAY and not self._has_room(finding)):
             return
         if step is Step.RETRACT:
@@ -144,6 +149,7 @@ class _Teller:
             self._suppress(finding, stands=case is not None)
         if finding.verdict is Verdict.OPEN:
             self._raise_level(finding)
+            self._wake(finding)
             self._tell_of_dispute(finding)
 
     def close_unfound(self, found: set[CaseKey], why: Reason) -> None:
@@ -175,14 +181,16 @@ class _Teller:
         return False
 
     def next_level_ms(self) -> int:
-        """When the next standing case goes up."""
+        """When the next standing case goes up, or wakes."""
+        standing = [case for case in self.cases.values() if case.state in STANDING]
         times = [
             case.due_ms + after_ms
-            for case in self.cases.values()
-            if case.state in STANDING and not case.historical
+            for case in standing
+            if not case.historical and not is_quiet(case, self.now_ms)
             for after_ms, level in self.telling.policy.levels
             if level.level > case.level
         ]
+        times += [woken_ms(case) for case in standing]
         return min([at_ms for at_ms in times if at_ms > self.now_ms], default=NEVER_MS)
 
     def _open(self, finding: Finding, *, again: bool) -> bool:
@@ -215,7 +223,7 @@ class _Teller:
 
     def _raise_level(self, finding: Finding) -> None:
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
-        if case is None or case.historical:
+        if case is None or case.state not in STANDING or case.historical or is_quiet(case, self.now_ms):
             return
         reached = [
             (finding.due_ms + after_ms, level.level)
@@ -224,7 +232,19 @@ class _Teller:
         ]
         if reached:
             at_ms, level = reached[-1]
-            self._change(finding, CaseState.ESCALATED, Reason.LEVEL, at_ms, level=level)
+            self._change(finding, CaseState.ESCALATED, Reason.LEVEL, max(at_ms, woken_ms(case)), level=level)
+
+    def _wake(self, finding: Finding) -> None:
+        """The time until which it was snoozed has come, and it has not gone up."""
+        case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
+        if case is not None and case.state in STANDING and 0 < woken_ms(case) <= self.now_ms:
+            self._change(finding, CaseState(case.state), Reason.SNOOZE_OVER, woken_ms(case))
+
+    def change_by_hand(self, finding: Finding, change: ByHand) -> None:
+        """What a command does to a case."""
+        self._change(finding, change.state, change.reason, self.now_ms, handling=change.handling)
+        if change.reason is Reason.REOPENED:
+            self._raise_level(finding)
 
     def _tell_of_dispute(self, finding: Finding) -> None:
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
@@ -233,13 +253,22 @@ class _Teller:
             self._change(finding, CaseState(case.state), reason, self.now_ms)
 
     def _change(
-        self, finding: Finding, state: CaseState, reason: Reason, at_ms: int, *, level: int = 0
+        self,
+        finding: Finding,
+        state: CaseState,
+        reason: Reason,
+        at_ms: int,
+        *,
+        level: int = 0,
+        handling: Handling | None = None,
     ) -> None:
         key = (finding.rule, finding.parcel, finding.anchor)
         previous = self.cases.get(key)
         record = self._record(finding, state, reason, at_ms, previous)
         if level:
             record = replace(record, level=level)
+        if handling is not None:
+            record = replace(record, handling=handling)
         self.cases[key] = record
         told = messages(self.telling, record, previous, finding.evidence)
         self._said_bytes += sum(message.size_bytes for message in told)
@@ -271,12 +300,13 @@ class _Teller:
             effective_ms=max(at_ms, previous.effective_ms) if said and previous is not None else at_ms,
             historical=finding.due_ms < go_live_ms if opens or previous is None else previous.historical,
             disputed=self.disputed,
+            handling=None if opens or previous is None else handling_after(previous.handling, reason),
         )
 
 
 def _transition(case: CaseRecord, previous: CaseRecord | None) -> str:
     """What a change is counted as."""
-    if case.reason in {Reason.DISPUTE_OPENED, Reason.DISPUTE_CLOSED} and previous is not None:
+    if previous is not None and previous.state == case.state and case.reason != Reason.LEVEL:
         return "updated"
     return "opened" if case.state == CaseState.OPEN else case.state
 

@@ -3,9 +3,10 @@
 A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
-from schemas.facts import ParcelReport, decode_return_record
-from schemas.vocabulary import Milestone
+from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_record
+from schemas.vocabulary import AnswerReason, Milestone
 from streams.batch import Change
+from streams.case_commands import answer_message, counted, remember, settled
 from streams.findings import nothing_to_look_for
 from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
@@ -52,17 +53,13 @@ class ReturnLogic:
         policy = self._policy
         state = decode_return(raw) if raw is not None else ReturnState()
         truncated = state.truncated
+        if isinstance(record, CaseCommand):
+            return self._command(key, record, state, raw, armed_ms, watermark_ms)
         if isinstance(record, ParcelReport):
-            if raw is None and not record.linked:
-                return None  # taken back before we ever heard of it
-            news = merge_report(state, record)
+            # one that takes back what we never heard of says nothing
+            news = (raw is not None or record.linked) and merge_report(state, record)
         else:
-            if policy is not None and record.occurred_ms <= watermark_ms - policy.accept_age_ms:
-                self.notes.append(("too_old", self.stage))
-                return None
-            if record.milestone == Milestone.UNMAPPED and not record.retracts:
-                return None
-            news = merge_fact(state, record)
+            news = self._merge(record, state, watermark_ms)
         if not news:
             return None
         outgrown = len(raw or b"") + len(value) > MOST_EVIDENCE_BYTES and has_outgrown(state, raw)
@@ -75,6 +72,42 @@ class ReturnLogic:
         if nothing_to_look_for(state):
             return _without_a_look(state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
+
+    def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
+        """Fold a fact in; False: it is too old, or it tells nothing new."""
+        policy = self._policy
+        if policy is not None and fact.occurred_ms <= watermark_ms - policy.accept_age_ms:
+            self.notes.append(("too_old", self.stage))
+            return False
+        if fact.milestone == Milestone.UNMAPPED and not fact.retracts:
+            return False
+        return merge_fact(state, fact)
+
+    def _command(
+        self,
+        key: bytes,
+        command: CaseCommand,
+        state: ReturnState,
+        raw: bytes | None,
+        armed_ms: int,
+        watermark_ms: int,
+    ) -> Change:
+        """Decide a command, once; every repeat is answered as the first."""
+        policy = self._policy
+        told = settled(command, state, watermark_ms, policy.accept_age_ms if policy is not None else None)
+        change = Change(raw, armed_ms)
+        if told is not None:
+            again = told in state.commands
+            answer = AnswerReason(told.answer)
+            self.notes.append(("duplicate", self.stage) if again else counted(command, answer))
+        elif policy is None:
+            told = remember(state, command, AnswerReason.UNKNOWN_CASE, watermark_ms, 0)
+            change = Change(encode_return(state), 0)
+        else:
+            change = self._looked(key, state, watermark_ms, armed_ms, policy, command=command)
+            told = state.commands[-1]
+        answered = answer_message(command, told, key.decode(), self._number)
+        return change._replace(outgoing=[*change.outgoing, answered])
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
         """Evaluate the return at `now_ms`."""
@@ -107,10 +140,13 @@ class ReturnLogic:
         policy: CompiledPolicy,
         *,
         policy_changed: bool = False,
+        command: CaseCommand | None = None,
     ) -> Change:
         name = key.decode()
         return_id = "" if name.startswith(OWN_KEY) else name
-        found = look(return_id, state, now_ms, policy, self._number, policy_changed=policy_changed)
+        found = look(
+            return_id, state, now_ms, policy, self._number, policy_changed=policy_changed, command=command
+        )
         self.notes += found.notes
         self.delays += found.delays
         if not found.keep:
@@ -123,7 +159,7 @@ class ReturnLogic:
 def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
     """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
     if armed_ms <= watermark_ms:
-        forget_ms = state.newest_ms + policy.accept_age_ms + FORGET_AFTER_MS
+        forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
         armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
     return Change(encode_return(state), armed_ms)
 

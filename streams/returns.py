@@ -83,6 +83,19 @@ class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
     evidence: tuple[Source, ...]
 
 
+class Handling(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What people have told about a case (streams/case_commands.py); "" and 0: nothing. Ids are opaque."""
+
+    acknowledged_by: str = ""
+    acknowledged_ms: int = 0
+    snoozed_by: str = ""
+    snoozed_until_ms: int = 0
+    assigned_to: str = ""
+    closed_by: str = ""
+    """Only of a case that was resolved by hand, and while that holds."""
+    closure: str = ""
+
+
 class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A case as it was last said. `revision` 0: counted only, never said."""
 
@@ -98,6 +111,19 @@ class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     effective_ms: int
     historical: bool
     disputed: bool = False
+    handling: Handling | None = None
+
+
+class Decided(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A command that was decided, so that a repeat of it changes nothing and is answered in the same way."""
+
+    identity: int
+    content: int
+    answer: str
+    at_ms: int
+    decided_ms: int
+    revision: int
+    """Of the case after it; 0: there was none."""
 
 
 class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -125,6 +151,13 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """When the last full look asked for the next one; 0 is never."""
     signals: tuple[SignalRecord, ...] = ()
     """In the order in which they were released."""
+    commands: tuple[Decided, ...] = ()
+    """In the order in which they were decided."""
+
+    @property
+    def last_heard_ms(self) -> int:
+        """The newest time of all that is known or was told by people: what the return is remembered by."""
+        return max([self.newest_ms, *(command.at_ms for command in self.commands)])
 
     @property
     def newest_ms(self) -> int:
@@ -161,7 +194,7 @@ def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
 
 
 def _evidence_bytes(state: ReturnState) -> int:
-    return len(encode_return(msgspec.structs.replace(state, cases=())))
+    return len(encode_return(msgspec.structs.replace(state, cases=(), commands=())))
 
 
 def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:

@@ -55,6 +55,14 @@ def dock(event_type: str = "checked_in", **fields: Any) -> dict[str, Any]:
     return {"type": event_type, "id": "dock-1", "occurred_at": NOON, **fields}
 
 
+CASE = "6c7a0b4e-90de-5f0a-8a57-3d8d5a2c6a11"
+
+
+def command(event_type: str, **fields: Any) -> dict[str, Any]:
+    said = {"type": event_type, "id": f"{event_type}-1", "occurred_at": NOON, "return_id": "R1"}
+    return {**said, "case_id": CASE, "by": "ops-1", **fields}
+
+
 def records(*events: Any) -> list[Record]:
     """Records with offsets from 0; an event is a dict, or bytes taken as they are, or a Record."""
     made = []

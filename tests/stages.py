@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from schemas.command_answers import CommandAnswer, decode_command_answer
 from schemas.facts import (
     MARKER_KEY,
     POLICY_KEY,
+    CaseCommand,
     LabelTerms,
     Mark,
     Marker,
@@ -21,8 +23,9 @@ from schemas.facts import (
 from schemas.outputs import Escalation, decode_escalation
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
-from schemas.vocabulary import Evidence, Milestone, RuleId
+from schemas.vocabulary import CommandType, Evidence, Milestone, RuleId
 from streams.batch import Write
+from streams.parcel_look import OWN_KEY
 from streams.parcel_stage import parcel_logic
 from streams.partition import Batch, Logic, Outgoing, Partition
 from streams.return_stage import return_logic
@@ -200,6 +203,13 @@ class Shop:
     def return_fact(self, return_id: str, fact: ReturnFact) -> None:
         self._to(self.returns, return_id.encode(), encode_json(fact))
 
+    def command(self, key: str, command: CaseCommand) -> CommandAnswer:
+        """The command comes to where the case lives; returns the answer."""
+        self._to(self.returns, key.encode(), encode_json(command))
+        answer = self.returns.last_said[-1]
+        assert (answer.topic, answer.key.decode()) == ("command-answers", key.removeprefix(OWN_KEY))
+        return decode_command_answer(answer.value or b"")
+
     def reach(self, at_ms: int) -> None:
         """The watermark of both stages comes to this time."""
         through = MONDAY + at_ms
@@ -215,6 +225,27 @@ class Shop:
         said = [message for message in self.returns.said[self._told :] if message.topic == "escalations"]
         self._told = len(self.returns.said)
         return [decode_escalation(message.value or b"") for message in said]
+
+
+def case_command(
+    command: CommandType, case_id: str, at_ms: int, *, by: str = "ops-1", command_id: str = "", **more: Any
+) -> CaseCommand:
+    """A command of `at_ms` after MONDAY; times in `more`, too, are after MONDAY."""
+    if "until_ms" in more:
+        more["until_ms"] += MONDAY
+    command_id = command_id or f"{command}-{at_ms}-{by}"
+    return CaseCommand(
+        identity=identity_of(command, command_id),
+        content=identity_of(command, case_id, by, sorted(more.items())),
+        command=command,
+        command_id=command_id,
+        audit_id=command_id,
+        case_id=case_id,
+        by=by,
+        occurred_ms=MONDAY + at_ms,
+        source=Source("commands", 0, at_ms // MINUTE),
+        **more,
+    )
 
 
 def identity_of(*parts: object) -> int:

@@ -32,7 +32,7 @@ def installation(
 ) -> Settings:
     """Settings of a new installation. `inputs`: kind of input (orders, labels, scans, warehouse) -> topic names.
 
-    Topic names get the installation's name in front.
+    Topic names get the installation's name in front. No commands are read unless `inputs` has topics of them.
     """
     name = f"rw{uuid.uuid4().hex[:8]}"
     directory.mkdir(parents=True, exist_ok=True)
@@ -50,6 +50,7 @@ def installation(
         "skew": timedelta(0),
         "session_timeout": timedelta(seconds=6),
         "policy_file": policy,
+        "commands_topics": (),
         **topics,
         **changes,
     }

@@ -31,7 +31,7 @@ class Installation:
     def flags(self) -> list[str]:
         own = ["-b", self.servers, "--topic-prefix", self.prefix, "--app-id", self.prefix.strip("-")]
         own += ["--replication-factor", "1", "--parcels-partitions", "1", "--returns-partitions", "1"]
-        for kind in ("orders", "labels", "scans", "warehouse"):
+        for kind in ("orders", "labels", "scans", "warehouse", "commands"):
             own += [f"--{kind}-topic", f"{self.prefix}{kind}"]
         return own
 
@@ -85,7 +85,7 @@ def test_an_installation_that_is_ready_passes_and_nothing_is_written(installatio
     before = installation.ends()
     answer = installation.check()
     assert answer.code == 0, answer.err
-    assert "13 of 13 are there" in answer.out
+    assert "15 of 15 are there" in answer.out
     assert installation.ends() == before
 
 
@@ -96,7 +96,7 @@ def test_a_missing_input_topic_fails_and_a_missing_one_of_ours_is_only_told(
     assert answer.code == 1
     assert f"topic {installation.prefix}labels: is missing" in answer.err
     assert f"topic {installation.prefix}parcels: is missing" not in answer.err
-    assert "9 of ours to be created" in answer.out
+    assert "10 of ours to be created" in answer.out
 
 
 def test_a_wrong_partition_count_fails(installation: Installation) -> None:
@@ -134,6 +134,9 @@ def test_events_are_shown_as_the_facts_they_would_become(installation: Installat
     )
     installation.write("scans", scan(), b"{", None, scan("no such code"))
     installation.write("warehouse", event(type="checked_in", return_id="RMA-7"))
+    case = "6c7a0b4e-90de-5f0a-8a57-3d8d5a2c6a11"
+    told = {"type": "acknowledge", "id": "C1", "return_id": "RMA-7", "case_id": case, "by": "ops-1"}
+    installation.write("commands", event(**told))
 
     answer = installation.check()
 
@@ -141,6 +144,7 @@ def test_events_are_shown_as_the_facts_they_would_become(installation: Installat
     assert "parcels ups:1Z999AA1: label_created" in answer.out
     assert "returns RMA-7: label_created" in answer.out
     assert "returns RMA-7: checked_in" in answer.out
+    assert f"returns RMA-7: acknowledge case {case}" in " ".join(answer.out.split())
     assert "2026-11-20 07:00:00Z" in answer.out
     assert "the newest 4 events, 2 would be refused" in " ".join(answer.out.split())
     assert "not_json" in answer.out

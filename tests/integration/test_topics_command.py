@@ -18,7 +18,7 @@ from schemas.facts import RETIRE_KEY, Retirement, decode_retirement
 from tests.command_line import Answer, returnwatch
 
 Topics = Callable[..., Answer]
-INPUTS = ("orders", "labels", "scans", "warehouse")
+INPUTS = ("orders", "labels", "scans", "warehouse", "commands")
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def settings(kafka: EmbeddedKafka, prefix: str) -> Settings:
         labels_topics=(f"{prefix}labels",),
         scans_topics=(f"{prefix}scans",),
         warehouse_topics=(f"{prefix}warehouse",),
+        commands_topics=(f"{prefix}commands",),
     )
 
 
@@ -79,7 +80,7 @@ def test_our_own_topics_are_created_and_input_topics_only_when_asked(topics: Top
     after = states(topics("plan", "--json"))
     inputs = {f"{prefix}{kind}" for kind in INPUTS}
     assert created.code == 0
-    assert "created 9 topics" in created.err
+    assert "created 10 topics" in created.err
     assert {name for name, state in after.items() if state == "missing"} == inputs
 
     assert topics("create", "--inputs").code == 0

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from schemas.events import EVENT_MODELS
 from schemas.topics import MIB, InputKind
 from schemas.vocabulary import DeadLetterReason
-from tests.input_events import HOUR_MS, NOON, NOON_MS, Record, dock, label, order, scan, take_in
+from tests.input_events import HOUR_MS, NOON, NOON_MS, Record, command, dock, label, order, scan, take_in
 
 R = DeadLetterReason
 SCANS = InputKind.CARRIER_SCANS
@@ -207,6 +207,11 @@ _EVENTS = {
         dock(carrier="ups", tracking_number="1Z999", return_id="R1", complete=False, count=1),
         dock(return_id="R1", parcels=[{"carrier": "ups", "tracking_number": "1Z999"}]),
         dock("checkin_retracted", return_id="R1", retracts="dock-1"),
+    ],
+    InputKind.COMMANDS: [
+        command("snooze", until=NOON),
+        command("note", text="x", carrier="ups", tracking_number="1Z999"),
+        command("resolve", reason="other", audit_id="A1"),
     ],
 }
 

@@ -18,8 +18,13 @@ INTAKE = IntakeMapper(MilestoneCodes(load_carrier_codes()))
 
 
 def scenarios_of(rule: str) -> list[Scenario]:
-    text = (FOLDER / f"{rule}.yaml").read_text(encoding="utf-8")
-    scenarios, findings = read_scenarios(text, f"{rule}.yaml", default_policy(), INTAKE)
+    return scenarios_in(FOLDER / f"{rule}.yaml")
+
+
+def scenarios_in(file: Path) -> list[Scenario]:
+    scenarios, findings = read_scenarios(
+        file.read_text(encoding="utf-8"), file.name, default_policy(), INTAKE
+    )
     assert not findings
     return scenarios
 
@@ -28,6 +33,12 @@ SCENARIOS = [
     pytest.param(scenario, id=f"{rule}: {scenario.sentence}")
     for rule in RuleId
     for scenario in scenarios_of(rule)
+]
+
+
+SCENARIOS += [
+    pytest.param(scenario, id=f"commands: {scenario.sentence}")
+    for scenario in scenarios_in(FOLDER.parent / "commands.yaml")
 ]
 
 

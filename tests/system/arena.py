@@ -152,7 +152,8 @@ class Arena:
         policy_file = self._directory / "policy.json"
         policy_file.write_text(self.show.terms_policy.model_dump_json(indent=1), encoding="utf-8")
         inputs = {
-            f"{kind}_topics": (f"{self.name}-{kind}",) for kind in ("orders", "labels", "scans", "warehouse")
+            f"{kind}_topics": (f"{self.name}-{kind}",)
+            for kind in ("orders", "labels", "scans", "warehouse", "commands")
         }
         arguments: dict[str, Any] = {
             "bootstrap_servers": (self.broker.bootstrap_servers,),

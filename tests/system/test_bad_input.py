@@ -67,6 +67,10 @@ BAD: list[tuple[DeadLetterReason, str, bytes | None]] = [
     (R.NOT_FINITE, "orders", b'{"type":"return_requested","return_id":"R1","occurred_at":"2026-03-16T08:00:00Z","items":NaN}'),
     (R.TOO_DEEP, "labels", b'{"type":"label_created","x":' + b"[" * 5000 + b"]" * 5000 + b"}"),
     (R.WRONG_ENCODING, "carrier-scans", '{"type":"carrier_scan","text":"livré à Zoë Canary-Müller"}'.encode("latin-1")),
+    (R.BAD_VALUE, "commands", b'{"type":"assign","id":"C1","return_id":"R1","occurred_at":"2026-03-16T08:00:00Z",'
+     b'"case_id":"6c7a0b4e-90de-5f0a-8a57-3d8d5a2c6a11","by":"ops-1","to":"canary@example.org"}'),
+    (R.MISSING_FIELD, "commands", b'{"type":"reopen","return_id":"R1","occurred_at":"2026-03-16T08:00:00Z",'
+     b'"case_id":"6c7a0b4e-90de-5f0a-8a57-3d8d5a2c6a11","by":"ops-1"}'),
     (R.NULL_VALUE, "orders", None),
     (R.TOO_LARGE, "carrier-scans", HUGE),
 ]  # fmt: skip

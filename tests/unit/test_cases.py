@@ -8,12 +8,12 @@ from schemas.facts import ParcelReport, ReportedBreach, Source, encode_json
 from schemas.outputs import decode_case, decode_escalation
 from schemas.policy import Policy
 from schemas.vocabulary import CaseState, Milestone, RuleId
-from streams.cases import COUNTED, STEPS, SUPPRESSED, Verdict, case_id
+from streams.cases import BY_HAND, COUNTED, STEPS, SUPPRESSED, Verdict, case_id
 from tests.stages import DAY, HOUR, MINUTE, MONDAY, Shop, label_fact, only, parcel_fact, return_fact
 
 
 def test_the_table_has_a_step_for_every_state_and_verdict() -> None:
-    assert set(STEPS) == set(product(["", *CaseState, COUNTED, SUPPRESSED], Verdict))
+    assert set(STEPS) == set(product(["", *CaseState, COUNTED, SUPPRESSED, BY_HAND], Verdict))
 
 
 def test_a_case_has_the_same_id_in_every_run() -> None:

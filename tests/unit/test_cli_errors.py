@@ -52,6 +52,9 @@ def test_help_loads_nothing_heavy() -> None:
         ("cases", "list"),
         ("cases", "show", "RMA-1"),
         ("cases", "tail"),
+        ("cases", "acknowledge", "RMA-1", "--by", "ops-1"),
+        ("cases", "snooze", "RMA-1", "--by", "ops-1", "--until", "2d"),
+        ("cases", "resolve", "--by", "ops-1", "--reason", "found", "--older-than", "30d"),
         ("policy", "show"),
         ("check", "--connect"),
     ],
@@ -120,3 +123,36 @@ def test_speed_and_minutes_of_the_demo_exclude_each_other() -> None:
     answer = returnwatch("demo", "--speed", "100", "--minutes", "2")
     assert answer.code == 1
     assert "comes together with --minutes" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("acknowledge", "--by", "ops-1"), "CASE: is missing do: name one case, or choose by --rule"),
+        (
+            ("acknowledge", "R1", "--rule", "late_refund", "--by", "ops-1"),
+            "CASE: comes together with options",
+        ),
+        (("acknowledge", "--rule", "late_refunds", "--by", "ops-1"), "did you mean late_refund?"),
+        (("acknowledge", "R1", "--by", "ada@example.org"), "`by`: String should match pattern"),
+        (("assign", "R1", "--to", "Ada L.", "--by", "ops-1"), "`to`: String should match pattern"),
+        (
+            ("snooze", "R1", "--until", "later", "--by", "ops-1"),
+            "--until: 'later' is no time and no duration",
+        ),
+        (
+            ("snooze", "R1", "--until", "2026-03-01T08:00:00", "--by", "ops-1"),
+            "`until`: Input should have timezone",
+        ),
+        (("resolve", "R1", "--reason", "bored", "--by", "ops-1"), "`reason`: Input should be 'found'"),
+        (("note", "R1", "x" * 1001, "--by", "ops-1"), "`text`: String should have at most 1000 characters"),
+        (("reopen", "R1", "--by", "ops-1", "--wait", "soon"), "--wait: 'soon' is not a duration"),
+        (("reopen", "R1", "--by", "ops-1", "--commands-topic", "none"), "--commands-topic: there is none"),
+    ],
+)
+def test_what_cannot_be_told_about_a_case_is_found_before_any_cluster_is_asked(
+    arguments: tuple[str, ...], what: str
+) -> None:
+    answer = returnwatch("cases", *arguments)
+    assert answer.code == 1
+    assert what in " ".join(answer.err.split())

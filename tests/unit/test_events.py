@@ -9,9 +9,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.contracts_generation import contract_files
-from schemas.events import EVENT_MODELS, KIND_OF_TYPE, CarrierScan, CheckedIn, InputEvent, event_type
+from schemas.event_fields import InputEvent
+from schemas.events import EVENT_MODELS, KIND_OF_TYPE, CarrierScan, CheckedIn, event_type
 from schemas.topics import InputKind
-from tests.input_events import NOON, dock, label, order, scan
+from tests.input_events import NOON, command, dock, label, order, scan
 
 _CONTRACTS = Path(__file__).parents[2] / "schemas" / "contracts"
 
@@ -65,6 +66,12 @@ _ONE_OF_EACH: list[dict[str, Any]] = [
         mismatch=["empty_box", "weight"],
     ),
     dock("restocked", return_id="R1"),
+    command("acknowledge", audit_id="A1"),
+    command("snooze", until=NOON),
+    command("assign", to="team.north"),
+    command("note", text="The customer will bring the receipt."),
+    command("resolve", reason="written_off"),
+    command("reopen"),
 ]
 
 

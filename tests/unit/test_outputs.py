@@ -188,6 +188,7 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "rw-escalations",
         "rw-cases",
         "rw-refund-signals",
+        "rw-command-answers",
         "rw-dead-letters",
     }
     assert _NAMES.kinds() == {

@@ -344,3 +344,85 @@ def test_files_need_the_flag_and_the_cluster_is_asked_apart(tmp_path: Path) -> N
     file = str(written(tmp_path, STORY))
     assert "belongs to no option" in returnwatch("check", file).err
     assert "asks no cluster" in returnwatch("check", "--connect", "--scenarios", file).err
+
+
+# -- commands -----------------------------------------------------------------------------------------------------
+
+
+def test_a_command_names_its_case_as_a_change_does_or_by_its_id_as_any_event(tmp_path: Path) -> None:
+    known = "71e35b29-7fd4-5f3f-bb1b-8c1f6b1c3a11"
+    passes(
+        tmp_path,
+        STORY
+        + f"""\
+    - {{at: 80h, acknowledge: {{case: missing_first_scan R1, by: ops-1}}}}
+    - {{at: 81h, resolve: {{case: missing_first_scan R1 ups:1Z1, by: ops-1, reason: found}}}}
+    - {{at: 82h, reopen: {{id: C1, return_id: R1, case_id: {known}, by: ops-1}}}}
+    - by: 83h
+      expect:
+        - "missing_first_scan R1 ups:1Z1: updated acknowledged"
+        - "missing_first_scan R1 ups:1Z1: resolved by_hand"
+        - "reopen R1: refused unknown_case"
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "there"),
+    [
+        ("late_refund", []),
+        (
+            "missing_first_scan",
+            [
+                "      + missing_first_scan R1 ups:1Z1: opened",
+                "      + missing_first_scan R2 ups:1Z1: opened",
+            ],
+        ),
+    ],
+)
+def test_a_command_about_none_or_several_cases_fails_and_shows_which_there_are(
+    tmp_path: Path, case: str, there: list[str]
+) -> None:
+    label = LABEL.replace("return_id: R1", "return_ids: [R1, R2]")
+    text = f"""\
+- scenario: which one?
+  log:
+    - {{at: 0h, {label}}}
+    - {{at: 80h, acknowledge: {{case: {case}, by: ops-1}}}}
+    - by: 81h
+      expect: ["missing_first_scan R1 ups:1Z1: opened", "missing_first_scan R2 ups:1Z1: opened"]
+"""
+    file = written(tmp_path, text)
+    answer = check(file)
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert lines[2] == f"    {file}:4:7 by 80h (Thu 2026-01-08 08:00 UTC)"
+    assert lines[3] == f"      - one case `{case}` to acknowledge"
+    assert [line for line in lines if line.startswith("      + ")] == there
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("acknowledge: {case: late_refund}", "`by` is missing"),
+        ("acknowledge: {case: late_refund, by: ops 1}", "`by`: string should match pattern"),
+        ("acknowledge: {case: 7, by: ops-1}", "`case` names a case by its rule, this does not"),
+        ("snooze: {case: late_refund, by: ops-1, until: later}", "'later' is not a duration"),
+        ("resolve: {case: late_refund, by: ops-1, reason: bored}", "`reason`: 'bored' is not what it may be"),
+        ("assign: {case: late_refund, by: ops-1, too: ops-2}", "`assign` has no field `too`"),
+    ],
+)
+def test_what_is_no_command_is_told_at_its_place(tmp_path: Path, command: str, what: str) -> None:
+    answer = check(written(tmp_path, STORY + f"    - {{at: 80h, {command}}}\n"))
+    assert answer.code == 1
+    assert what in " ".join(answer.err.split())
+    assert "story.yaml:5:" in answer.err
+
+
+@pytest.mark.parametrize(
+    "change", ["resolve late_refund R1: refused because", "resolve late_refund R1: done"]
+)
+def test_an_answer_that_never_comes_is_told(tmp_path: Path, change: str) -> None:
+    answer = check(written(tmp_path, STORY + f'    - {{by: 80h, expect: ["{change}"]}}\n'))
+    assert answer.code == 1
+    assert "a command is never answered with" in answer.err

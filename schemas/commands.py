@@ -1,0 +1,90 @@
+"""Input contract, version 1: what people tell about cases, on topics of the kind `commands` (docs/commands.md).
+
+A command has an `id` of its sender's: a repeat with the same id changes nothing and gets the same answer. People and
+teams are named by opaque ids, which have no room for an e-mail address or a full name.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from pydantic import Field, StringConstraints
+
+from schemas.event_fields import AboutParcelOrReturn, Id, Name, Time
+
+MAX_NOTE_CHARS = 1_000
+
+CaseId = Annotated[
+    str,
+    StringConstraints(strict=True, pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"),
+    msgspec.Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z"),
+]
+NoteText = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_NOTE_CHARS),
+    msgspec.Meta(min_length=1, max_length=MAX_NOTE_CHARS),
+]
+
+
+class Command(AboutParcelOrReturn):
+    """What every command has."""
+
+    id: Annotated[
+        Id | None,
+        Field(description="Needed, here or in a CloudEvents envelope; a repeat carries the same."),
+    ] = None
+    case_id: Annotated[CaseId, Field(description="As in `cases`.")]
+    by: Annotated[Name, Field(description="Opaque id of who tells it; no e-mail address, no full name.")]
+    audit_id: Annotated[
+        Name | None, Field(description="What commands given together share; left out, the command's id.")
+    ] = None
+
+
+class Acknowledge(Command):
+    """Somebody looks at it: the case goes up no further."""
+
+    type: Literal["acknowledge"]
+
+
+class Snooze(Command):
+    """Not before a time: the case goes up no further until then, and then catches up."""
+
+    type: Literal["snooze"]
+    until: Time
+
+
+class Assign(Command):
+    """Somebody's, or a team's, from now on."""
+
+    type: Literal["assign"]
+    to: Annotated[Name, Field(description="Opaque id of a person or team.")]
+
+
+class Note(Command):
+    """Something to remember about a case. It is passed on in the answer and kept nowhere else."""
+
+    type: Literal["note"]
+    text: Annotated[NoteText, Field(description="No personal data.")]
+
+
+class Resolve(Command):
+    """The case is done with, whatever is still missing."""
+
+    type: Literal["resolve"]
+    reason: Annotated[
+        Literal[
+            "found",
+            "customer_helped",
+            "claimed",
+            "written_off",
+            "tracked_elsewhere",
+            "false_alarm",
+            "other",
+        ],
+        Field(description="schemas.vocabulary.Closure"),
+    ]
+
+
+class Reopen(Command):
+    """Resolved by hand, and too early."""
+
+    type: Literal["reopen"]
