@@ -68,3 +68,7 @@ class ReplayError(UserError):
 
 class CaseNotFoundError(UserError):
     """No case, return or parcel of that name is in the `cases` topic."""
+
+
+class SubjectNotFoundError(UserError):
+    """No return or parcel of that name is known, or several are."""

@@ -32,6 +32,11 @@ def to_ms(duration: timedelta) -> int:
     return duration // _MS
 
 
+def from_ms(duration_ms: int) -> timedelta:
+    """Whole milliseconds as a duration."""
+    return timedelta(milliseconds=duration_ms)
+
+
 class Moved(StrEnum):
     """Why a clock of business days does not count from the start itself, but from the next opening."""
 
