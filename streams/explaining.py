@@ -167,7 +167,7 @@ class _Explaining:
 
     def _not_started(self, rules: set[RuleId]) -> Iterator[NotStarted]:
         for rule in RuleId:
-            if rule not in rules and (rule in OWN) <= (not self.known.return_id):
+            if rule not in rules and (rule in OWN) == (not self.known.return_id):
                 numbers = self.policy.policy.rules.get(rule)
                 starts = tuple(_grouped(self.tried.starts.get(rule, ())))
                 off = numbers is None or not numbers.enabled
