@@ -11,6 +11,8 @@ from schemas.carrier_codes import load_carrier_codes
 from streams.intake import IntakeMapper, Stage
 from streams.keys import split_parcel_key
 
+STEP_MS = 3_600_000
+"""How far time moves at once; how far makes no difference to what comes of it."""
 _of_one_chunk = attrgetter("at_ms", "kind", "topic", "partition")
 
 
@@ -40,14 +42,22 @@ class PlayedStates:
 _STAGES: tuple[Stage, ...] = ("parcels", "returns")
 
 
-def played(records: Sequence[Recorded], policy: bytes, at_ms: int, where: str) -> PlayedStates:
-    """The states at `at_ms`: records, in order, that were appended by then, under a policy (a POLICY_KEY record)."""
+def played(records: Sequence[Recorded], policy: bytes, at_ms: int, where: str) -> tuple[PlayedStates, int]:
+    """The states at `at_ms` under a policy (a POLICY_KEY record), and how many records intake refused.
+
+    Of the records, in order, those count that were appended by then.
+    """
     mapper = IntakeMapper(load_carrier_codes())
     engine = VirtualTime(policy, mapper=mapper)
+    refused = advanced_ms = 0
     for (appended_ms, kind, topic, partition), chunk in groupby(records, _of_one_chunk):
         if appended_ms > at_ms:
             break
-        engine.advance(appended_ms)
-        engine.append(list(chunk), kind, appended_ms, topic=topic, partition=partition)
+        if appended_ms - advanced_ms >= STEP_MS:
+            engine.advance(appended_ms)
+            advanced_ms = appended_ms
+        taken = mapper.map_chunk(list(chunk), kind, appended_ms, topic=topic, partition=partition)
+        engine.take_in(taken.facts, appended_ms)
+        refused += len(taken.refused)
     engine.advance(at_ms)
-    return PlayedStates(engine, policy, at_ms, where)
+    return PlayedStates(engine, policy, at_ms, where), refused

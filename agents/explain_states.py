@@ -99,7 +99,9 @@ async def _parcel(states: States, name: str) -> tuple[str, ParcelState]:
         return one.decode(), decode_parcel(raw)
     why = "what is closed is forgotten in the end (policy `accept_age`, `orphan_ttl`); what never came is not there"
     todo = "check the spelling; `returnwatch cases list --state all` shows returns and parcels with cases"
-    raise SubjectNotFoundError([Finding(name, f"no return and no parcel of that name in {states.where}", why, todo)])
+    raise SubjectNotFoundError(
+        [Finding(name, f"no return and no parcel of that name in {states.where}", why, todo)]
+    )
 
 
 async def _subjects(states: States, kept: Mapping[str, ReturnState]) -> list[Subject]:

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter
 from schemas.asyncapi import asyncapi
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
+from schemas.explanations import Explanation
 from schemas.outputs import Case, Escalation, RefundSignal
 from schemas.policy import Policy
 from schemas.topics import InputKind
@@ -29,6 +30,7 @@ def contract_files() -> dict[str, str]:
     schemas["escalation.v1"] = _output_schema(Escalation, "Value of the topic escalations")
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
     schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
+    schemas["explanation.v1"] = _output_schema(Explanation, "A line of `returnwatch explain --json`")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )

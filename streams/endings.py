@@ -30,8 +30,10 @@ SCANS = tuple(
 _OF_A_RETURN = tuple(
     milestone
     for milestone in Milestone
-    if milestone not in {Milestone.UNMAPPED, Milestone.LABEL_VOIDED}
-    and (milestone < Milestone.CARRIER_PREADVISED or milestone >= Milestone.CHECKED_IN)
+    if (
+        milestone not in {Milestone.UNMAPPED, Milestone.LABEL_VOIDED}
+        and (milestone < Milestone.CARRIER_PREADVISED or milestone >= Milestone.CHECKED_IN)
+    )
     or milestone is Milestone.DROPOFF_CLAIMED
 )
 BY_NUMBER = "checked_in by the return's number"
