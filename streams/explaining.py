@@ -76,6 +76,8 @@ class _Explaining:
         newest = [known.now_ms, known.state.newest_ms, *(one.newest_ms for one in known.parcels.values())]
         self.tried_ms = max(newest) + 1
         self.tried = Tried({}, {})
+        self.told_late = Tried({}, {})
+        """What would have done it just after the last that was heard of the parcel; later it would be another journey."""
 
     def explanation(self) -> Explanation:
         known = self.known
@@ -157,6 +159,7 @@ class _Explaining:
         known = self.known
         for key, state in known.parcels.items():
             try_on_parcel(self.tried, key, state, self.policy, self.tried_ms)
+            try_on_parcel(self.told_late, key, state, self.policy, state.newest_ms + 1)
             rules = {RuleId(wait.key[0]) for wait in waits if wait.key[1] == key}
             more = explaining(self.view, known.state, key, rules, self.tried_ms)
             for rule, parcel, anchor in [wait.key for wait in waits]:
@@ -164,6 +167,11 @@ class _Explaining:
                     self.tried.ends.setdefault((rule, parcel, anchor), []).extend(more[RuleId(rule)])
         if known.return_id:
             try_on_return(self.tried, self.view, known.state, self.tried_ms)
+
+    def _closed_by(self, key: CaseKey) -> tuple[str, ...]:
+        ends = _grouped(self.tried.ends.get(key, ()))
+        late = _grouped(self.told_late.ends.get(key, ()))
+        return tuple(ends or [f"{word}, told late" for word in late])
 
     def _not_started(self, rules: set[RuleId]) -> Iterator[NotStarted]:
         for rule in RuleId:
@@ -205,7 +213,7 @@ class _Explaining:
             due_at=utc(due_ms),
             clock=_clock(wait.reckoning) if wait.reckoning is not None else None,
             stop=_stop(stop),
-            closed_by=tuple(_grouped(self.tried.ends.get(wait.key, ()))) if goes_on else (),
+            closed_by=self._closed_by(wait.key) if goes_on else (),
             explained_by=tuple(RuleId(other.rule) for other in instead),
             evidence=tuple(map(_source, evidence)),
             case=self._case(case),
