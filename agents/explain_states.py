@@ -112,7 +112,8 @@ async def _subjects(states: States, kept: Mapping[str, ReturnState]) -> list[Sub
         return_id = "" if name.startswith(OWN_KEY) else name
         mine = [name.removeprefix(OWN_KEY)] if not return_id else parcels_of(state)
         known = {key: parcels[key] for key in mine if key in parcels}
-        subjects.append(Subject(Known(return_id, state, known, clock.watermark_ms), clock))
+        forgotten = tuple(key for key in mine if key not in known)
+        subjects.append(Subject(Known(return_id, state, known, clock.watermark_ms, forgotten), clock))
     return _without_empty(subjects)
 
 

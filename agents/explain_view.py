@@ -67,6 +67,8 @@ def _show_head(told: Explanation) -> None:
     grid.add_column(overflow="fold")
     if told.return_id:
         grid.add_row("  parcels", Text(", ".join(told.parcels) or "none"))
+    if told.forgotten:
+        grid.add_row("  not known", Text(f"{', '.join(told.forgotten)}: nothing is kept of it, or not yet"))
     grid.add_row("  log's time", f"{_time(told.watermark_at)} UTC; what is due later is not late yet")
     grid.add_row("  policy", told.policy_hash[:12])
     if told.truncated:

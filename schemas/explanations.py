@@ -146,6 +146,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     return_id: str
     parcels: tuple[str, ...]
+    forgotten: tuple[str, ...]
+    """Parcels that the return knows of, and of which nothing is kept (any more)."""
     watermark_at: Time
     """The log's time: what is due later is not late yet."""
     policy_hash: str

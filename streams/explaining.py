@@ -35,6 +35,13 @@ from streams.returns import CaseRecord, ReturnState
 from streams.root_cases import told_instead
 from streams.timeline import timeline
 
+_AS_CASE = {
+    CaseState.OPEN.value: Verdict.OPEN,
+    CaseState.ESCALATED.value: Verdict.OPEN,
+    CaseState.RETRACTED.value: Verdict.RETRACTED,
+    cases.SUPPRESSED: Verdict.EXPLAINED,
+}
+"""Of a case of which nothing but itself is known."""
 _ORDER = {rule: number for number, rule in enumerate(RuleId)}
 
 
@@ -46,6 +53,8 @@ class Known(NamedTuple):
     state: ReturnState
     parcels: Mapping[str, ParcelState]
     now_ms: int
+    forgotten: tuple[str, ...] = ()
+    """Parcels that the return knows of, and of which nothing is kept."""
 
 
 class _Wait(NamedTuple):
@@ -90,6 +99,7 @@ class _Explaining:
         return Explanation(
             return_id=known.return_id,
             parcels=tuple(known.parcels),
+            forgotten=known.forgotten,
             watermark_at=utc(known.now_ms),
             policy_hash=self.policy.hash,
             truncated=known.state.truncated or any(one.truncated for one in known.parcels.values()),
@@ -240,12 +250,11 @@ class _Explaining:
 
     def _gone(self, case: CaseRecord) -> ExplainedWait:
         """A case of which nothing is waited for any more: what it rested on was taken back, or is no longer this return's."""
-        verdict = Verdict.RETRACTED if case.state == CaseState.RETRACTED else Verdict.RESOLVED
         finding = self.findings.get((case.rule, case.parcel, case.anchor))
         return ExplainedWait(
             rule=RuleId(case.rule),
             parcel=case.parcel,
-            verdict=verdict,
+            verdict=_AS_CASE.get(case.state, Verdict.RESOLVED),
             since_at=utc(case.since_ms),
             due_at=utc(case.due_ms),
             evidence=tuple(map(_source, finding.evidence)) if finding is not None else (),
