@@ -65,7 +65,11 @@ def test_the_clock_of_a_warehouse_names_the_days_that_it_skips() -> None:
     (wait,) = waits(document("R-4711", "--at", DUE), "delivered_not_checked_in")
     assert (wait["verdict"], wait["due_at"]) == ("open", DUE)
     clock = wait["clock"]
-    assert (clock["facility"], clock["time_zone"], clock["budget"]) == ("LIL1", "Europe/Paris", "1 business day")
+    assert (clock["facility"], clock["time_zone"], clock["budget"]) == (
+        "LIL1",
+        "Europe/Paris",
+        "1 business day",
+    )
     assert [(day["day"], day["why"]) for day in clock["not_counted"]] == [
         ("2026-04-04", "weekend"),
         ("2026-04-05", "weekend"),
