@@ -326,5 +326,5 @@ def _grouped(words: Iterable[str]) -> list[str]:
     missing = [scan for scan in scans if scan not in named]
     if len(missing) * 2 > len(scans):
         return named
-    but = f" but {', '.join(missing)}" if missing else ""
+    but = f" (but not {', '.join(missing)})" if missing else ""
     return [f"any scan{but}", *(word for word in named if word not in scans)]

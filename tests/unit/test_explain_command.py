@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from agents import terminal
 from schemas.contracts_generation import contract_files
 from tests.command_line import Answer, returnwatch
 
@@ -22,6 +23,7 @@ DUE = "2026-04-07T13:00:00Z"
 @pytest.fixture(autouse=True)
 def at_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLE)
+    monkeypatch.setattr(terminal.out, "width", 100)
 
 
 def explain(*arguments: str) -> Answer:
