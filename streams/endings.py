@@ -50,10 +50,12 @@ class Tried(NamedTuple):
 
     def note(self, word: str, before: Mapping[CaseKey, bool], after: Mapping[CaseKey, bool]) -> None:
         """Waitings (True: ended) before and after `word` was told."""
+        for key, ended in before.items():
+            # Of what is no longer there nothing is waited for.
+            if not ended and after.get(key, True) and word not in self.ends.setdefault(key, []):
+                self.ends[key].append(word)
         waiting = {rule for rule, _, _ in before}
         for key, ended in after.items():
-            if ended and before.get(key) is False and word not in self.ends.setdefault(key, []):
-                self.ends[key].append(word)
             rule = RuleId(key[0])
             if rule not in waiting and not ended and word not in self.starts.setdefault(rule, []):
                 self.starts[rule].append(word)
@@ -99,7 +101,7 @@ def _fact(milestone: Milestone, at_ms: int) -> Seen:
 
 
 def try_on_return(tried: Tried, view: ReturnView, state: ReturnState, at_ms: int) -> None:
-    """Try every fact of orders and warehouse at `at_ms`, and that each parcel is scanned, or checked in at the dock."""
+    """Try every fact of orders and warehouse at `at_ms`, and what the parcels may report: a scan, a check-in, a void."""
     before = _stopped(view)
     for milestone in _OF_A_RETURN:
         for told in _told(milestone, at_ms):
@@ -115,6 +117,9 @@ def try_on_return(tried: Tried, view: ReturnView, state: ReturnState, at_ms: int
         )
         after = msgspec.structs.replace(state, carried=moved)
         tried.note(word, before, _stopped(ReturnView(after, view.policy)))
+    unlinked = tuple(msgspec.structs.replace(one, linked=False) for one in state.carried)
+    after = msgspec.structs.replace(state, carried=unlinked)
+    tried.note(Milestone.LABEL_VOIDED.name.lower(), before, _stopped(ReturnView(after, view.policy)))
 
 
 def _word(milestone: Milestone) -> str:

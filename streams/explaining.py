@@ -68,6 +68,8 @@ class _Wait(NamedTuple):
     stop: Stop | None
     evidence: tuple[Source, ...]
     reckoning: Reckoning | None
+    of_parcel: bool = False
+    """It is the parcel that waits, and not the return."""
 
 
 def explain(known: Known, policy: TellingPolicy) -> Explanation:
@@ -126,6 +128,7 @@ class _Explaining:
                         stop,
                         (one.start.source(state.topics),),
                         reckoning_of_parcel(one, journey, terms),
+                        of_parcel=True,
                     )
 
     def _concerns(self, journey: Journey, rule: RuleId) -> bool:
@@ -172,9 +175,10 @@ class _Explaining:
             try_on_parcel(self.told_late, key, state, self.policy, state.newest_ms + 1)
             rules = {RuleId(wait.key[0]) for wait in waits if wait.key[1] == key}
             more = explaining(self.view, known.state, key, rules, self.tried_ms)
-            for rule, parcel, anchor in [wait.key for wait in waits]:
-                if parcel == key:
-                    self.tried.ends.setdefault((rule, parcel, anchor), []).extend(more[RuleId(rule)])
+            # A return whose label is taken back waits for the parcel no more, whoever else does (`_void`).
+            void = [Milestone.LABEL_VOIDED.name.lower()] if known.return_id else []
+            for wait in (one for one in waits if one.key[1] == key and one.of_parcel):
+                self.tried.ends.setdefault(wait.key, []).extend([*void, *more[RuleId(wait.key[0])]])
         if known.return_id:
             try_on_return(self.tried, self.view, known.state, self.tried_ms)
 

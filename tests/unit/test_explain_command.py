@@ -175,6 +175,18 @@ def test_a_parcel_of_two_returns_is_explained_for_both(tmp_path: Path) -> None:
     assert [json.loads(line)["return_id"] for line in answer.out.splitlines()] == ["R1", "R2"]
 
 
+def test_a_label_that_is_taken_back_for_one_return_ends_the_waiting_of_that_one_only(tmp_path: Path) -> None:
+    label = {"type": "label_created", "occurred_at": "2026-03-30T08:00:00Z", "return_ids": ["R1", "R2"]}
+    void = {"type": "label_voided", "occurred_at": "2026-03-31T08:00:00Z", "return_id": "R1"}
+    parcel = {"carrier": "ups", "tracking_number": "1Z1"}
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(one | parcel) for one in (label, void)), encoding="utf-8")
+    answer = explain("1Z1", "--events", str(file), "--json", "--at", "2026-04-03T00:00:00Z")
+    (one,), (other,) = (waits(json.loads(line), "missing_first_scan") for line in answer.out.splitlines())
+    assert (one["verdict"], one["stop"]["reason"]) == ("in_time", "label_voided")
+    assert (other["verdict"], other.get("stop")) == ("open", None)
+
+
 def test_a_parcel_that_no_label_speaks_of_is_explained_by_itself(tmp_path: Path) -> None:
     scan = {"type": "checked_in", "occurred_at": "2026-03-30T08:00:00Z", "carrier": "ups"}
     file = tmp_path / "events.jsonl"
