@@ -72,3 +72,7 @@ class CaseNotFoundError(UserError):
 
 class SubjectNotFoundError(UserError):
     """No return or parcel of that name is known, or several are."""
+
+
+class UnreadableStateError(UserError):
+    """A state that another version has written."""

@@ -4,10 +4,13 @@ A name is a return's id, or a tracking number as people write them, with or with
 returns that it was told to, and by itself where the dock has it and no label speaks of it.
 """
 
+import struct
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from agents.errors import Finding, SubjectNotFoundError
+import msgspec
+
+from agents.errors import Finding, SubjectNotFoundError, UnreadableStateError
 from schemas.vocabulary import Milestone
 from streams.explaining import Known
 from streams.intake import Stage
@@ -59,11 +62,11 @@ async def find_subjects(states: States, name: str) -> list[Subject]:
     name = name.strip()
     own = await states.read("returns", [name.encode()])
     if own:
-        return await _subjects(states, {name: decode_return(own[name.encode()])})
+        return await _subjects(states, {name: _return(name, own[name.encode()])})
     key, parcel = await _parcel(states, name)
     names = [*returns_of(parcel), OWN_KEY + key]
     found = await states.read("returns", [one.encode() for one in names])
-    kept = {one: decode_return(found[one.encode()]) for one in names if one.encode() in found}
+    kept = {one: _return(one, found[one.encode()]) for one in names if one.encode() in found}
     return await _subjects(states, kept or {OWN_KEY + key: ReturnState()})
 
 
@@ -96,7 +99,7 @@ async def _parcel(states: States, name: str) -> tuple[str, ParcelState]:
         todo = "name the one you mean with its carrier"
         raise SubjectNotFoundError([Finding(name, f"is the number of several parcels: {keys}", todo=todo)])
     for one, raw in found.items():
-        return one.decode(), decode_parcel(raw)
+        return one.decode(), _parcel_state(one.decode(), raw)
     why = "what is closed is forgotten in the end (policy `accept_age`, `orphan_ttl`); what never came is not there"
     todo = "check the spelling; `returnwatch cases list --state all` shows returns and parcels with cases"
     raise SubjectNotFoundError(
@@ -130,4 +133,25 @@ async def _parcels(states: States, kept: Mapping[str, ReturnState]) -> dict[str,
         for parcel in ([name.removeprefix(OWN_KEY)] if name.startswith(OWN_KEY) else parcels_of(state))
     }
     found = await states.read("parcels", [one.encode() for one in sorted(names)])
-    return {key.decode(): decode_parcel(raw) for key, raw in found.items()}
+    return {key.decode(): _parcel_state(key.decode(), raw) for key, raw in found.items()}
+
+
+def _return(name: str, raw: bytes) -> ReturnState:
+    try:
+        return decode_return(raw)
+    except msgspec.DecodeError as error:
+        raise _unreadable(name.removeprefix(OWN_KEY), error) from error
+
+
+def _parcel_state(name: str, raw: bytes) -> ParcelState:
+    try:
+        return decode_parcel(raw)
+    except (msgspec.DecodeError, struct.error) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> UnreadableStateError:
+    todo = "use the version of the workers"
+    return UnreadableStateError(
+        [Finding(name, f"its state cannot be read by this version: {error}", todo=todo)]
+    )

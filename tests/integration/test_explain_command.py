@@ -224,6 +224,17 @@ def test_a_partition_without_a_policy_is_told_apart_from_one_without_the_return(
     assert "the policy in the log: is not there yet" in answer.err
 
 
+def test_a_state_of_another_version_is_told_as_such(shop: Shop) -> None:
+    written, _ = played([event(*one) for one in EVENTS])
+    shop.write(written)
+    names = {b"R-1", b"ups:1Z2"}
+    shop.write({at: [(key, b"\xc1") for key, _ in found if key in names] for at, found in written.items()})
+    for name in ("R-1", "1Z2"):
+        answer = shop.explain(name)
+        assert answer.code == 1
+        assert "its state cannot be read by this version" in " ".join(answer.err.split())
+
+
 def test_an_installation_that_never_ran_is_told_as_such(kafka: EmbeddedKafka) -> None:
     answer = returnwatch("explain", "R-1", "-b", kafka.bootstrap_servers, "--app-id", "nobody")
     assert answer.code == 1

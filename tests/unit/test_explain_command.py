@@ -43,7 +43,8 @@ def waits(told: dict[str, Any], rule: str) -> list[dict[str, Any]]:
 
 
 def bare(text: str) -> str:
-    """Without the spaces at the ends of lines."""
+    """Without the spaces at the ends of lines, and whatever the policy's hash is."""
+    text = re.sub(r"(?m)^  policy .*$", "  policy", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
