@@ -183,9 +183,9 @@ class _Explaining:
             try_on_return(self.tried, self.view, known.state, self.tried_ms)
 
     def _closed_by(self, key: CaseKey) -> tuple[str, ...]:
-        ends = _grouped(self.tried.ends.get(key, ()))
-        late = _grouped(self.told_late.ends.get(key, ()))
-        return tuple(ends or [f"{word}, told late" for word in late])
+        ends = self.tried.ends.get(key, [])
+        late = _grouped(word for word in self.told_late.ends.get(key, ()) if word not in ends)
+        return (*_grouped(ends), *(f"{word}, told late" for word in late))
 
     def _not_started(self, rules: set[RuleId]) -> Iterator[NotStarted]:
         for rule in RuleId:

@@ -188,6 +188,21 @@ def test_a_label_that_is_taken_back_for_one_return_ends_the_waiting_of_that_one_
     assert (other["verdict"], other.get("stop")) == ("open", None)
 
 
+def test_what_only_late_news_can_end_is_told_as_such(tmp_path: Path) -> None:
+    parcel = {"carrier": "ups", "tracking_number": "1Z1"}
+    label = {"type": "label_created", "occurred_at": "2026-03-30T08:00:00Z", "return_id": "R1"}
+    dock = {"type": "checked_in", "occurred_at": "2026-04-01T08:00:00Z"}
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(one | parcel) for one in (label, dock)), encoding="utf-8")
+    closed_by = []
+    for at in ("2026-04-10T00:00:00Z", "2026-07-01T00:00:00Z"):
+        told = json.loads(explain("R1", "--events", str(file), "--json", "--at", at).out)
+        (wait,) = waits(told, "checked_in_not_delivered")
+        closed_by.append(sorted(wait["closed_by"]))
+    # After 60 days of silence a scan is of another journey of the same number.
+    assert closed_by == [["delivered", "label_voided"], ["delivered, told late", "label_voided"]]
+
+
 def test_a_parcel_that_no_label_speaks_of_is_explained_by_itself(tmp_path: Path) -> None:
     scan = {"type": "checked_in", "occurred_at": "2026-03-30T08:00:00Z", "carrier": "ups"}
     file = tmp_path / "events.jsonl"
