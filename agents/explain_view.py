@@ -53,8 +53,12 @@ def show(told: Explanation, *, everything: bool) -> None:
     _show_head(told)
     _show_timeline(told)
     for (_, _), waits in groupby(told.waits, key=lambda wait: (wait.rule, wait.parcel)):
-        for wait in _worth_showing(list(waits), everything=everything):
+        several = list(waits)
+        shown = list(_worth_showing(several, everything=everything))
+        for wait in shown:
             _show_wait(wait, told.watermark_at)
+        if left_out := len(several) - len(shown):
+            out.print(Text(f"  in time {left_out} times before; --all shows them\n", "dim"))
     for line in _not_started(told.not_started, everything=everything):
         out.print(line)
 

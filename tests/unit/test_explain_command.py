@@ -203,6 +203,21 @@ def test_what_only_late_news_can_end_is_told_as_such(tmp_path: Path) -> None:
     assert closed_by == [["delivered", "label_voided"], ["delivered, told late", "label_voided"]]
 
 
+def test_what_came_in_time_again_and_again_is_told_once_unless_all_is_asked_for(tmp_path: Path) -> None:
+    parcel = {"carrier": "ups", "tracking_number": "1Z1"}
+    scan = {"type": "carrier_scan", "api": "ups_track_alert", "code_type": "type I", "code": "AR"}
+    scan |= {"text": "Arrived at Facility"}
+    events = [{"type": "label_created", "occurred_at": "2026-03-30T08:00:00Z", "return_id": "R1"}]
+    events += [scan | {"occurred_at": f"2026-03-31T0{hour}:00:00Z"} for hour in range(1, 6)]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(json.dumps(one | parcel) for one in events), encoding="utf-8")
+    short = explain("R1", "--events", str(file), "--rule", "stalled_silent")
+    assert short.out.count("stalled_silent  ups:1Z1  in time") == 1
+    assert "in time 3 times before; --all shows them" in short.out
+    long = explain("R1", "--events", str(file), "--rule", "stalled_silent", "--all")
+    assert long.out.count("stalled_silent  ups:1Z1  in time") == 4
+
+
 def test_a_parcel_that_no_label_speaks_of_is_explained_by_itself(tmp_path: Path) -> None:
     scan = {"type": "checked_in", "occurred_at": "2026-03-30T08:00:00Z", "carrier": "ups"}
     file = tmp_path / "events.jsonl"
