@@ -82,20 +82,19 @@ def _show_head(told: Explanation) -> None:
 
 def _show_timeline(told: Explanation) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("at (UTC)", "arrived", "what", "seen by"):
+    for heading in ("at (UTC)", "arrived", "what"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("read from", overflow="fold", min_width=20)
-    table.add_column("", overflow="fold", ratio=1)
+    for heading in ("read from", "seen by, and more"):
+        table.add_column(heading, overflow="fold")
     many = len(told.parcels) > 1
     for fact in told.timeline:
-        notes = [fact.parcel if many else "", fact.details]
+        notes = [fact.evidence, fact.parcel if many else "", fact.details]
         notes += [f"time: {fact.time_quality}" if fact.time_quality else ""]
         notes += ["taken back" if fact.retracted else ""]
         table.add_row(
             _time(fact.at),
             _arrival(fact.arrived_at - fact.at),
             fact.milestone,
-            fact.evidence,
             Text(_place(fact.source)),
             Text("; ".join(note for note in notes if note)),
             style="dim strike" if fact.retracted else "",

@@ -140,6 +140,13 @@ def test_what_was_taken_back_is_in_the_timeline_and_counts_for_nothing(tmp_path:
     assert "taken back" in explain("R1", "--events", str(file)).out
 
 
+def test_a_narrow_terminal_loses_no_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.out, "width", 80)
+    timeline = explain("R-4711", "--rule", "late_refund", *OF_THE_EXAMPLE).out
+    for place in ("orders/0@0", "labels/0@0", "/0@0", "/0@1"):
+        assert place in timeline
+
+
 def test_square_brackets_in_names_are_shown_as_they_are(tmp_path: Path) -> None:
     label = {"type": "label_created", "occurred_at": "2026-03-30T08:00:00Z", "return_id": "R[bold]1"}
     label |= {"carrier": "ups", "tracking_number": "1Z1"}
