@@ -51,12 +51,13 @@ def wait_of(at: Moment, case: Escalation) -> ExplainedWait:
 def hold_against_what_was_said(at: Moment) -> None:
     """Each case is explained by its own events and its own deadline; the parts of every clock add up."""
     for case in at.said.values():
-        _same(wait_of(at, case), case)
+        explains(wait_of(at, case), case)
     for explanation in at.explained.values():
         _consistent(explanation, at.at_ms)
 
 
-def _same(wait: ExplainedWait, case: Escalation) -> None:
+def explains(wait: ExplainedWait, case: Escalation) -> None:
+    """The wait is that of the case, as it was said last."""
     assert wait.case is not None
     assert (wait.rule, wait.parcel) == (case.rule, case.parcel)
     assert (wait.case.revision, wait.case.level) == (case.revision, case.level)
