@@ -217,6 +217,48 @@ def replay(
 
 
 @app.command()
+@takes_settings(READING_FLAGS)
+def explain(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    flags: FlagValues,
+    name: Annotated[str, typer.Argument(help="Return id or tracking number.", metavar="NAME")],
+    events: Annotated[
+        list[Path] | None,
+        typer.Option(help="Play these recorded events instead of asking the cluster.", metavar="FILE"),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(help="With --events: policy in YAML; left out, the default.", metavar="FILE"),
+    ] = None,
+    at: Annotated[str | None, typer.Option(help="With --events: up to this time.", metavar="TIME")] = None,
+    arrival: Annotated[
+        str, typer.Option(help="With --events: when those without appended_at came.", metavar="COLUMN")
+    ] = "occurred_at",
+    rule: Rule = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also rules that wait for nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Tell why a rule fired for a return or a parcel, or why not: facts, clocks, verdicts."""
+    if not events and (policy or at):
+        given = "--policy" if policy else "--at"
+        why = "a cluster has its policy and its time in its log"
+        raise SettingsError([Finding(given, "belongs to recorded events", why, "add --events FILE")])
+    from agents import explain_command
+    from agents.case_filter import case_filter
+    from schemas.vocabulary import RuleId
+
+    options = explain_command.ExplainOptions(
+        events=tuple(events or ()),
+        policy=policy,
+        at=explain_command.time_asked_for(at) if at is not None else None,
+        arrival=arrival,
+        rule=RuleId(case_filter(rule, None, "all", None, None).rule) if rule else None,
+        everything=everything,
+        as_json=as_json,
+    )
+    raise typer.Exit(explain_command.explain_name(flags, name, options))
+
+
+@app.command()
 @takes_settings(FLAGS)
 def settings(flags: FlagValues, as_json: AsJson = False) -> None:
     """Show the settings in effect and where each comes from; secrets are hidden."""

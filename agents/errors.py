@@ -72,3 +72,11 @@ class CommandsError(UserError):
 
 class CaseNotFoundError(UserError):
     """No case, return or parcel of that name is in the `cases` topic."""
+
+
+class SubjectNotFoundError(UserError):
+    """No return or parcel of that name is known, or several are."""
+
+
+class UnreadableStateError(UserError):
+    """A state that another version has written."""

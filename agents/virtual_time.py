@@ -117,6 +117,11 @@ class VirtualTime:
         """The changes of cases among it."""
         return escalations_of(self.said())
 
+    def states(self, stage: Stage) -> dict[bytes, bytes]:
+        """Key -> state of every parcel, or of every return, as the stage keeps it now."""
+        logs = self._parcels if stage == "parcels" else self._returns
+        return {key: raw for log in logs for key, (_, raw) in log.store.states.items()}
+
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
         return sum((log.counts for log in (*self._parcels, *self._returns)), Counter())
@@ -160,7 +165,7 @@ class _StageLog:
         self.partition = partition
         self._waiting: list[_Record] = []
         self._end = 0
-        self._store = Store()
+        self.store = Store()
         self.counts: Counter[tuple[str, str]] = Counter()
 
     def append(self, key: bytes, value: bytes | None) -> None:
@@ -172,8 +177,8 @@ class _StageLog:
         said: list[Outgoing] = []
         start = 0
         while self.partition.next_offset < self._end:
-            batch = self.partition.step(self._waiting, start, self._store, self._end)
-            self._store.apply(batch)
+            batch = self.partition.step(self._waiting, start, self.store, self._end)
+            self.store.apply(batch)
             self.counts.update(batch.counters)
             said += batch.outgoing
             start += batch.consumed

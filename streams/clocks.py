@@ -6,8 +6,10 @@ facility's time zone, so a deadline keeps its time of day when the clocks change
 time skips is taken as the offset before the change makes it; one that comes twice is the first of the two.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Protocol
+from enum import StrEnum
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -30,6 +32,38 @@ def to_ms(duration: timedelta) -> int:
     return duration // _MS
 
 
+def from_ms(duration_ms: int) -> timedelta:
+    """Whole milliseconds as a duration."""
+    return timedelta(milliseconds=duration_ms)
+
+
+class Moved(StrEnum):
+    """Why a clock of business days does not count from the start itself, but from the next opening."""
+
+    NOT = ""
+    BEFORE_OPENING = "before_opening"
+    AFTER_CUT_OFF = "after_cut_off"
+    NO_WORKING_DAY = "no_working_day"
+
+
+class DayOff(NamedTuple):
+    """A day that a clock does not count. `holiday`: "" for a day on which the facility does not work in any week."""
+
+    day: date
+    holiday: str
+
+
+class CountedDays(NamedTuple):
+    """How a deadline of business days came about: from `started_ms` over `days` to the same local time on the last of them."""
+
+    time_zone: str
+    moved: Moved
+    started_ms: int
+    days: tuple[date, ...]
+    skipped: tuple[DayOff, ...]
+    due_ms: int
+
+
 class Clock(Protocol):
     """Turns the time at which something began to be waited for into the time at which the waiting has been too long."""
 
@@ -38,6 +72,10 @@ class Clock(Protocol):
 
     def due_ms(self, since_ms: int) -> int:
         """Epoch ms at which the budget that began at `since_ms` is used up."""
+        ...
+
+    def counted(self, since_ms: int) -> CountedDays | None:
+        """How `due_ms` comes about, of a clock that does not count every hour."""
         ...
 
 
@@ -52,6 +90,9 @@ class PlainClock:
     def due_ms(self, since_ms: int) -> int:
         """Start plus budget."""
         return since_ms + self.least_ms
+
+    def counted(self, since_ms: int) -> None:
+        """Nothing is left out."""
 
 
 class BusinessCalendar:
@@ -108,16 +149,58 @@ class BusinessCalendar:
         return self._work_out(since_ms, count) if pace < 0 else due_ms + pace * (since_ms % _QUARTER_MS)
 
     def _work_out(self, since_ms: int, count: int) -> int:
-        local = (_EPOCH + timedelta(milliseconds=since_ms)).astimezone(self._zone)
-        day, clock = local.date(), local.time()
-        if not self.works_on(day) or clock > self._cut_off:
-            day, clock = self.next_working_day(day), self._opens
-        elif clock < self._opens:
-            clock = self._opens
+        day, clock, _ = self._opening(self._local(since_ms))
         for _ in range(count):
             day = self.next_working_day(day)
-        due = datetime.combine(day, clock, self._zone)
-        return (due - _EPOCH) // _MS
+        return self._at(day, clock)
+
+    def _local(self, since_ms: int) -> datetime:
+        return (_EPOCH + timedelta(milliseconds=since_ms)).astimezone(self._zone)
+
+    def _opening(self, local: datetime) -> tuple[date, time, Moved]:
+        """The day and time from which a start counts, and why not from itself."""
+        day, clock = local.date(), local.time()
+        if not self.works_on(day):
+            return self.next_working_day(day), self._opens, Moved.NO_WORKING_DAY
+        if clock > self._cut_off:
+            return self.next_working_day(day), self._opens, Moved.AFTER_CUT_OFF
+        if clock < self._opens:
+            return day, self._opens, Moved.BEFORE_OPENING
+        return day, clock, Moved.NOT
+
+    def _at(self, day: date, clock: time) -> int:
+        return (datetime.combine(day, clock, self._zone) - _EPOCH) // _MS
+
+    def counted(self, since_ms: int, count: int) -> CountedDays:
+        """How `due_ms` comes about, by the same steps."""
+        local = self._local(since_ms)
+        day, clock, moved = self._opening(local)
+        started_ms = self._at(day, clock) if moved is not Moved.NOT else since_ms
+        skipped = [*self._days_off(local.date(), day, first=moved is Moved.NO_WORKING_DAY)]
+        days = []
+        for _ in range(count):
+            following = self.next_working_day(day)
+            skipped += self._days_off(day, following, first=False)
+            days.append(following)
+            day = following
+        zone = self._zone.key
+        return CountedDays(zone, moved, started_ms, tuple(days), tuple(skipped), self._at(day, clock))
+
+    def _days_off(self, after: date, before: date, *, first: bool) -> Iterator[DayOff]:
+        """The days between the two that do not count, and why; `first`: `after` itself is one."""
+        day = after if first else after + _DAY
+        while day < before:
+            yield DayOff(day, self._holiday(day))
+            day += _DAY
+
+    def _holiday(self, day: date) -> str:
+        """Its name, in English where there is one; "" for a day on which the facility does not work in any week."""
+        if day.weekday() not in self._week_days:
+            return ""
+        named = holidays.country_holidays(
+            self._country, subdiv=self._subdivision, years=day.year, language="en_US"
+        )
+        return named.get(day) or "holiday"
 
 
 class BusinessClock:
@@ -132,6 +215,10 @@ class BusinessClock:
     def due_ms(self, since_ms: int) -> int:
         """See the head of this file."""
         return self._calendar.due_ms(since_ms, self._count)
+
+    def counted(self, since_ms: int) -> CountedDays:
+        """How that comes about."""
+        return self._calendar.counted(since_ms, self._count)
 
 
 ALWAYS_WEEKDAYS = Facility(time_zone="UTC", opens=time(0), closes=time.max)

@@ -8,7 +8,7 @@ from streams.parcel import Seen
 
 
 class Expectation(NamedTuple):
-    """An expectation that was not, or not yet, fulfilled in time. `end` is later than `due_ms`, or None."""
+    """Something that was or is waited for. Of what came in time a rule may say nothing, where that is seen at once."""
 
     rule: RuleId
     anchor: str
@@ -16,5 +16,6 @@ class Expectation(NamedTuple):
     start: Seen
     due_ms: int
     end: End | None
+    """At or before `due_ms`: it came in time, and there is no breach."""
     holds: bool = True
     """False: no breach so far, but to be looked at again when it is due."""

@@ -69,16 +69,27 @@ def findings(view: ReturnView, state: ReturnState, now_ms: int, *, policy_change
 
 def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
     """What parcels report, weighed with what orders and the warehouse know."""
-    cancelled = view.first(Milestone.RETURN_CANCELLED)
     for carried in state.carried:
-        received = view.received.get(carried.parcel)
         for breach in carried.breaches:
-            explanations = []
-            if received is not None and breach.rule not in NOT_BY_CHECK_IN:
-                explanations.append((received, Reason.CHECKED_IN_BY_RETURN))
-            if cancelled is not None and breach.rule in BY_CANCELLATION:
-                explanations.append((cancelled, Reason.RETURN_CANCELLED))
+            explanations = explanations_of(view, carried.parcel, breach.rule)
             yield _finding(carried, breach, explanations, policy_changed=policy_changed)
+
+
+def explanations_of(view: ReturnView, parcel: str, rule: str) -> list[tuple[Told, Reason]]:
+    """What orders and the warehouse know that ends a waiting for a parcel, and what it is called."""
+    explanations = []
+    received, cancelled = view.received.get(parcel), view.first(Milestone.RETURN_CANCELLED)
+    if received is not None and rule not in NOT_BY_CHECK_IN:
+        explanations.append((received, Reason.CHECKED_IN_BY_RETURN))
+    if cancelled is not None and rule in BY_CANCELLATION:
+        explanations.append((cancelled, Reason.RETURN_CANCELLED))
+    return explanations
+
+
+def waits_of_return(view: ReturnView) -> Iterator[Awaited]:
+    """Everything that the rules of the return wait for; of what came in time a rule may say nothing."""
+    for rule in _rules_after(view.milestones):
+        yield from rule(view)
 
 
 @lru_cache(maxsize=1024)
@@ -94,17 +105,16 @@ def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed:
     """
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     found, waiting_ms = [], NEVER_MS
-    for rule in _rules_after(view.milestones):
-        for awaited in rule(view):
-            stop, due_ms = awaited.stop, awaited.due_ms
-            if not view.is_told(awaited[:3]):
-                if stop is not None and stop.at_ms <= due_ms:
-                    continue
-                if due_ms > now_ms:
-                    waiting_ms = min(waiting_ms, due_ms)
-                    continue
-            expires_ms = max(newest_ms, due_ms) + view.policy.accept_age_ms
-            found.append(_judged(awaited, in_time, expires_ms, now_ms))
+    for awaited in waits_of_return(view):
+        stop, due_ms = awaited.stop, awaited.due_ms
+        if not view.is_told(awaited[:3]):
+            if stop is not None and stop.at_ms <= due_ms:
+                continue
+            if due_ms > now_ms:
+                waiting_ms = min(waiting_ms, due_ms)
+                continue
+        expires_ms = max(newest_ms, due_ms) + view.policy.accept_age_ms
+        found.append(_judged(awaited, in_time, expires_ms, now_ms))
     return Findings(found, waiting_ms)
 
 

@@ -258,6 +258,11 @@ def raw_facts(state: ParcelState) -> Iterator[Raw]:
     return (raw for raw in _packed.iter_unpack(state.facts) if raw[1] >> 16 not in retracted)
 
 
+def packed_facts(state: ParcelState) -> list[Seen]:
+    """All facts, the retracted ones among them, by event time."""
+    return [Seen._make(raw) for raw in _packed.iter_unpack(state.facts)]
+
+
 def place_number(token: str) -> int:
     """A place token as a packed fact keeps it; 0 is no place."""
     return crc32(token.encode()) if token else 0

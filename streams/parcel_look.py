@@ -99,7 +99,7 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     if nobody_waits_for(state):
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
-    terms = [_terms(journey, policy, key) for journey in found]
+    terms = [terms_for(journey, policy, key) for journey in found]
     breaches, next_ms = _breaches(found, terms, state, now_ms)
     expires_ms = state.newest_ms + policy.accept_age_ms
     if now_ms < expires_ms:
@@ -134,7 +134,7 @@ def _look_at_orphan(state: ParcelState, now_ms: int, policy: CompiledPolicy) -> 
 # -- breaches --------------------------------------------------------------------------------------------------
 
 
-def _terms(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | None:
+def terms_for(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms | None:
     """The deadlines that hold for the journey; None: it has no label, and nobody waits."""
     label = journey.waiting_label()
     if label is None:
@@ -153,8 +153,10 @@ def _breaches(
     for journey, deadlines in zip(found, terms, strict=True):
         if deadlines is None:
             continue
-        for rule in _rules_for(journey):
+        for rule in rules_for(journey):
             for expectation in rule(journey, deadlines):
+                if expectation.end is not None and expectation.end.at_ms <= expectation.due_ms:
+                    continue
                 if expectation.due_ms > now_ms:
                     next_ms = min(next_ms, expectation.due_ms)
                 elif expectation.holds:
@@ -162,7 +164,8 @@ def _breaches(
     return breaches, next_ms
 
 
-def _rules_for(journey: Journey) -> tuple[Rule, ...]:
+def rules_for(journey: Journey) -> tuple[Rule, ...]:
+    """The rules that are asked of a journey."""
     if not journey.labels:
         return OWN_RULES
     rules = RULES + RULES_OF_NOTABLE if journey.notable else RULES

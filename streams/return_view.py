@@ -53,6 +53,9 @@ class Awaited(NamedTuple):
     due_ms: int
     stop: Stop | None
     evidence: tuple[Source, ...]
+    deadline: Deadline | None = None
+    """What gives `due_ms`, from `since_ms` and `arrived_ms`; None: a promise or a law does (streams/rules/promises.py)."""
+    arrived_ms: int = 0
 
 
 Rule = Callable[["ReturnView"], Iterable[Awaited]]
@@ -209,7 +212,8 @@ def awaited(
     if deadline is None or view.was_in_time(deadline, start.at_ms, stop, (rule, subject, anchor)):
         return ()
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
-    return (Awaited(rule, subject, anchor, start.at_ms, due_ms, stop, (start.source,)),)
+    evidence = (start.source,)
+    return (Awaited(rule, subject, anchor, start.at_ms, due_ms, stop, evidence, deadline, start.arrived_ms),)
 
 
 def anchor_of(fact: Told) -> str:

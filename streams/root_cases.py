@@ -85,6 +85,21 @@ def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
     return told
 
 
+def told_instead(finding: Finding, told: Iterable[Finding]) -> list[Finding]:
+    """The findings among those that were told apart whose cases stand, or stood, in the place of this one."""
+    rules = EXPLAINED_BY.get(RuleId(finding.rule), ())
+    until_ms = finding.ended_ms or _FOR_EVER
+    return [
+        other
+        for other in told
+        if other.rule in rules
+        and other.parcel == finding.parcel
+        and other.verdict in {Verdict.OPEN, Verdict.ENDED}
+        and other.due_ms <= until_ms
+        and (other.ended_ms or _FOR_EVER) >= finding.due_ms
+    ]
+
+
 def _pieces(finding: Finding, covers: Iterable[_Stands]) -> list[_Stands]:
     """What is left of the finding's interval, in order of time."""
     until_ms = finding.ended_ms if finding.verdict is Verdict.ENDED else _FOR_EVER

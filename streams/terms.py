@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import NamedTuple
 
+from schemas.durations import Budget
 from schemas.facts import LabelTerms, ReturnTerms
 from schemas.money import minor_units
 from schemas.outputs import Severity
@@ -212,28 +213,30 @@ class CompiledPolicy:
         if found is None:
             if len(self._terms) >= MOST_TERMS:
                 self._terms.clear()
-            about = _About(*kind[:6], value_minor, currency)
+            about = About(*kind[:6], value_minor, currency)
             deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
             places = self._places.get(facility, frozenset())
             found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
         return found
 
-    def _deadline(self, rule: RuleId, about: "_About") -> Deadline:
-        policy = self.policy
+    def _budget(self, rule: RuleId, about: "About") -> tuple[Budget | None, Override | None]:
+        """The rule's budget, and the override that gives it."""
         numbers = self._numbers(rule)
-        budget = numbers.budget
-        abroad = about.origin and about.destination and about.origin != about.destination
-        if numbers.international is not None and abroad:
-            budget = numbers.international
         override = _most_specific(numbers, about)
         if override is not None:
-            budget = override.budget
+            return override.budget, override
+        abroad = about.origin and about.destination and about.origin != about.destination
+        return numbers.international if numbers.international is not None and abroad else numbers.budget, None
+
+    def _deadline(self, rule: RuleId, about: "About") -> Deadline:
+        policy = self.policy
+        budget, _ = self._budget(rule, about)
         allowance = policy.allowances.get(about.carrier) if rule in WAITS_FOR_CARRIER else None
         return Deadline(
             clock_of(budget or _NOTHING, self._calendars.get(about.facility, self._anywhere)),
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
-            enabled=numbers.enabled,
+            enabled=self._numbers(rule).enabled,
         )
 
     def _numbers(self, rule: RuleId) -> RulePolicy:
@@ -247,7 +250,7 @@ class CompiledPolicy:
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
 
 
-class _About(NamedTuple):
+class About(NamedTuple):
     """What overrides ask about."""
 
     carrier: str
@@ -260,7 +263,7 @@ class _About(NamedTuple):
     currency: str
 
 
-def _most_specific(numbers: RulePolicy, about: _About) -> Override | None:
+def _most_specific(numbers: RulePolicy, about: About) -> Override | None:
     fitting = [
         override
         for override in numbers.overrides

@@ -89,5 +89,4 @@ def _at_once(
     ends += [end for end in journey.ends(delivery=False) if given_up or end.reason not in gives_up]
     end = first_of(ends)
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
-    if end is None or end.at_ms > due_ms:
-        yield Expectation(rule, name_of(start), start, due_ms, end)
+    yield Expectation(rule, name_of(start), start, due_ms, end)

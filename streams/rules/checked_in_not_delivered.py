@@ -20,5 +20,4 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     if end is not None and end.at_ms <= start.at_ms + deadline.least_ms:
         return
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
-    if end is None or end.at_ms > due_ms:
-        yield Expectation(RuleId.CHECKED_IN_NOT_DELIVERED, name_of(start), start, due_ms, end)
+    yield Expectation(RuleId.CHECKED_IN_NOT_DELIVERED, name_of(start), start, due_ms, end)

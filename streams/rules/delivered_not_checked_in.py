@@ -26,5 +26,4 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         ends.append(End(void, Reason.LABEL_VOIDED))
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     end = first_of(ends)
-    if end is None or end.at_ms > due_ms:
-        yield Expectation(RuleId.DELIVERED_NOT_CHECKED_IN, name_of(start), start, due_ms, end)
+    yield Expectation(RuleId.DELIVERED_NOT_CHECKED_IN, name_of(start), start, due_ms, end)

@@ -45,7 +45,8 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         known = by_number if by_number is not None and by_number.at_ms == received_ms else None
         due_ms = deadline.due_ms(received_ms, arrived_ms)
         evidence = (known.source,) if known is not None else ()
-        yield Awaited(RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, stop, evidence)
+        told = (RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, stop, evidence)
+        yield Awaited(*told, deadline, arrived_ms)
 
 
 def inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:

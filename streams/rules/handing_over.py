@@ -65,4 +65,5 @@ def _unconfirmed(view: ReturnView, parcel: str, claim: Told, about: list[Carried
     rule, stop = RuleId.DROPOFF_CLAIM_UNCONFIRMED, first_stop(*stops)
     if not view.was_in_time(deadline, claim.at_ms, stop, (rule, parcel, _CLAIM)):
         due_ms = deadline.due_ms(claim.at_ms, claim.arrived_ms)
-        yield Awaited(rule, parcel, _CLAIM, claim.at_ms, due_ms, stop, (claim.source,))
+        told = (rule, parcel, _CLAIM, claim.at_ms, due_ms, stop, (claim.source,))
+        yield Awaited(*told, deadline, claim.arrived_ms)

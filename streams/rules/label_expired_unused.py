@@ -23,5 +23,4 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     ends = [End(journey.scan(0), Reason.FIRST_SCAN)] if journey.scans else []
     end = first_of([*ends, *journey.ends(delivery=False)])
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
-    if end is None or end.at_ms > due_ms:
-        yield Expectation(RuleId.LABEL_EXPIRED_UNUSED, journey.name, start, due_ms, end)
+    yield Expectation(RuleId.LABEL_EXPIRED_UNUSED, journey.name, start, due_ms, end)

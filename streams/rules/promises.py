@@ -12,12 +12,14 @@ cancelled. Anchor: the return.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-from schemas.policy import StatuteStart
+from schemas.policy import Statute, StatuteStart
 from schemas.vocabulary import Milestone, Resolution, RuleId
 from streams.clocks import DAY_MS
 from streams.return_view import Awaited, ReturnView, Stop
 from streams.returns import Told
+from streams.terms import Deadline
 
 
 def refund_promises(view: ReturnView) -> Iterator[Awaited]:
@@ -27,20 +29,53 @@ def refund_promises(view: ReturnView) -> Iterator[Awaited]:
         return
     promise = view.deadline(RuleId.REFUND_PROMISE_BROKEN)
     warning = view.deadline(RuleId.REFUND_PROMISE_AT_RISK)
-    if promise is None and warning is None:
-        return
-    promised_ms = request.promised_ms
-    if not promised_ms:
-        if promise is None:
-            return  # nobody has promised anything
-        promised_ms = promise.clock.due_ms(request.at_ms)
+    if promise is None and (warning is None or not request.promised_ms):
+        return  # switched off, or nobody has promised anything
+    promised = promised_ms(request, promise)
     stop, settled_ms = _stop(view), request.arrived_ms + view.policy.settle_ms
     if promise is not None:
-        yield _awaited(RuleId.REFUND_PROMISE_BROKEN, request, max(promised_ms, settled_ms), stop)
+        yield _awaited(RuleId.REFUND_PROMISE_BROKEN, request, max(promised, settled_ms), stop)
     if warning is not None:
-        wait_ms = max(0, promised_ms - request.at_ms)
-        warned_ms = request.at_ms + wait_ms * view.policy.promise_warning_percent // 100
-        yield _awaited(RuleId.REFUND_PROMISE_AT_RISK, request, max(warned_ms, settled_ms), stop)
+        warned = warned_ms(request, promised, view.policy.promise_warning_percent)
+        yield _awaited(RuleId.REFUND_PROMISE_AT_RISK, request, max(warned, settled_ms), stop)
+
+
+def promised_ms(request: Told, promise: Deadline | None) -> int:
+    """By when the refund was promised: in the request, else by the rule's budget; 0: not at all."""
+    if request.promised_ms or promise is None:
+        return request.promised_ms
+    return promise.clock.due_ms(request.at_ms)
+
+
+def warned_ms(request: Told, promised: int, percent: int) -> int:
+    """When so much of the wait for the promised refund has passed."""
+    return request.at_ms + max(0, promised - request.at_ms) * percent // 100
+
+
+class Lawful(NamedTuple):
+    """A statutory deadline and what makes it: the days are used up at `days_ms`, and nothing is due before the other two."""
+
+    statute: Statute
+    from_ms: int
+    days_ms: int
+    proof_ms: int
+    """The goods, or proof that they were sent, were there."""
+    settled_ms: int
+
+    @property
+    def due_ms(self) -> int:
+        """When all three have come."""
+        return max(self.days_ms, self.proof_ms, self.settled_ms)
+
+
+def lawful(view: ReturnView, request: Told) -> Lawful | None:
+    """The deadline that the law sets; None: it sets none, or not yet."""
+    statute, (proof_ms, read_ms) = view.policy.statutes.get(view.terms.country), _proof(view)
+    if statute is None or not proof_ms or not view.terms.withdrawal:
+        return None
+    from_ms = request.at_ms if statute.counts_from is StatuteStart.NOTICE else proof_ms
+    settled_ms = max(request.arrived_ms, read_ms) + view.policy.settle_ms
+    return Lawful(statute, from_ms, from_ms + statute.days * DAY_MS, proof_ms, settled_ms)
 
 
 def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
@@ -52,14 +87,10 @@ def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
         or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None
     ):
         return ()
-    statute, (proof_ms, read_ms) = view.policy.statutes.get(view.terms.country), _proof(view)
-    if statute is None or not proof_ms:
+    law = lawful(view, request)
+    if law is None:
         return ()
-    days_ms = statute.days * DAY_MS
-    by_notice = statute.counts_from is StatuteStart.NOTICE
-    due_ms = max(request.at_ms + days_ms, proof_ms) if by_notice else proof_ms + days_ms
-    due_ms = max(due_ms, max(request.arrived_ms, read_ms) + view.policy.settle_ms)
-    return (_awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, due_ms, _stop(view)),)
+    return (_awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, law.due_ms, _stop(view)),)
 
 
 def _proof(view: ReturnView) -> tuple[int, int]:

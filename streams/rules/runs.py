@@ -76,5 +76,4 @@ def runs(
         until_ms = scan.at_ms if scan is not None else _FOR_EVER
         end = first_of([*([End(scan, reason_of(scan))] if scan is not None else []), *over])
         due_ms = deadline.due_ms(fact.at_ms, fact.arrived_ms)
-        if end is None or end.at_ms > due_ms:
-            yield Expectation(rule, name_of(fact), fact, due_ms, end)
+        yield Expectation(rule, name_of(fact), fact, due_ms, end)

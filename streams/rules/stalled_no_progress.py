@@ -57,9 +57,8 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
         stop = steps[index + 1] if index < last else len(times)
         due_ms, holds = _raised(journey, range(position, stop), terms)
-        if end is None or end.at_ms > due_ms:
-            step = journey.scan(position)
-            yield Expectation(RuleId.STALLED_NO_PROGRESS, name_of(step), step, due_ms, end, holds)
+        step = journey.scan(position)
+        yield Expectation(RuleId.STALLED_NO_PROGRESS, name_of(step), step, due_ms, end, holds)
 
 
 def _steps_forward(scans: Sequence[Raw]) -> list[int]:

@@ -34,5 +34,4 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         due_ms = later_by_holds(journey, terms, at_ms, deadline.due_ms(at_ms, scan.arrived_ms))
         following = journey.scan(index + 1) if index < last else None
         end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
-        if end is None or end.at_ms > due_ms:
-            yield Expectation(RuleId.STALLED_SILENT, name_of(scan), scan, due_ms, end)
+        yield Expectation(RuleId.STALLED_SILENT, name_of(scan), scan, due_ms, end)

@@ -5,6 +5,7 @@ holds is limited for each kind (policy `stop_clocks`): a parcel that customs nev
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from schemas.vocabulary import Evidence, Milestone
 from streams.journeys import Journey
@@ -15,17 +16,30 @@ _SYSTEM = int(Evidence.SYSTEM)
 _FOR_EVER = 1 << 62
 
 
+class Hold(NamedTuple):
+    """A hold, and by how much it puts a deadline off."""
+
+    milestone: int
+    from_ms: int
+    more_ms: int
+
+
 def later_by_holds(journey: Journey, terms: ParcelTerms, since_ms: int, due_ms: int) -> int:
     """The deadline `due_ms` of what began at `since_ms`, put off by the holds that begin before it."""
     if not journey.notable:
         return due_ms
+    return due_ms + sum(hold.more_ms for hold in holds_before(journey, terms, since_ms, due_ms))
+
+
+def holds_before(journey: Journey, terms: ParcelTerms, since_ms: int, due_ms: int) -> Iterator[Hold]:
+    """The holds that put the deadline `due_ms` off, each with by how much."""
     left = dict(terms.hold_ms)
     for milestone, from_ms, until_ms in _holds(journey):
         if since_ms <= from_ms < due_ms:
             more_ms = min(until_ms - from_ms, left[milestone])
             left[milestone] -= more_ms
             due_ms += more_ms
-    return due_ms
+            yield Hold(milestone, from_ms, more_ms)
 
 
 def _holds(journey: Journey) -> Iterator[tuple[int, int, int]]:

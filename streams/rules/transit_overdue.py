@@ -24,5 +24,4 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         return
     start = journey.scan(0)
     due_ms = later_by_holds(journey, terms, first_ms, deadline.due_ms(first_ms, start.arrived_ms))
-    if end is None or end.at_ms > due_ms:
-        yield Expectation(RuleId.TRANSIT_OVERDUE, journey.name, start, due_ms, end)
+    yield Expectation(RuleId.TRANSIT_OVERDUE, journey.name, start, due_ms, end)
