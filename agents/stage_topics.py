@@ -22,6 +22,7 @@ def returns_topics(settings: Settings) -> StageTopics:
         "escalations": (names.escalations, count),
         "cases": (names.cases, count),
         "refund-signals": (names.refund_signals, count),
+        "journeys": (names.journeys, count),
     }
     sources = (*names.kinds(), PARCELS_SOURCE)
     return StageTopics("returns", names.returns, names.return_changelog, outputs, None, sources)

@@ -27,9 +27,11 @@ POLICY = Path(__file__).parents[1] / "schemas/default_policy.yaml"
 
 
 def only(*rules: str) -> str:
-    """A policy with these rules alone, and no refund signals."""
+    """A policy with these rules alone, no refund signals and no journeys."""
     others = [rule.value for rule in RuleId if rule.value not in rules]
-    return "refund_tiers: []\nrules:\n" + "".join(f"  {rule}: {{enabled: false}}\n" for rule in others)
+    return "refund_tiers: []\njourneys: false\nrules:\n" + "".join(
+        f"  {rule}: {{enabled: false}}\n" for rule in others
+    )
 
 
 @dataclass(frozen=True, slots=True)

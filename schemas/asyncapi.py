@@ -21,6 +21,7 @@ _PAYLOADS: Final = {
     "escalations": "escalation.v1",
     "cases": "case.v1",
     "refund-signals": "refund-signal.v1",
+    "journeys": "journey.v1",
 }
 
 
@@ -32,6 +33,7 @@ def asyncapi() -> dict[str, Any]:
         "escalations": specs[names.escalations],
         "cases": specs[names.cases],
         "refund-signals": specs[names.refund_signals],
+        "journeys": specs[names.journeys],
         "dead-letters": specs[names.dead_letters],
     }
     messages = {kind.value: _input_message(kind) for kind in InputKind}

@@ -17,6 +17,7 @@ from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.outputs import Case, Escalation, RefundSignal
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney
 from schemas.topics import InputKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -29,6 +30,7 @@ def contract_files() -> dict[str, str]:
     schemas["escalation.v1"] = _output_schema(Escalation, "Value of the topic escalations")
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
     schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
+    schemas["journey.v1"] = _output_schema(ReturnJourney, "Value of the topic journeys")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )

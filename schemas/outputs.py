@@ -183,7 +183,7 @@ def refund_signal_headers(signal: RefundSignal, source: str = CE_SOURCE) -> list
     ce_type = (
         f"com.returnwatch.refund.{'released' if signal.action is RefundAction.RELEASE else 'revoked'}.v1"
     )
-    return _headers(
+    return event_headers(
         f"{signal.signal_id}:{signal.revision}", ce_type, signal.return_id, signal.effective_at, source
     )
 
@@ -201,12 +201,13 @@ def cloud_event_headers(escalation: Case, source: str = CE_SOURCE) -> list[tuple
     updated = isinstance(escalation, Escalation) and escalation.previous_state == escalation.state
     ce_type = _UPDATED if updated and escalation.reason != Reason.LEVEL else _CE_TYPES[escalation.state]
     identity = escalation_id(escalation.case_id, escalation.revision)
-    return _headers(identity, ce_type, escalation.return_id, escalation.effective_at, source)
+    return event_headers(identity, ce_type, escalation.return_id, escalation.effective_at, source)
 
 
-def _headers(
+def event_headers(
     identity: str, ce_type: str, subject: str, effective_at: datetime, source: str
 ) -> list[tuple[str, bytes]]:
+    """Return the CloudEvents 1.0 binary-mode headers of an output record."""
     fields = (
         ("ce_specversion", "1.0"),
         ("ce_id", identity),

@@ -67,6 +67,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     first_scan_arrived_ms: int = 0
     delivered_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
+    last_scan_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -124,6 +125,10 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """When the last full look asked for the next one; 0 is never."""
     signals: tuple[SignalRecord, ...] = ()
     """In the order in which they were released."""
+    journey_revision: int = 0
+    """How often its journey was told (streams/return_journey.py)."""
+    journey_digest: int = 0
+    """Of what was last told; 0: nothing, or that it is told no more."""
 
     @property
     def newest_ms(self) -> int:
@@ -160,7 +165,7 @@ def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
 
 
 def _evidence_bytes(state: ReturnState) -> int:
-    return len(encode_return(msgspec.structs.replace(state, cases=())))
+    return len(encode_return(msgspec.structs.replace(state, cases=(), journey_revision=0, journey_digest=0)))
 
 
 def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
@@ -272,6 +277,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.first_scan_arrived_ms,
         report.delivered_arrived_ms,
         report.checked_in_arrived_ms,
+        report.last_scan_ms,
     )
 
 

@@ -18,6 +18,7 @@ from schemas.vocabulary import Milestone, Resolution, RuleId
 from streams.clocks import DAY_MS
 from streams.return_view import Awaited, ReturnView, Stop
 from streams.returns import Told
+from streams.terms import Deadline
 
 
 def refund_promises(view: ReturnView) -> Iterator[Awaited]:
@@ -29,11 +30,9 @@ def refund_promises(view: ReturnView) -> Iterator[Awaited]:
     warning = view.deadline(RuleId.REFUND_PROMISE_AT_RISK)
     if promise is None and warning is None:
         return
-    promised_ms = request.promised_ms
+    promised_ms = promised(request, promise)
     if not promised_ms:
-        if promise is None:
-            return  # nobody has promised anything
-        promised_ms = promise.clock.due_ms(request.at_ms)
+        return
     stop, settled_ms = _stop(view), request.arrived_ms + view.policy.settle_ms
     if promise is not None:
         yield _awaited(RuleId.REFUND_PROMISE_BROKEN, request, max(promised_ms, settled_ms), stop)
@@ -41,6 +40,13 @@ def refund_promises(view: ReturnView) -> Iterator[Awaited]:
         wait_ms = max(0, promised_ms - request.at_ms)
         warned_ms = request.at_ms + wait_ms * view.policy.promise_warning_percent // 100
         yield _awaited(RuleId.REFUND_PROMISE_AT_RISK, request, max(warned_ms, settled_ms), stop)
+
+
+def promised(request: Told, promise: Deadline | None) -> int:
+    """When the customer was promised the refund, by the request or else by the policy; 0: nobody has promised anything."""
+    if request.promised_ms or promise is None:
+        return request.promised_ms
+    return promise.clock.due_ms(request.at_ms)
 
 
 def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:

@@ -1,0 +1,343 @@
+"""Where one return is, as the customer-facing side is told (topic `journeys`); not the journeys of a parcel's number.
+
+A journey is a function of the return's state and of the policy alone, so a look that finds nothing new says nothing, and facts in
+any order lead to the same last record but for its revision. What a record would say is first put into a small tuple (`_Gist`);
+only when the digest of that is not the one of what was last said is a record made. A scan between two milestones is not in it.
+
+Told of: every return, asked for or not, of which a milestone is known, a parcel, or that it was cancelled. A label of which only
+the return has heard so far is told with its parcel's first report.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import blake2b
+from typing import NamedTuple
+from uuid import uuid5
+
+import msgspec
+
+from schemas.journey_messages import rendered
+from schemas.outputs import Severity, utc
+from schemas.return_journeys import (
+    MOST_CASES_TOLD,
+    CustomerMessage,
+    JourneyCase,
+    JourneyParcel,
+    JourneyRefund,
+    MilestoneReached,
+    NextStep,
+    PortalStatus,
+    ReturnJourney,
+    Witness,
+    encode_journey,
+    journey_headers,
+)
+from schemas.vocabulary import Milestone, Resolution, RuleId
+from streams.cases import NAMESPACE, STANDING, Telling, case_id
+from streams.findings import Findings
+from streams.journey_message import message_of
+from streams.journey_outlook import (
+    CHECKED_IN,
+    DROPPED_OFF,
+    NOWHERE,
+    REFUNDED,
+    STAGES,
+    Money,
+    Next,
+    estimate,
+    money,
+    next_step,
+)
+from streams.keys import split_parcel_key
+from streams.return_view import ReturnView
+from streams.returns import Carried, CaseRecord, ReturnState
+from streams.rules.goods import inspects
+from streams.rules.promises import promised
+from streams.watermark import Outgoing
+
+TOPIC = "journeys"
+HARMLESS = frozenset(
+    {
+        RuleId.CHECKED_IN_NOT_DELIVERED,
+        RuleId.LATE_RESTOCK,
+        RuleId.REFUND_PROMISE_AT_RISK,
+        RuleId.REFUND_PROMISE_BROKEN,
+        RuleId.STATUTORY_REFUND_DEADLINE,
+        RuleId.REFUNDED_NOT_RETURNED,
+        RuleId.REFUND_NOT_SETTLED,
+    }
+)
+"""Cases of these do not say that the goods or the decision come later than their budgets say."""
+
+Reached = tuple[int, str]
+"""(when, seen by whom); (0, ""): not reached."""
+_NOT_REACHED: Reached = (0, "")
+_digest_input = msgspec.msgpack.Encoder().encode
+
+
+class _Gist(NamedTuple):
+    """All that a record says but for its number, the last scans, the policy's hash and the time it took effect."""
+
+    stage: int
+    status: PortalStatus
+    reached: tuple[Reached, ...]
+    parcels: tuple[tuple[str, int, int, int], ...]
+    """(parcel, first scan, delivered, checked in)."""
+    next_step: Next | None
+    promised_ms: int
+    estimate: tuple[int, int]
+    released: bool
+    money: Money
+    cases: tuple[tuple[str, str, str, Severity, int, int], ...]
+    """(rule, parcel, anchor, severity, since, due)."""
+    case_count: int
+    message: tuple[str, tuple[tuple[str, str], ...]]
+
+    @property
+    def digest(self) -> int:
+        """64 bits of it, the same in every process."""
+        return int.from_bytes(blake2b(_digest_input(self), digest_size=8).digest()) or 1
+
+
+def told(view: ReturnView, telling: Telling, found: Findings | None) -> list[Outgoing]:
+    """What is to be said of the journey now; `telling.state` remembers it. `found`: None, if no rule was asked."""
+    state = telling.state
+    if not telling.policy.tells_journeys:
+        return _told_no_more(telling)
+    gist = _gist(view, telling, found)
+    if gist is None:
+        return []
+    digest = gist.digest
+    if digest == state.journey_digest:
+        return []
+    state.journey_digest = digest
+    state.journey_revision += 1
+    journey = _journey(gist, view, telling)
+    key = telling.return_id.encode()
+    return [Outgoing(TOPIC, key, encode_journey(journey), journey_headers(journey), telling.partition)]
+
+
+def _told_no_more(telling: Telling) -> list[Outgoing]:
+    """The policy has switched journeys off."""
+    if not telling.state.journey_digest:
+        return []
+    telling.state.journey_digest = 0
+    return [forgotten(telling)]
+
+
+def forgotten(telling: Telling) -> Outgoing:
+    """Takes the journey out of the compacted topic."""
+    return Outgoing(TOPIC, telling.return_id.encode(), None, [], telling.partition)
+
+
+# -- what there is to say -----------------------------------------------------------------------------------------
+
+
+def _gist(view: ReturnView, telling: Telling, found: Findings | None) -> _Gist | None:
+    """None: too little is known of the return to tell of it."""
+    state = telling.state
+    paid = money(view)
+    reached = _reached(view, paid)
+    stage = max((number for number, (at_ms, _) in enumerate(reached) if at_ms), default=NOWHERE)
+    cancelled = view.first(Milestone.RETURN_CANCELLED) is not None
+    if stage == NOWHERE and not state.carried and not cancelled:
+        return None
+    status = _status(stage, paid, cancelled=cancelled)
+    closed = status is PortalStatus.CLOSED
+    standing = _standing(state)
+    awaited = found.awaited if found is not None else {}
+    ahead = None if closed else next_step(view, stage, paid, awaited)
+    late = closed or stage == REFUNDED or any(case.rule not in HARMLESS for case in standing)
+    return _Gist(
+        stage,
+        status,
+        reached,
+        tuple((one.parcel, one.first_scan_ms, one.delivered_ms, one.checked_in_ms) for one in _parcels(view)),
+        ahead,
+        _promised_ms(view),
+        (0, 0) if late else estimate(view, stage, reached[stage][0], paid),
+        any(not record.revoked for record in state.signals),
+        paid,
+        tuple(_case(telling, case) for case in standing[:MOST_CASES_TOLD]),
+        len(standing),
+        message_of(
+            view, status, stage, reached[DROPPED_OFF][0], paid, ahead, {case.rule for case in standing}
+        ),
+    )
+
+
+def _standing(state: ReturnState) -> list[CaseRecord]:
+    """The open cases, the one that has been due longest first."""
+    cases = [case for case in state.cases if case.state in STANDING]
+    return sorted(cases, key=lambda case: (case.due_ms, case.rule, case.parcel, case.anchor))
+
+
+def _case(telling: Telling, case: CaseRecord) -> tuple[str, str, str, Severity, int, int]:
+    severity = telling.policy.severity(RuleId(case.rule), case.level, disputed=case.disputed)
+    return case.rule, case.parcel, case.anchor, severity, case.since_ms, case.due_ms
+
+
+def _status(stage: int, paid: Money, *, cancelled: bool) -> PortalStatus:
+    if stage == REFUNDED:
+        return PortalStatus.REFUNDED
+    if cancelled or paid.refused_ms or stage == NOWHERE:
+        return PortalStatus.CLOSED
+    if stage >= CHECKED_IN:
+        return PortalStatus.RECEIVED
+    if stage >= DROPPED_OFF:
+        return PortalStatus.SHIPPED
+    return PortalStatus.APPROVED if stage else PortalStatus.PENDING_APPROVAL
+
+
+def _promised_ms(view: ReturnView) -> int:
+    request = view.request
+    if request is None or view.terms.resolution == Resolution.EXCHANGE:
+        return 0
+    return promised(request, view.deadline(RuleId.REFUND_PROMISE_BROKEN))
+
+
+# -- the nine milestones ------------------------------------------------------------------------------------------
+
+
+def _parcels(view: ReturnView) -> list[Carried]:
+    """Those that a label links; without any, those that the dock has."""
+    return view.parcels or view.at_the_dock
+
+
+def _reached(view: ReturnView, paid: Money) -> tuple[Reached, ...]:
+    parcels = _parcels(view)
+    scanned = _first((one.first_scan_ms, Witness.CARRIER_SCAN) for one in parcels)
+    claim = view.first(Milestone.DROPOFF_CLAIMED)
+    claimed = (claim.at_ms, Witness.CLAIMED) if claim is not None else _NOT_REACHED
+    return (
+        _of_shop(view, Milestone.RETURN_REQUESTED),
+        _of_shop(view, Milestone.RETURN_APPROVED),
+        _first((one.label_ms, Witness.ANNOUNCED) for one in parcels),
+        _first((scanned, claimed)),
+        scanned,
+        _delivered(view, parcels),
+        _checked_in(view, parcels),
+        _inspected(view),
+        (paid.paid_ms, Witness.SYSTEM.value) if paid.paid_ms else _NOT_REACHED,
+    )
+
+
+def _of_shop(view: ReturnView, milestone: Milestone) -> Reached:
+    fact = view.first(milestone)
+    return (fact.at_ms, Witness.SYSTEM.value) if fact is not None else _NOT_REACHED
+
+
+def _first(found: Iterable[Reached]) -> Reached:
+    return min((one for one in found if one[0]), default=_NOT_REACHED)
+
+
+def _delivered(view: ReturnView, parcels: list[Carried]) -> Reached:
+    times = [one.delivered_ms or view.received_ms(one) for one in parcels]
+    if not times or not all(times) or not any(one.delivered_ms for one in parcels):
+        return _NOT_REACHED
+    return max(times), Witness.CARRIER_SCAN.value
+
+
+def _checked_in(view: ReturnView, parcels: list[Carried]) -> Reached:
+    by_number = view.first(Milestone.CHECKED_IN)
+    if not parcels:
+        return (by_number.at_ms, Witness.WAREHOUSE_MATCH.value) if by_number is not None else _NOT_REACHED
+    received = [(view.received_ms(one), one) for one in parcels]
+    if not all(at_ms for at_ms, _ in received):
+        return _NOT_REACHED
+    at_ms, last = max(received, key=lambda one: (one[0], one[1].parcel))
+    by_scan = at_ms == last.checked_in_ms
+    return at_ms, (Witness.WAREHOUSE_SCAN if by_scan else Witness.WAREHOUSE_MATCH).value
+
+
+def _inspected(view: ReturnView) -> Reached:
+    inspections = view.all(Milestone.INSPECTED)
+    if not inspections:
+        return _NOT_REACHED
+    last_ms = 0
+    only = len(view.parcels) == 1
+    for parcel in view.parcels:
+        received_ms = view.received_ms(parcel)
+        of_it = (fact for fact in inspections if inspects(fact, parcel, received_ms, only=only))
+        first = next(of_it, None)
+        if first is None:
+            return _NOT_REACHED
+        last_ms = max(last_ms, first.at_ms)
+    return last_ms or inspections[0].at_ms, Witness.WAREHOUSE_SCAN.value
+
+
+# -- the record ---------------------------------------------------------------------------------------------------
+
+
+def _journey(gist: _Gist, view: ReturnView, telling: Telling) -> ReturnJourney:
+    return_id, state = telling.return_id, telling.state
+    key, parameters = gist.message[0], dict(gist.message[1])
+    newest_case_ms = max((case.effective_ms for case in state.cases), default=0)
+    return ReturnJourney(
+        journey_id=str(uuid5(NAMESPACE, f"journey|{return_id}")),
+        revision=state.journey_revision,
+        return_id=return_id,
+        stage=STAGES[gist.stage] if gist.stage != NOWHERE else None,
+        status=gist.status,
+        milestones=tuple(
+            MilestoneReached(milestone, utc(at_ms), Witness(seen_by))
+            if at_ms
+            else MilestoneReached(milestone)
+            for milestone, (at_ms, seen_by) in zip(STAGES, gist.reached, strict=True)
+        ),
+        parcels=tuple(_parcel(one) for one in _parcels(view)),
+        next_step=_next(gist.next_step),
+        refund=_refund(gist),
+        open_cases=tuple(
+            JourneyCase(
+                case_id=case_id(rule, return_id, parcel, anchor),
+                rule=RuleId(rule),
+                severity=severity,
+                parcel=parcel,
+                since_at=utc(since_ms),
+                due_at=utc(due_ms),
+            )
+            for rule, parcel, anchor, severity, since_ms, due_ms in gist.cases
+        ),
+        open_case_count=gist.case_count,
+        message=CustomerMessage(key, parameters, rendered(key, parameters)),
+        effective_at=utc(max(state.newest_ms, newest_case_ms)),
+        policy_hash=telling.policy.hash,
+    )
+
+
+def _parcel(carried: Carried) -> JourneyParcel:
+    carrier, number = split_parcel_key(carried.parcel)
+    return JourneyParcel(
+        carrier=carrier,
+        tracking_number=number,
+        first_scan_at=_at(carried.first_scan_ms),
+        last_scan_at=_at(carried.last_scan_ms),
+        delivered_at=_at(carried.delivered_ms),
+        checked_in_at=_at(carried.checked_in_ms),
+    )
+
+
+def _next(ahead: Next | None) -> NextStep | None:
+    if ahead is None:
+        return None
+    return NextStep(ahead.step, _at(ahead.due_ms), RuleId(ahead.rule) if ahead.rule else None)
+
+
+def _refund(gist: _Gist) -> JourneyRefund:
+    earliest_ms, latest_ms = gist.estimate
+    return JourneyRefund(
+        promised_at=_at(gist.promised_ms),
+        earliest_at=_at(earliest_ms),
+        latest_at=_at(latest_ms),
+        released=gist.released,
+        approved_at=_at(gist.money.approved_ms),
+        refused_at=_at(gist.money.refused_ms),
+        issued_at=_at(gist.money.issued_ms),
+        settled_at=_at(gist.money.settled_ms),
+        failed_at=_at(gist.money.failed_ms),
+    )
+
+
+def _at(at_ms: int) -> datetime | None:
+    return utc(at_ms) if at_ms else None
