@@ -109,9 +109,13 @@ class VirtualTime:
 
     def news(self) -> list[Escalation]:
         """Every change of a case that was said since the last call, in order."""
-        said, self._said = self._said, []
-        values = [message.value for message in said if message.topic == "escalations"]
+        values = [message.value for message in self.messages() if message.topic == "escalations"]
         return [decode_escalation(value) for value in values if value is not None]
+
+    def messages(self) -> list[Outgoing]:
+        """Everything that was said since the last call of this or of `news`, on any topic, in order."""
+        said, self._said = self._said, []
+        return said
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""

@@ -77,6 +77,12 @@ class ReturnDossier:
             self._known[question] = self._look(parcels, still_true(self._told, returns_until))
         return self._known[question]
 
+    def story(self, until: datetime) -> ReturnStory:
+        """All that was appended until then."""
+        counts = {name: bisect_right(times, until) for name, times in self._times.items()}
+        parcels = [self._parcel(name, count, until)[0] for name, count in counts.items() if count]
+        return ReturnStory(still_true(self._told, until), {story.parcel: story for story in parcels})
+
     def _parcel(self, name: str, count: int, until: datetime) -> tuple[ParcelStory, list[Expectation]]:
         question = (name, count)
         if question not in self._of_parcel:

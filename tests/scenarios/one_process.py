@@ -9,10 +9,13 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime
+from schemas.outputs import decode_escalation
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.topics import InputKind
 from simulation.happenings import SimEvent
 from simulation.scoreboard import Observed
+from streams.watermark import Outgoing
 
 PARTITIONS = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,6 +52,8 @@ class OneProcess:
     def __init__(self, policy: Policy, *, slow_road: timedelta = timedelta(0)) -> None:
         """`slow_road`: how much later than reports what intake writes to `returns` comes there."""
         self.observed: list[Observed] = []
+        self.journeys: dict[str, ReturnJourney] = {}
+        """The newest record of each return."""
         self.refused: list[str] = []
         self.slow_road = slow_road
         self.offsets = dict.fromkeys(ONE_TOPIC_OF_EACH_KIND, 0)
@@ -77,7 +82,21 @@ class OneProcess:
     def _decide(self, now: datetime, arrived_at: datetime) -> None:
         self.engine.arrive(_ms(arrived_at))
         self.engine.advance(_ms(now))
-        self.observed += [Observed.of(escalation, now) for escalation in self.engine.news()]
+        for message in self.engine.messages():
+            if message.topic == "escalations" and message.value is not None:
+                self.observed.append(Observed.of(decode_escalation(message.value), now))
+            elif message.topic == "journeys":
+                self._take_journey(message)
+
+    def _take_journey(self, message: Outgoing) -> None:
+        return_id = message.key.decode()
+        if message.value is None:
+            del self.journeys[return_id]
+            return
+        journey = decode_journey(message.value)
+        known = self.journeys.get(return_id)
+        assert journey.revision == (known.revision + 1 if known is not None else 1)
+        self.journeys[return_id] = journey
 
 
 def _ms(at: datetime) -> int:

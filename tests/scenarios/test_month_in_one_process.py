@@ -8,6 +8,7 @@ import pytest
 
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
 from simulation.scoreboard import score
@@ -50,4 +51,7 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     assert result.problems == []
     assert result.ok
     assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
+    journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
+    assert len(journeys) >= 800
+    assert wrong_journeys(journeys, cases, engine.journeys) == []
     assert Counter(engine.refused) == world.dead_letters
