@@ -68,3 +68,7 @@ class ReplayError(UserError):
 
 class CaseNotFoundError(UserError):
     """No case, return or parcel of that name is in the `cases` topic."""
+
+
+class JourneyNotFoundError(UserError):
+    """No journey of that return is in the `journeys` topic."""

@@ -52,6 +52,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("cases", "list"),
         ("cases", "show", "RMA-1"),
         ("cases", "tail"),
+        ("journeys", "show", "RMA-1"),
         ("policy", "show"),
         ("check", "--connect"),
     ],
