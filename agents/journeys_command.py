@@ -89,7 +89,7 @@ def _facts(journey: ReturnJourney, now: datetime) -> Table:
         by = f" by {time_text(step.due_at)} ({age_text(now - step.due_at)})" if step.due_at else ""
         ahead = f"{step.step.value}{by}"
     facts = [
-        ("journey", f"{journey.journey_id} revision {journey.revision}"),
+        ("revision", str(journey.revision)),
         ("next", ahead),
         ("refund promised", _time(refund.promised_at)),
         ("refund expected", estimate),

@@ -175,18 +175,15 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 def rendered(key: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Return language -> the message. Raises KeyError for a key or a parameter that is missing."""
-    templates = zip(LANGUAGES, MESSAGES[key], strict=True)
-    return {
-        language: template.format_map(_shown(parameters, language)) if parameters else template
-        for language, template in templates
-    }
-
-
-def _shown(parameters: Mapping[str, str], language: str) -> dict[str, str]:
-    return {
-        name: date_text(datetime.fromisoformat(value), language) if name in _TIMES else value
-        for name, value in parameters.items()
-    }
+    templates = MESSAGES[key]
+    if not parameters:
+        return dict(zip(LANGUAGES, templates, strict=True))
+    dates = {name: datetime.fromisoformat(value) for name, value in parameters.items() if name in _TIMES}
+    texts = {}
+    for language, template in zip(LANGUAGES, templates, strict=True):
+        shown = {name: date_text(at, language) for name, at in dates.items()}
+        texts[language] = template.format_map({**parameters, **shown})
+    return texts
 
 
 def date_text(at: datetime, language: str) -> str:

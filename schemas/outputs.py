@@ -208,13 +208,13 @@ def event_headers(
     identity: str, ce_type: str, subject: str, effective_at: datetime, source: str
 ) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 binary-mode headers of an output record."""
-    fields = (
-        ("ce_specversion", "1.0"),
-        ("ce_id", identity),
-        ("ce_type", ce_type),
-        ("ce_source", source),
-        ("ce_subject", subject),
-        ("ce_time", effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")),
-        ("content-type", "application/json"),
-    )
-    return [(name, value.encode()) for name, value in fields]
+    time = effective_at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", identity.encode()),
+        ("ce_type", ce_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", time.encode()),
+        ("content-type", b"application/json"),
+    ]

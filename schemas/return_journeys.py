@@ -160,11 +160,9 @@ class CustomerMessage(msgspec.Struct, frozen=True):
 class ReturnJourney(msgspec.Struct, frozen=True, kw_only=True):
     """Value of `journeys`: where one return is, by all that is known of it. Times are UTC."""
 
-    journey_id: str
-    """uuid5 of the return: the same in every run and replay."""
+    return_id: str
     revision: int
     """1, then one more for each telling. The highest revision is the truth."""
-    return_id: str
     stage: JourneyMilestone | None = None
     """The furthest milestone that was reached; null: everything known of it was taken back."""
     status: PortalStatus
@@ -194,5 +192,5 @@ def encode_journey(journey: ReturnJourney) -> bytes:
 
 def journey_headers(journey: ReturnJourney, source: str = CE_SOURCE) -> list[tuple[str, bytes]]:
     """Return the CloudEvents 1.0 binary-mode headers of a telling."""
-    identity = f"{journey.journey_id}:{journey.revision}"
+    identity = f"journey:{journey.return_id}:{journey.revision}"
     return event_headers(identity, _CE_TYPE, journey.return_id, journey.effective_at, source)

@@ -8,11 +8,10 @@ Told of: every return, asked for or not, of which a milestone is known, a parcel
 the return has heard so far is told with its parcel's first report.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
-from uuid import uuid5
 
 import msgspec
 
@@ -33,7 +32,7 @@ from schemas.return_journeys import (
     journey_headers,
 )
 from schemas.vocabulary import Milestone, Resolution, RuleId
-from streams.cases import NAMESPACE, STANDING, Telling, case_id
+from streams.cases import STANDING, Telling, case_id
 from streams.findings import Findings
 from streams.journey_message import message_of
 from streams.journey_outlook import (
@@ -72,6 +71,12 @@ HARMLESS = frozenset(
 Reached = tuple[int, str]
 """(when, seen by whom); (0, ""): not reached."""
 _NOT_REACHED: Reached = (0, "")
+_BY_CARRIER, _BY_CLAIM = Witness.CARRIER_SCAN.value, Witness.CLAIMED.value
+_BY_SYSTEM, _ANNOUNCED = Witness.SYSTEM.value, Witness.ANNOUNCED.value
+_UNREACHED = tuple(MilestoneReached(milestone) for milestone in STAGES)
+_WITNESSES = {witness.value: witness for witness in Witness}
+_utc = lru_cache(maxsize=8192)(utc)
+"""Each record of a return tells the times of the one before, and one more."""
 _digest_input = msgspec.msgpack.Encoder().encode
 
 
@@ -138,7 +143,9 @@ def _gist(view: ReturnView, telling: Telling, found: Findings | None) -> _Gist |
     state = telling.state
     paid = money(view)
     reached = _reached(view, paid)
-    stage = max((number for number, (at_ms, _) in enumerate(reached) if at_ms), default=NOWHERE)
+    stage = REFUNDED
+    while stage != NOWHERE and not reached[stage][0]:
+        stage -= 1
     cancelled = view.first(Milestone.RETURN_CANCELLED) is not None
     if stage == NOWHERE and not state.carried and not cancelled:
         return None
@@ -206,48 +213,47 @@ def _parcels(view: ReturnView) -> list[Carried]:
 
 def _reached(view: ReturnView, paid: Money) -> tuple[Reached, ...]:
     parcels = _parcels(view)
-    scanned = _first((one.first_scan_ms, Witness.CARRIER_SCAN) for one in parcels)
+    received = [view.received_ms(one) for one in parcels]
+    scans = [one.first_scan_ms for one in parcels if one.first_scan_ms]
+    scanned = (min(scans), _BY_CARRIER) if scans else _NOT_REACHED
     claim = view.first(Milestone.DROPOFF_CLAIMED)
-    claimed = (claim.at_ms, Witness.CLAIMED) if claim is not None else _NOT_REACHED
+    dropped_off = scanned
+    if claim is not None and (not scans or claim.at_ms < scanned[0]):
+        dropped_off = (claim.at_ms, _BY_CLAIM)
     return (
         _of_shop(view, Milestone.RETURN_REQUESTED),
         _of_shop(view, Milestone.RETURN_APPROVED),
-        _first((one.label_ms, Witness.ANNOUNCED) for one in parcels),
-        _first((scanned, claimed)),
+        (min([one.label_ms for one in parcels]), _ANNOUNCED) if parcels else _NOT_REACHED,
+        dropped_off,
         scanned,
-        _delivered(view, parcels),
-        _checked_in(view, parcels),
+        _delivered(parcels, received),
+        _checked_in(view, parcels, received),
         _inspected(view),
-        (paid.paid_ms, Witness.SYSTEM.value) if paid.paid_ms else _NOT_REACHED,
+        (paid.paid_ms, _BY_SYSTEM) if paid.paid_ms else _NOT_REACHED,
     )
 
 
 def _of_shop(view: ReturnView, milestone: Milestone) -> Reached:
     fact = view.first(milestone)
-    return (fact.at_ms, Witness.SYSTEM.value) if fact is not None else _NOT_REACHED
+    return (fact.at_ms, _BY_SYSTEM) if fact is not None else _NOT_REACHED
 
 
-def _first(found: Iterable[Reached]) -> Reached:
-    return min((one for one in found if one[0]), default=_NOT_REACHED)
-
-
-def _delivered(view: ReturnView, parcels: list[Carried]) -> Reached:
-    times = [one.delivered_ms or view.received_ms(one) for one in parcels]
+def _delivered(parcels: list[Carried], received: list[int]) -> Reached:
+    times = [one.delivered_ms or came_ms for one, came_ms in zip(parcels, received, strict=True)]
     if not times or not all(times) or not any(one.delivered_ms for one in parcels):
         return _NOT_REACHED
-    return max(times), Witness.CARRIER_SCAN.value
+    return max(times), _BY_CARRIER
 
 
-def _checked_in(view: ReturnView, parcels: list[Carried]) -> Reached:
-    by_number = view.first(Milestone.CHECKED_IN)
+def _checked_in(view: ReturnView, parcels: list[Carried], received: list[int]) -> Reached:
     if not parcels:
+        by_number = view.first(Milestone.CHECKED_IN)
         return (by_number.at_ms, Witness.WAREHOUSE_MATCH.value) if by_number is not None else _NOT_REACHED
-    received = [(view.received_ms(one), one) for one in parcels]
-    if not all(at_ms for at_ms, _ in received):
+    if not all(received):
         return _NOT_REACHED
-    at_ms, last = max(received, key=lambda one: (one[0], one[1].parcel))
-    by_scan = at_ms == last.checked_in_ms
-    return at_ms, (Witness.WAREHOUSE_SCAN if by_scan else Witness.WAREHOUSE_MATCH).value
+    last_ms = max(received)
+    by_scan = any(one.checked_in_ms == last_ms for one in parcels)
+    return last_ms, (Witness.WAREHOUSE_SCAN if by_scan else Witness.WAREHOUSE_MATCH).value
 
 
 def _inspected(view: ReturnView) -> Reached:
@@ -274,9 +280,8 @@ def _journey(gist: _Gist, view: ReturnView, telling: Telling) -> ReturnJourney:
     key, parameters = gist.message[0], dict(gist.message[1])
     newest_case_ms = max((case.effective_ms for case in state.cases), default=0)
     return ReturnJourney(
-        journey_id=str(uuid5(NAMESPACE, f"journey|{return_id}")),
-        revision=state.journey_revision,
         return_id=return_id,
+        revision=state.journey_revision,
         stage=STAGES[gist.stage] if gist.stage != NOWHERE else None,
         status=gist.status,
         milestones=tuple(
@@ -294,14 +299,14 @@ def _journey(gist: _Gist, view: ReturnView, telling: Telling) -> ReturnJourney:
                 rule=RuleId(rule),
                 severity=severity,
                 parcel=parcel,
-                since_at=utc(since_ms),
-                due_at=utc(due_ms),
+                since_at=_utc(since_ms),
+                due_at=_utc(due_ms),
             )
             for rule, parcel, anchor, severity, since_ms, due_ms in gist.cases
         ),
         open_case_count=gist.case_count,
         message=CustomerMessage(key, parameters, rendered(key, parameters)),
-        effective_at=utc(max(state.newest_ms, newest_case_ms)),
+        effective_at=_utc(max(state.newest_ms, newest_case_ms)),
         policy_hash=telling.policy.hash,
     )
 
@@ -340,4 +345,4 @@ def _refund(gist: _Gist) -> JourneyRefund:
 
 
 def _at(at_ms: int) -> datetime | None:
-    return utc(at_ms) if at_ms else None
+    return _utc(at_ms) if at_ms else None

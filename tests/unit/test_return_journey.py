@@ -348,7 +348,7 @@ def test_a_record_carries_the_headers_of_cloud_events_and_goes_to_its_partition(
     portal.says(Milestone.RETURN_REQUESTED, 0)
     (out,) = portal.returns.said
     journey, headers = decode_journey(out.value or b""), dict(out.headers)
-    assert headers["ce_id"] == f"{journey.journey_id}:1".encode()
+    assert headers["ce_id"] == b"journey:R1:1"
     assert headers["ce_type"] == b"com.returnwatch.journey.updated.v1"
     assert (headers["ce_subject"], headers["ce_time"]) == (b"R1", b"2026-01-05T00:00:00.000Z")
     assert (out.key, out.partition) == (b"R1", 0)
