@@ -31,8 +31,7 @@ def show_journey(flags: Mapping[str, object], return_id: str, *, as_json: bool) 
     if journey is None:
         what = f"no journey of this return in {settings.topics.journeys}"
         todo = (
-            "give the return id as your events have it; none is told while the policy says `journeys: false`, "
-            "and a return is forgotten some time after it is over"
+            "give the id as your events have it; see `returnwatch policy show`: `journeys: false` tells none"
         )
         raise JourneyNotFoundError([Finding(wanted or "RETURN_ID", what, todo=todo)])
     if as_json:

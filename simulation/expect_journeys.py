@@ -47,9 +47,12 @@ def expected_journeys(
 
 
 def wrong_journeys(
-    expected: Mapping[str, ExpectedJourney], cases: Sequence[ExpectedCase], told: Mapping[str, ReturnJourney]
+    expected: Mapping[str, ExpectedJourney],
+    cases: Sequence[ExpectedCase],
+    told: Mapping[str, ReturnJourney],
+    until_at: datetime,
 ) -> list[str]:
-    """Where the last records differ from what is true, in sentences."""
+    """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world."""
     untold = sorted(expected.keys() - told.keys())
     wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
     wrong += [
@@ -58,7 +61,9 @@ def wrong_journeys(
     surely, perhaps = _open_cases(cases)
     for return_id in sorted(expected.keys() & told.keys()):
         journey = told[return_id]
-        open_cases = {(case.rule.value, case.parcel) for case in journey.open_cases}
+        open_cases = {
+            (case.rule.value, case.parcel) for case in journey.open_cases if case.due_at <= until_at
+        }
         missing = surely.get(return_id, set()) - open_cases
         false = open_cases - perhaps.get(return_id, set())
         differences = [*_differences(expected[return_id], journey)]

@@ -110,7 +110,7 @@ def test_a_return_that_was_forgotten_or_never_told_of_is_not_found(portal: Porta
         answer = portal.show(return_id)
         assert answer.code == 1
         assert f"{return_id}: no journey of this return" in answer.err
-        assert "journeys: false" in answer.err
+        assert "returnwatch policy show" in answer.err
 
 
 def test_a_cluster_without_the_topic_is_told_apart(kafka: EmbeddedKafka) -> None:
