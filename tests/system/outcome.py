@@ -219,7 +219,10 @@ def _wrong_journeys(
     cases: Sequence[ExpectedCase],
     until_at: datetime,
 ) -> list[str]:
-    """Where the newest record of a return does not say what is true; returns of which more was appended after the end are left out."""
+    """Where the newest record of a return does not say what is true.
+
+    Returns of which more was appended after the end are left out.
+    """
     _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
     told: dict[str, ReturnJourney] = {}
     for record in (record for log in logs for record in log):
