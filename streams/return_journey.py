@@ -104,11 +104,16 @@ class _Gist(NamedTuple):
         return int.from_bytes(blake2b(_digest_input(self), digest_size=8).digest()) or 1
 
 
-def told(view: ReturnView, telling: Telling, found: Findings | None) -> list[Outgoing]:
-    """What is to be said of the journey now; `telling.state` remembers it. `found`: None, if no rule was asked."""
+def told(view: ReturnView, telling: Telling, now_ms: int, found: Findings | None) -> list[Outgoing]:
+    """What is to be said of the journey now; `telling.state` remembers it. `found`: None, if no rule was asked.
+
+    `now_ms` decides only whether it is too late to begin: an old history sent again after the return was forgotten.
+    """
     state = telling.state
     if not telling.policy.tells_journeys:
         return _told_no_more(telling)
+    if not state.journey_digest and state.newest_ms <= now_ms - telling.policy.accept_age_ms:
+        return []
     gist = _gist(view, telling, found)
     if gist is None:
         return []

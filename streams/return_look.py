@@ -89,7 +89,7 @@ def look(
         teller.outgoing += refund.outgoing
         next_ms = min(next_ms, refund.next_ms or NEVER_MS)
     if return_id and (news or teller.outgoing):
-        teller.outgoing += return_journey.told(view, telling, judged)
+        teller.outgoing += return_journey.told(view, telling, now_ms, judged)
     return _rest(telling, teller, now_ms, next_ms)
 
 

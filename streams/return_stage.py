@@ -135,7 +135,7 @@ class ReturnLogic:
         told: list[Outgoing] = []
         if policy.tells_journeys and (return_id := _return_id(key)):
             telling = Telling(return_id, state, policy, self._number)
-            told = return_journey.told(ReturnView(state, policy), telling, None)
+            told = return_journey.told(ReturnView(state, policy), telling, watermark_ms, None)
         return Change(encode_return(state), armed_ms, told)
 
 

@@ -13,7 +13,7 @@ from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.return_journeys import ReturnJourney, decode_journey, encode_journey
 from schemas.vocabulary import Evidence, Milestone
-from tests.stages import DAY, HOUR, MONDAY, Shop, label_fact, parcel_fact, return_fact
+from tests.stages import DAY, HOUR, MONDAY, Record, Shop, label_fact, parcel_fact, return_fact
 
 PARCEL = "ups:1"
 
@@ -294,6 +294,18 @@ def test_a_forgotten_return_is_taken_out_of_the_topic() -> None:
     (last,) = portal.returns.said[-1:]
     assert (last.topic, last.key, last.value) == ("journeys", b"R1", None)
     assert not portal.returns.store.rows
+
+
+def test_an_old_history_sent_again_does_not_bring_a_forgotten_return_back() -> None:
+    portal = Portal()
+    portal.parcel_fact(PARCEL, label_fact(0, "R1"))
+    portal.sees(Milestone.LABEL_VOIDED, HOUR, evidence=Evidence.SYSTEM)
+    report = portal.parcels.said[-1]
+    portal.reach(130 * DAY)
+    said = len(portal.returns.said)
+    assert portal.returns.said[-1].value is None
+    portal.returns.feed([Record(portal.returns.engine.next_offset, report.key, portal.parcels.said[0].value)])
+    assert len(portal.returns.said) == said
 
 
 def test_a_policy_may_switch_journeys_off_and_on_again() -> None:
