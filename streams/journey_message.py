@@ -59,9 +59,10 @@ def message_of(
         return _refunded(paid)
     if status is PortalStatus.CLOSED:
         return _closed(view, paid), ()
-    trouble = next((key for rule, key in TROUBLES if rule in open_rules), None)
-    if trouble is not None:
-        return trouble, ()
+    if open_rules:
+        trouble = next((key for rule, key in TROUBLES if rule in open_rules), None)
+        if trouble is not None:
+            return trouble, ()
     if stage == DROPPED_OFF:
         hours = hours_of_first_scan(view, claimed_ms)
         return ("dropped_off", (("hours", hours),)) if hours else ("dropped_off" + UNDATED, ())

@@ -70,8 +70,24 @@ class Money(NamedTuple):
         )
 
 
+_NO_MONEY = Money(0, 0, 0, 0, 0, 0)
+_OF_MONEY = frozenset(
+    int(milestone)
+    for milestone in (
+        Milestone.REFUND_APPROVED,
+        Milestone.REFUND_REFUSED,
+        Milestone.REFUND_ISSUED,
+        Milestone.REFUND_SETTLED,
+        Milestone.REFUND_FAILED,
+        Milestone.REPLACEMENT_SENT,
+    )
+)
+
+
 def money(view: ReturnView) -> Money:
     """What happened since the last failure counts; a refusal, if no approval came later; an approval, if no refusal did."""
+    if not view.has_any(_OF_MONEY):
+        return _NO_MONEY
     failures = view.all(Milestone.REFUND_FAILED)
     failed_ms = failures[-1].at_ms if failures else 0
     found = [
