@@ -162,7 +162,7 @@ class ReturnJourney(msgspec.Struct, frozen=True, kw_only=True):
 
     return_id: str
     revision: int
-    """1, then one more for each telling. The highest revision is the truth."""
+    """1, then one more for each record. The highest revision is the truth."""
     stage: JourneyMilestone | None = None
     """The furthest milestone that was reached; null: everything known of it was taken back."""
     status: PortalStatus
@@ -177,7 +177,7 @@ class ReturnJourney(msgspec.Struct, frozen=True, kw_only=True):
     open_case_count: int = 0
     message: CustomerMessage
     effective_at: Time
-    """When the newest of what it rests on happened: the same in every run."""
+    """When the newest of what was known then happened: the same in every run."""
     policy_hash: str = ""
 
 
@@ -191,6 +191,6 @@ def encode_journey(journey: ReturnJourney) -> bytes:
 
 
 def journey_headers(journey: ReturnJourney, source: str = CE_SOURCE) -> list[tuple[str, bytes]]:
-    """Return the CloudEvents 1.0 binary-mode headers of a telling."""
+    """Return the CloudEvents 1.0 binary-mode headers of a record."""
     identity = f"journey:{journey.return_id}:{journey.revision}"
     return event_headers(identity, _CE_TYPE, journey.return_id, journey.effective_at, source)

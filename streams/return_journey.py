@@ -1,8 +1,9 @@
 """Where one return is, as the customer-facing side is told (topic `journeys`); not the journeys of a parcel's number.
 
 A journey is a function of the return's state and of the policy alone, so a look that finds nothing new says nothing, and facts in
-any order lead to the same last record but for its revision. What a record would say is first put into a small tuple (`_Gist`);
-only when the digest of that is not the one of what was last said is a record made. A scan between two milestones is not in it.
+any order lead to the same last record but for its revision, the last scans and when it took effect. What a record would say
+is first put into a small tuple (`_Gist`); only when the digest of that is not the one of what was last said is a record made.
+A scan between two milestones is not in it.
 
 Told of: every return, asked for or not, of which a milestone is known, a parcel, or that it was cancelled. A label of which only
 the return has heard so far is told with its parcel's first report.
@@ -283,7 +284,6 @@ def _inspected(view: ReturnView) -> Reached:
 def _journey(gist: _Gist, view: ReturnView, telling: Telling) -> ReturnJourney:
     return_id, state = telling.return_id, telling.state
     key, parameters = gist.message[0], dict(gist.message[1])
-    newest_case_ms = max((case.effective_ms for case in state.cases), default=0)
     return ReturnJourney(
         return_id=return_id,
         revision=state.journey_revision,
@@ -311,9 +311,18 @@ def _journey(gist: _Gist, view: ReturnView, telling: Telling) -> ReturnJourney:
         ),
         open_case_count=gist.case_count,
         message=CustomerMessage(key, parameters, rendered(key, parameters)),
-        effective_at=_utc(max(state.newest_ms, newest_case_ms)),
+        effective_at=_utc(_newest_ms(state)),
         policy_hash=telling.policy.hash,
     )
+
+
+def _newest_ms(state: ReturnState) -> int:
+    """When the newest of what is known now happened; scans between milestones are not counted."""
+    times = [state.facts[-1].at_ms if state.facts else 0, state.marked_ms]
+    times += [case.effective_ms for case in state.cases]
+    for one in state.carried:
+        times += (one.label_ms, one.first_scan_ms, one.delivered_ms, one.checked_in_ms)
+    return max(times)
 
 
 def _parcel(carried: Carried) -> JourneyParcel:
