@@ -117,7 +117,7 @@ def told(view: ReturnView, telling: Telling, now_ms: int, found: Findings | None
         return []
     gist = _gist(view, telling, found)
     if gist is None:
-        return []
+        return _told_no_more(telling)
     digest = gist.digest
     if digest == state.journey_digest:
         return []
@@ -129,7 +129,7 @@ def told(view: ReturnView, telling: Telling, now_ms: int, found: Findings | None
 
 
 def _told_no_more(telling: Telling) -> list[Outgoing]:
-    """The policy has switched journeys off."""
+    """The policy has switched journeys off, or all that was known was taken back."""
     if not telling.state.journey_digest:
         return []
     telling.state.journey_digest = 0
@@ -270,7 +270,11 @@ def _inspected(view: ReturnView) -> Reached:
     only = len(view.parcels) == 1
     for parcel in view.parcels:
         received_ms = view.received_ms(parcel)
-        of_it = (fact for fact in inspections if inspects(fact, parcel, received_ms, only=only))
+        if not received_ms and not only:
+            inspections_of_it = [fact for fact in inspections if parcel.parcel in fact.parcels]
+        else:
+            inspections_of_it = inspections
+        of_it = (fact for fact in inspections_of_it if inspects(fact, parcel, received_ms, only=only))
         first = next(of_it, None)
         if first is None:
             return _NOT_REACHED
