@@ -14,11 +14,7 @@ def timeline(state: ReturnState, parcels: Mapping[str, ParcelState]) -> tuple[Ex
     """By event time; of a label, which both stages keep, the parcel's."""
     facts = [fact for key, parcel in parcels.items() for fact in _of_parcel(key, parcel)]
     known = {(fact.source, fact.milestone) for fact in facts}
-    facts += [
-        fact
-        for fact in map(_ReturnFacts(state).line, state.facts)
-        if (fact.source, fact.milestone) not in known
-    ]
+    facts += [fact for fact in _of_return(state) if (fact.source, fact.milestone) not in known]
     facts.sort(key=lambda fact: (fact.at, fact.arrived_at, fact.source.topic, fact.source.offset))
     return tuple(facts)
 
@@ -52,18 +48,14 @@ def _terms(label: Label | None) -> str:
     return ", ".join(word for word in named if word)
 
 
-class _ReturnFacts:
-    def __init__(self, state: ReturnState) -> None:
-        self.marks = frozenset(state.marks)
-
-    def line(self, fact: Told) -> ExplainedFact:
-        """One fact of orders or warehouse."""
-        return ExplainedFact(
+def _of_return(state: ReturnState) -> Iterator[ExplainedFact]:
+    for fact in state.facts:
+        yield ExplainedFact(
             at=utc(fact.at_ms),
             arrived_at=utc(fact.arrived_ms),
             milestone=Milestone(fact.milestone).name.lower(),
             details=", ".join(_details(fact)),
-            retracted=fact.identity in self.marks,
+            retracted=fact.identity in state.marks,
             source=_place(fact.source),
         )
 
