@@ -12,6 +12,7 @@ from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings
 from schemas.outputs import Case, Escalation, decode_case, decode_escalation
 from streams.keys import partition_of
+from streams.parcel_look import OWN_KEY
 
 MAX_REMEMBERED = 100_000
 FETCH = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
@@ -62,11 +63,16 @@ async def read_cases(settings: Settings) -> CaseTable:
     return table
 
 
+def state_key(case: Case) -> bytes:
+    """The key under which `returns` keeps the case; what is said of it is in the partition of that key."""
+    return (case.return_id or OWN_KEY + case.parcel).encode()
+
+
 async def read_history(settings: Settings, cases: list[Case]) -> dict[str, list[Escalation]]:
     """Case id -> its changes by revision, each once, as far back as `escalations` keeps them."""
     topic = settings.topics.escalations
     partitions = await partitions_of(settings, topic)
-    numbers = {partition_of(case.return_id.encode(), len(partitions)) for case in cases}
+    numbers = {partition_of(state_key(case), len(partitions)) for case in cases}
     wanted = {case.case_id: dict[int, Escalation]() for case in cases}
     async with open_consumer(settings, **FETCH) as consumer:
         async for records in read_to_end(

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.text import Text
 
 from agents.case_filter import CaseFilter, case_filter
-from agents.case_log import CaseTable, read_cases
+from agents.case_log import CaseTable, read_cases, state_key
 from agents.case_view import show_list
 from agents.cases_command import matches
 from agents.durations import duration_text, parse_duration
@@ -123,11 +123,6 @@ async def _tell(settings: Settings, told: Told, whom: Chosen) -> int:
     return _show(settings, told, sent, await _send(settings, sent, told.wait))
 
 
-def case_key(case: Case) -> bytes:
-    """The key that brings a case's commands to one partition, so that they keep their order."""
-    return (case.return_id or case.parcel).encode()
-
-
 def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime) -> list[Case]:
     if whom.wanted is not None:
         found = [case for case in table.cases.values() if whom.wanted.takes(case, now)]
@@ -156,7 +151,7 @@ def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
         about["return_id"] = case.return_id
     else:
         about |= {"carrier": case.carrier, "tracking_number": case.tracking_number}
-    return Written(command_id, case_key(case), _value(told, about, command_id, audit_id, now))
+    return Written(command_id, state_key(case), _value(told, about, command_id, audit_id, now))
 
 
 def _value(

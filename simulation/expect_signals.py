@@ -19,6 +19,7 @@ from simulation.expect_shop import came, found_right
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.parcel_story import ParcelStory
 from simulation.reading import Reading
+from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
 _OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REFUND_REFUSED, Milestone.REPLACEMENT_SENT)
@@ -134,7 +135,7 @@ class _Walk:
         if request is not None:
             self.fitting |= {one.tier for one in self.terms.policy.refund_tiers if _fits(one, request)}
         stages = [_came_to(stories, tier.release_at) for tier in self.terms.policy.refund_tiers]
-        stands = (against, request is None, whole.first(Milestone.REFUND_ISSUED) is None, *stages)
+        stands = (against, request is None, _is_paid(whole), *stages)
         if stands != self._stands:
             self.turns.append(now)
             self._stands = stands
@@ -142,7 +143,7 @@ class _Walk:
     def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier]]:
         """The tiers that can be released by what is known, in the policy's order, and from when on."""
         whole, request = stories.whole, stories.whole.request
-        if request is None or request.resolution == "exchange" or whole.first(Milestone.REFUND_ISSUED):
+        if request is None or request.resolution == "exchange" or _is_paid(whole):
             return
         labels = [one.label.appended_at for one in stories.parcels if one.label is not None]
         used = {release.tier for release in self.released}
@@ -150,6 +151,10 @@ class _Walk:
             far = _came_to(stories, tier.release_at)
             if tier.tier not in used and far is not None and _fits(tier, request):
                 yield max(*far, request.appended_at, *labels) + self.terms.settle, tier
+
+
+def _is_paid(whole: ReturnStory) -> bool:
+    return bool(whole.news(Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED))
 
 
 def _fits(tier: RefundTier, request: ReturnNews) -> bool:

@@ -63,6 +63,9 @@ OTHER: Final = "other"
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY_MS = 24 * 60 * 60 * 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_9999_MS = 253_370_764_800_000
+"""Later times cannot be written in every time zone."""
+_NO_SUCH_PROMISE = "promised_refund_at: needs a time between the years 1970 and 9999"
 _UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
 _VOIDED = Milestone.LABEL_VOIDED
 _MAX_PLACES = 20_000
@@ -264,6 +267,8 @@ class FactMaker:
         return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
         promised = event.promised_refund_at
         promised_ms = epoch_ms(promised) if promised is not None else 0
+        if not 0 <= promised_ms < _YEAR_9999_MS:
+            raise RefusalError(DeadLetterReason.BAD_VALUE, _NO_SUCH_PROMISE)
         terms = ReturnTerms(
             event.method,
             event.resolution,

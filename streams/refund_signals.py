@@ -86,7 +86,8 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
 
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     request = view.request
-    if request is None or view.terms.resolution == Resolution.EXCHANGE or view.first(Milestone.REFUND_ISSUED):
+    paid = view.first(Milestone.REFUND_ISSUED) or view.first(Milestone.REFUND_SETTLED)
+    if request is None or paid or view.terms.resolution == Resolution.EXCHANGE:
         return NOTHING
     used = {record.tier for record in telling.state.signals}
     reached: dict[ReleaseAt, _Why | None] = {}
@@ -103,7 +104,7 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
         if _against(view):
             return NOTHING
         settled_ms = max(why.since_ms, why.read_ms, _asked_ms(view)) + view.policy.settle_ms
-        if settled_ms < view.policy.go_live_ms:
+        if why.since_ms + view.policy.settle_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
         if settled_ms <= now_ms:
             record = SignalRecord(tier.name, False, stage.value)
