@@ -126,7 +126,7 @@ def _handled(
     else:
         if command.until_ms <= now_ms:
             return AnswerReason.UNTIL_PASSED, None
-        if command.until_ms > max(now_ms, command.occurred_ms) + FURTHEST_SNOOZE_MS:
+        if command.until_ms > now_ms + FURTHEST_SNOOZE_MS:
             return AnswerReason.UNTIL_TOO_FAR, None
         after = replace(
             handling,
