@@ -244,6 +244,13 @@ def test_a_number_that_could_never_match_is_refused(number: str) -> None:
     assert refused.reason is DeadLetterReason.BAD_VALUE
 
 
+@pytest.mark.parametrize("promised", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00"])
+def test_a_promise_that_not_every_zone_can_write_is_refused(promised: str) -> None:
+    (refused,) = take_in(ORDERS, order("return_requested", promised_refund_at=promised)).refused
+    assert refused.reason is DeadLetterReason.BAD_VALUE
+    assert "promised_refund_at" in refused.detail
+
+
 @pytest.mark.parametrize(
     ("place", "token"),
     [

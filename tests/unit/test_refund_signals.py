@@ -150,6 +150,24 @@ def test_what_had_come_so_far_before_going_live_is_not_released_and_a_later_tier
     assert shop.told() == ["release standard delivered"]
 
 
+def test_later_news_do_not_release_what_had_come_so_far_before_going_live() -> None:
+    live = datetime.fromtimestamp((MONDAY + INSPECTED + DAY) / 1_000, UTC)
+    shop = till(go_live_at=live)
+    shop.requested(500)
+    shop.life_until(INSPECTED)
+    shop.says(Milestone.LABEL_CREATED, INSPECTED + 2 * DAY, parcels=("ups:1Z2",))
+    shop.reach(INSPECTED + 4 * DAY)
+    assert shop.told() == []
+
+
+def test_a_refund_that_only_the_bank_told_of_is_paid() -> None:
+    shop = till()
+    shop.requested()
+    shop.says(Milestone.REFUND_SETTLED, 2 * HOUR)
+    shop.life_until(INSPECTED)
+    assert shop.told() == []
+
+
 @pytest.mark.parametrize("tiers", [[{"tier": "instant", "release_at": "inspected"}], []])
 def test_a_stricter_policy_takes_nothing_back_and_evidence_does(tiers: list[dict[str, str]]) -> None:
     shop = till()
