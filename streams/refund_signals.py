@@ -90,24 +90,21 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     if request is None or paid or view.terms.resolution == Resolution.EXCHANGE:
         return NOTHING
     used = {record.tier for record in telling.state.signals}
-    reached: dict[ReleaseAt, _Why | None] = {}
-    next_ms = 0
-    for tier in view.policy.refund_tiers:
-        if tier.name in used or not tier.fits(view.terms, request.value_minor, request.currency):
-            continue
-        stage = tier.release_at
-        if stage not in reached:
-            reached[stage] = _reached(view, stage)
-        why = reached[stage]
-        if why is None:
-            continue
-        if _against(view):
-            return NOTHING
-        settled_ms = max(why.since_ms, why.read_ms, _asked_ms(view)) + view.policy.settle_ms
-        if why.since_ms + view.policy.settle_ms < view.policy.go_live_ms:
+    fitting = (
+        tier
+        for tier in view.policy.refund_tiers
+        if tier.name not in used and tier.fits(view.terms, request.value_minor, request.currency)
+    )
+    there = [(tier, why) for tier in fitting if (why := _reached(view, tier.release_at)) is not None]
+    if not there or _against(view):
+        return NOTHING
+    asked_ms, settle_ms, next_ms = _asked_ms(view), view.policy.settle_ms, 0
+    for tier, why in there:
+        if why.since_ms + settle_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
+        settled_ms = max(why.since_ms, why.read_ms, asked_ms) + settle_ms
         if settled_ms <= now_ms:
-            record = SignalRecord(tier.name, False, stage.value)
+            record = SignalRecord(tier.name, False, tier.release_at.value)
             telling.state.signals = (*telling.state.signals, record)
             return Signals([_message(view, telling, tier.name, why, now_ms, revision=1)])
         next_ms = min(next_ms or settled_ms, settled_ms)

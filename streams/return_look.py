@@ -2,8 +2,7 @@
 
 A breach that a parcel reports waits here until the return's own watermark has reached its deadline: what explains it may have
 been appended before and still be on its way by another road. Verdicts use event times: what explains a breach and happened at
-or before the deadline means that there was none; what happened later ends it. The rules of the return itself are asked at
-every look.
+or before the deadline means that there was none; what happened later ends it (streams/findings.py).
 """
 
 from typing import NamedTuple

@@ -168,6 +168,17 @@ class WorkerProcess:
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
 
+async def all_pass(started: list[WorkerProcess], moment_s: float) -> None:
+    """Wait until every watermark that the workers tell of is past a moment."""
+    name = "returnwatch_watermark_timestamp_seconds"
+
+    def passed() -> bool:
+        stands = [at for worker in started for _, at in worker.series(name)]
+        return bool(stands) and min(stands) > moment_s
+
+    await until(passed, "every watermark is past the end")
+
+
 @contextmanager
 def workers(settings: Settings, directory: Path, *plans: Plan) -> Iterator[list[WorkerProcess]]:
     """Started workers w0, w1, ...; none is left behind. After a failure the ends of their logs are printed."""

@@ -18,7 +18,7 @@ from agents.embedded_kafka import EmbeddedKafka
 from agents.settings import Settings
 from tests.chaos.installation import ONE_OF_EACH, case_state, cases, create_inputs, installation
 from tests.chaos.plan import Plan
-from tests.chaos.processes import WorkerProcess, until, workers
+from tests.chaos.processes import WorkerProcess, all_pass, until, workers
 from tests.chaos.traffic import label, send_events
 from tests.chaos.watermark_check import check_installation
 
@@ -77,7 +77,7 @@ async def test_an_outage_of_the_broker_costs_time_and_nothing_else(
         after = await cases(settings)
         assert {key: after[key] for key in before} == before, "no case changed because of the outage"
         assert [worker.exit_code for worker in started] == [None, None]
-        await _all_pass(started, time.time())
+        await all_pass(started, time.time())
     verdict = await check_installation(settings)
     assert not verdict.violations + verdict.wrong_positions + verdict.missing, str(verdict)
 
@@ -96,7 +96,7 @@ async def test_a_broker_that_hangs_for_half_a_minute_is_waited_for(
         own_kafka.resume()
         await _overdue_label_becomes_a_case(settings, 1)
         assert worker.exit_code is None
-        await _all_pass([worker], time.time())
+        await all_pass([worker], time.time())
     verdict = await check_installation(settings)
     assert not verdict.violations + verdict.wrong_positions + verdict.missing, str(verdict)
 
@@ -144,14 +144,3 @@ def _holder(worker: WorkerProcess) -> str:
 
 def _lag(worker: WorkerProcess) -> float:
     return max(seconds for _, seconds in worker.series("returnwatch_lag_seconds"))
-
-
-async def _all_pass(started: list[WorkerProcess], moment_s: float) -> None:
-    """Wait until every watermark that the workers tell of is past a moment."""
-    name = "returnwatch_watermark_timestamp_seconds"
-
-    def passed() -> bool:
-        stands = [at for worker in started for _, at in worker.series(name)]
-        return bool(stands) and min(stands) > moment_s
-
-    await until(passed, "every watermark is past the end")
