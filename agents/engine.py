@@ -119,7 +119,9 @@ class Engine:
         self.parcels = Stage(
             parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host
         )
-        self.returns = Stage(returns_topics(settings), return_logic, host)
+        self.returns = Stage(
+            returns_topics(settings), partial(return_logic, settings.returns_partitions), host
+        )
         self.stages = {names.parcels: self.parcels, names.returns: self.returns}
         self.changelogs = {names.parcel_changelog: self.parcels, names.return_changelog: self.returns}
         targets = (

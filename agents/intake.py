@@ -24,6 +24,7 @@ from agents.metrics import OTHER_CARRIER, Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
+from schemas.facts import Arrivals
 from schemas.topics import InputKind
 from streams.intake import CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
@@ -62,8 +63,8 @@ class IntakeStage:
         self._mapper = IntakeMapper(
             codes, Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
         )
-        self._carriers = codes.carriers
-        """Arrivals are told by carrier in markers, for ever: names that no table knows are one."""
+        self._feeds = {*codes.carriers, *_KINDS}
+        """Arrivals are told by feed in markers, for ever: carriers that no table knows are one."""
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
 
@@ -154,9 +155,9 @@ class IntakeStage:
     def _count(self, tp: TP, records: int, taken: Intake) -> None:
         metrics = self._host.metrics
         arrivals = self._host.progress.arrivals[tp]
-        for carrier, count in taken.arrivals.items():
-            name = carrier if carrier in self._carriers else OTHER_CARRIER
-            arrivals[name] = arrivals.get(name, 0) + count
+        for feed, came in taken.arrivals.items():
+            name = feed if feed in self._feeds else OTHER_CARRIER
+            arrivals.setdefault(name, Arrivals()).add(came)
         refused = len(taken.refused)
         metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
         if refused:

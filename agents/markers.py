@@ -23,7 +23,7 @@ from faust.types.tuples import TP
 from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
-from schemas.facts import MARKER_KEY, Mark, Marker, encode_json
+from schemas.facts import MARKER_KEY, Arrivals, Mark, Marker, encode_json
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,8 @@ class Progress:
         self.floor: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
         """Where each owned partition ended when last asked."""
-        self.arrivals: dict[TP, dict[str, int]] = defaultdict(dict)
+        self.arrivals: dict[TP, dict[str, Arrivals]] = defaultdict(dict)
+        """Partition -> feed -> what was forwarded since the last mark that was written."""
 
     def behind(self) -> list[TP]:
         """Partitions with records that were not handled yet, by the ends last heard of."""
@@ -227,21 +228,34 @@ class Markers:
         if roster is None:
             return  # the next beat tries again
         marks = []
+        told: dict[TP, dict[str, Arrivals]] = {}
         for tp, pending in self._pending.items():
             through = None
             while pending and pending[0][1] <= self._progress.at(tp):
                 through = pending.popleft()[0]
             if through is not None:
-                arrivals = self._progress.arrivals.pop(tp, {})
+                came = told[tp] = self._progress.arrivals.pop(tp, {})
+                arrivals = {feed: one.told() for feed, one in came.items()}
                 marks.append(Mark(tp.topic, tp.partition, self._clock.through_ms(through), arrivals))
         if not marks:
             return
         marker = encode_json(Marker(tuple(marks), roster))
         message: list[Message] = [(MARKER_KEY, marker, NO_HEADERS)]
-        await send_grouped(
-            self._producer,
-            {(topic, number): message for topic, count in self._plan.targets for number in range(count)},
-        )
+        try:
+            await send_grouped(
+                self._producer,
+                {(topic, number): message for topic, count in self._plan.targets for number in range(count)},
+            )
+        except (KafkaError, TimeoutError, OSError):
+            self._tell_again(told)
+            raise
+
+    def _tell_again(self, told: dict[TP, dict[str, Arrivals]]) -> None:
+        """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
+        for tp, came in told.items():
+            waiting = self._progress.arrivals[tp]
+            for feed, one in came.items():
+                waiting.setdefault(feed, Arrivals()).add(one)
 
     def _roster(self) -> dict[str, int] | None:
         """Every input and its partition count; None while the metadata lacks one."""

@@ -96,6 +96,7 @@ def play(
             refused.update(one.reason.value for one in taken.refused)
             for engine in engines:
                 engine.take_in(taken.facts, first.at_ms)
+                engine.arrived(first.kind, 0, first.at_ms, taken.arrivals)
             waiting = next(chunks, None)
         for engine, result in zip(engines, results, strict=True):
             engine.advance(end_ms)

@@ -25,7 +25,15 @@ from agents.store import PartitionStore, SharedMemory
 from agents.transport import Chunk
 from schemas.facts import MARKER_KEY
 from streams.keys import partition_of
-from streams.partition import POLICY_STATE_KEY, POSITION_KEY, Batch, Logic, Outgoing, Partition
+from streams.partition import (
+    POLICY_STATE_KEY,
+    POSITION_KEY,
+    RHYTHMS_STATE_KEY,
+    Batch,
+    Logic,
+    Outgoing,
+    Partition,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -192,6 +200,7 @@ class Stage:
                     owned.number,
                     position=owned.store.position,
                     policy=owned.store.policy,
+                    rhythms=owned.store.rhythms,
                     sources=self.topics.sources,
                 )
                 owned.repeat_due = True
@@ -289,6 +298,8 @@ class Stage:
         records: list[tuple[bytes, bytes | None]] = [(POSITION_KEY, batch.position)]
         if batch.policy is not None:
             records.append((POLICY_STATE_KEY, batch.policy))
+        if batch.rhythms is not None:
+            records.append((RHYTHMS_STATE_KEY, batch.rhythms))
         records.extend((write.key, write.raw) for write in batch.writes if write.durable)
         expected = owned.store.changelog_offset + 1
         await self._host.checkpoint("before_changelog", owned.number)
@@ -303,7 +314,11 @@ class Stage:
         self._host.on_said(self.topics.name, batch)
         await self._host.checkpoint("before_store", owned.number)
         owned.store.apply(
-            batch.writes, position=batch.position, policy=batch.policy, offset=base + len(records) - 1
+            batch.writes,
+            position=batch.position,
+            policy=batch.policy,
+            rhythms=batch.rhythms,
+            offset=base + len(records) - 1,
         )
         if batch.advanced:
             await self._pass_watermark_on(owned, engine)

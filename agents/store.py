@@ -7,7 +7,8 @@ error; every scan here ends by asking the iterator's status.
 Layout, all keys and values raw bytes:
   default    record key                    -> 8 bytes armed time (ms, big-endian, 0: no timer) + state
   `timers`   8 bytes due (ms, big-endian) + record key -> empty
-  `meta`     `offset` (last changelog offset applied), `position`, `policy`, `rebuilding` (timers not yet built)
+  `meta`     `offset` (last changelog offset applied), `position`, `policy`, `rhythms` (of feeds), `rebuilding` (timers not
+             yet built)
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-from streams.partition import POLICY_STATE_KEY, POSITION_KEY, Write
+from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ WRITE_BUFFERS_BYTES = 48 << 20
 CORRUPT_FLAG = "CORRUPT"
 
 OFFSET, POSITION, POLICY, REBUILDING = b"offset", b"position", b"policy", b"rebuilding"
+RHYTHMS = b"rhythms"
 NOT_ARMED = b"\x00" * 8
 RESTORE_STEP = 5_000
 RECENT_STATES = 4_000
@@ -118,10 +120,11 @@ class PartitionStore:
         self._meta = self._db.get_column_family("meta")
         self._timers_handle = self._db.get_column_family_handle("timers")
         self._meta_handle = self._db.get_column_family_handle("meta")
-        stored: Any = self._meta.get([OFFSET, POSITION, POLICY, REBUILDING])
+        stored: Any = self._meta.get([OFFSET, POSITION, POLICY, REBUILDING, RHYTHMS])
         self.changelog_offset = int(stored[0]) if stored[0] else -1
         self.position: bytes | None = stored[1]
         self.policy: bytes | None = stored[2]
+        self.rhythms: bytes | None = stored[4]
         self.rebuilding = stored[3] is not None
         if self.rebuilding:
             # An earlier rebuild was cut off: which timers exist is not known.
@@ -215,7 +218,15 @@ class PartitionStore:
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def apply(self, writes: Sequence[Write], *, position: bytes, policy: bytes | None, offset: int) -> None:
+    def apply(
+        self,
+        writes: Sequence[Write],
+        *,
+        position: bytes,
+        policy: bytes | None,
+        offset: int,
+        rhythms: bytes | None = None,
+    ) -> None:
         """Write one batch of the partition: states, timers, position and the changelog offset, atomically."""
         batch = WriteBatch(raw_mode=True)
         timers = self._timers_handle
@@ -228,7 +239,7 @@ class PartitionStore:
             batch.put(key, armed_ms.to_bytes(8, "big") + raw)
             if armed_ms and armed_ms != disarm_ms:
                 batch.put(armed_ms.to_bytes(8, "big") + key, b"", timers)
-        self._finish(batch, position=position, policy=policy, offset=offset)
+        self._finish(batch, position=position, policy=policy, rhythms=rhythms, offset=offset)
         self._remember(writes)
 
     def _remember(self, writes: Sequence[Write]) -> None:
@@ -242,10 +253,16 @@ class PartitionStore:
 
     def note_offset(self, offset: int) -> None:
         """Remember that the changelog is applied up to `offset` (a record without state)."""
-        self._finish(WriteBatch(raw_mode=True), position=None, policy=None, offset=offset)
+        self._finish(WriteBatch(raw_mode=True), position=None, policy=None, rhythms=None, offset=offset)
 
     def _finish(
-        self, batch: WriteBatch, *, position: bytes | None, policy: bytes | None, offset: int
+        self,
+        batch: WriteBatch,
+        *,
+        position: bytes | None,
+        policy: bytes | None,
+        rhythms: bytes | None,
+        offset: int,
     ) -> None:
         meta = self._meta_handle
         batch.put(OFFSET, b"%d" % offset, meta)
@@ -255,6 +272,9 @@ class PartitionStore:
         if policy is not None:
             batch.put(POLICY, policy, meta)
             self.policy = policy
+        if rhythms is not None:
+            batch.put(RHYTHMS, rhythms, meta)
+            self.rhythms = rhythms
         self._db.write(batch)
         self.changelog_offset = offset
 
@@ -269,19 +289,15 @@ class PartitionStore:
         often the key was written; one that is only behind gets them at once.
         """
         self._recent.clear()
-        position, policy = None, None
         latest: dict[bytes, bytes | None] = {}
         seen = self.changelog_offset
         for record in records:
-            if record.offset <= seen:
-                continue
-            key = record.key
-            if key[:1] != b"\x00":
-                latest[key] = record.value
-            elif key == POSITION_KEY:
-                position = record.value
-            elif key == POLICY_STATE_KEY:
-                policy = record.value
+            if record.offset > seen:
+                latest[record.key] = record.value
+        position, policy, rhythms = (
+            latest.get(key) for key in (POSITION_KEY, POLICY_STATE_KEY, RHYTHMS_STATE_KEY)
+        )
+        latest = {key: value for key, value in latest.items() if key[:1] != b"\x00"}
         batch = WriteBatch(raw_mode=True)
         if seen < 0:
             batch.put(REBUILDING, b"1", self._meta_handle)
@@ -294,7 +310,8 @@ class PartitionStore:
                     batch.put(key, NOT_ARMED + state)
         else:
             self._catch_up(batch, latest, armed_ms)
-        self._finish(batch, position=position, policy=policy, offset=max(next_offset - 1, seen))
+        at = max(next_offset - 1, seen)
+        self._finish(batch, position=position, policy=policy, rhythms=rhythms, offset=at)
 
     def _catch_up(
         self,

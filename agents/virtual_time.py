@@ -11,17 +11,18 @@ It is the code of the workers, fed as workers feed it: input records through `In
 
 from bisect import bisect_right, insort
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import islice
 
 from schemas.carrier_codes import load_carrier_codes
 from schemas.command_answers import CommandAnswer, decode_command_answer
-from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
+from schemas.facts import MARKER_KEY, POLICY_KEY, Arrivals, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
 from streams.batch import Batch
+from streams.feed_terms import MINUTE_MS
 from streams.intake import Intake, IntakeMapper, Stage
 from streams.keys import partition_of
 from streams.parcel_stage import parcel_logic
@@ -57,8 +58,11 @@ class VirtualTime:
         self._partitions = partitions
         roads = tuple(self._inputs)
         self._parcels = [_StageLog(_parcels(partitions, number, roads)) for number in range(partitions)]
-        self._returns = [_StageLog(_returns(number, roads)) for number in range(partitions)]
+        self._returns = [_StageLog(_returns(partitions, number, roads)) for number in range(partitions)]
         self._said: list[Outgoing] = []
+        self._arrivals: dict[tuple[str, int], dict[int, dict[str, Arrivals]]] = {}
+        """(topic, partition) -> minute -> feed -> what came, since the last marker."""
+        self._marked_ms = 0
         self.apply_policy(policy)
 
     def append(
@@ -76,7 +80,14 @@ class VirtualTime:
         """
         intake = self._mapper.map_chunk(records, kind, at_ms, topic=topic or kind.value, partition=partition)
         self.take_in(intake.facts, at_ms)
+        self.arrived(topic or kind.value, partition, at_ms, intake.arrivals)
         return intake
+
+    def arrived(self, topic: str, partition: int, at_ms: int, arrivals: Mapping[str, Arrivals]) -> None:
+        """What the next markers tell of the feeds whose records were appended at `at_ms`."""
+        minutes = self._arrivals.setdefault((topic, partition), {})
+        for feed, came in arrivals.items():
+            minutes.setdefault(at_ms // MINUTE_MS, {}).setdefault(feed, Arrivals()).add(came)
 
     def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
         """What intake has made of records that were appended at `at_ms`: the same for every policy."""
@@ -131,12 +142,28 @@ class VirtualTime:
         self._returns[number].append(key, value)
 
     def _marker(self, through_ms: int) -> bytes:
-        marks = tuple(
-            Mark(topic=topic, partition=number, through_ms=through_ms)
+        """One marker, with marks for each minute in which something came: as if there had been one a minute."""
+        marks = [
+            mark
             for topic, count in self._inputs.items()
             for number in range(count)
-        )
-        return encode_json(Marker(marks=marks, roster=self._inputs))
+            for mark in self._marks(topic, number, through_ms)
+        ]
+        self._arrivals.clear()
+        self._marked_ms = max(self._marked_ms, through_ms)
+        return encode_json(Marker(marks=tuple(marks), roster=self._inputs))
+
+    def _marks(self, topic: str, number: int, through_ms: int) -> Iterator[Mark]:
+        before_ms = self._marked_ms
+        for minute, came in sorted(self._arrivals.get((topic, number), {}).items()):
+            begin_ms, end_ms = minute * MINUTE_MS, min((minute + 1) * MINUTE_MS, through_ms)
+            if before_ms < begin_ms < end_ms:
+                yield Mark(topic, number, begin_ms)
+            if end_ms > before_ms:
+                yield Mark(topic, number, end_ms, {feed: one.told() for feed, one in came.items()})
+            before_ms = max(before_ms, end_ms)
+        if before_ms < through_ms or not before_ms:
+            yield Mark(topic, number, through_ms)
 
 
 def escalations_of(said: Iterable[Outgoing]) -> list[Escalation]:
@@ -248,5 +275,7 @@ def _parcels(count: int, number: int, roads: tuple[str, ...]) -> Partition:
     return Partition(parcel_logic(count), number, position=None, policy=None, sources=roads)
 
 
-def _returns(number: int, roads: tuple[str, ...]) -> Partition:
-    return Partition(return_logic(), number, position=None, policy=None, sources=(*roads, PARCELS_SOURCE))
+def _returns(count: int, number: int, roads: tuple[str, ...]) -> Partition:
+    return Partition(
+        return_logic(count), number, position=None, policy=None, sources=(*roads, PARCELS_SOURCE)
+    )

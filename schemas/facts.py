@@ -178,14 +178,43 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     breaches: tuple[ReportedBreach, ...] = ()
 
 
+class Arrivals(msgspec.Struct, array_like=True, gc=False):
+    """What came of one feed between two marks, and how many of these had something the matter with them."""
+
+    count: int = 0
+    late: int = 0
+    """Happened more than LATE_MS before they arrived."""
+    unmapped: int = 0
+    """Carrier scans with a code that no table knows."""
+    clamped: int = 0
+    """Dated in the future."""
+
+    def add(self, other: "Arrivals") -> None:
+        """Take in what came besides."""
+        self.count += other.count
+        self.late += other.late
+        self.unmapped += other.unmapped
+        self.clamped += other.clamped
+
+    def told(self) -> "int | Arrivals":
+        """As a mark has it: the bare count when nothing was the matter."""
+        return self if self.late or self.unmapped or self.clamped else self.count
+
+
+LATE_MS = 3_600_000
+"""What arrives longer after it happened is counted as late."""
+
+
 class Mark(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Everything of one source partition that was appended before `through_ms` lies before this record."""
 
     topic: str
     partition: int
     through_ms: int
-    arrivals: dict[str, int] = {}
-    """Scans per carrier between this mark and the one before (the 50 busiest; the rest as "other")."""
+    arrivals: dict[str, int | Arrivals] = {}
+    """What came between this mark and the one before, per feed: a carrier (of its scans; those that no table knows as "other"),
+    or one of the input kinds `orders`, `labels`, `warehouse`. A number is a count of which nothing was the matter.
+    """
 
 
 class Marker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

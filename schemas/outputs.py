@@ -61,6 +61,17 @@ class EvidenceSource(msgspec.Struct, frozen=True):
     offset: int
 
 
+class FeedTold(msgspec.Struct, frozen=True):
+    """What a case about a feed knows of it, while something was the matter with it."""
+
+    name: str
+    """A carrier, or one of `orders`, `labels`, `warehouse`."""
+    expected: int = 0
+    """How many arrivals were to be expected; of a share, how many arrivals it is a share of."""
+    seen: int = 0
+    """How many came: of a silence until its backlog was in; of a share, those that had something the matter."""
+
+
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Value of `cases` (key: case id, compacted): the current truth about one case.
 
@@ -115,6 +126,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Only with the reason `by_hand`."""
     closure: Closure | None = None
     """Why it was resolved by hand."""
+    delayed_by_feed: bool = False
+    """Due while the feed that it waits for was silent, and told when that was over (docs/feeds.md)."""
+    feed: FeedTold | None = None
+    """Of a case about a feed; it then has no return and no parcel."""
 
 
 class RefundAction(StrEnum):

@@ -4,7 +4,6 @@ A policy decides only from its place in the log on (`to_log`), so every worker a
 """
 
 import json
-import zoneinfo
 from datetime import time, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -19,7 +18,6 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     StringConstraints,
@@ -31,27 +29,20 @@ from pydantic import (
 
 from schemas.durations import (
     BUDGET_PATTERN,
-    DURATION_PATTERN,
     Budget,
     budget_text,
-    duration_text,
     parse_budget,
-    parse_duration,
 )
+from schemas.feed_policy import FeedPolicy
 from schemas.money import minor_units
 from schemas.outputs import Severity
+from schemas.policy_fields import Amounts, CountryWithHolidays, Duration, PolicyModel, TimeZone
 from schemas.vocabulary import Risk, RuleId
 
 _HOLIDAYS_VERSION = version("holidays")
-RULE_VERSION = 2
+RULE_VERSION = 3
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(duration_text),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["72h", "1d 12h"]}),
-]
 RuleBudget = Annotated[
     Budget,
     BeforeValidator(parse_budget),
@@ -91,8 +82,10 @@ AT_ONCE = frozenset(
     }
 )
 """Rules that wait for nothing but what is read to settle, unless the policy gives them a budget."""
-WITHOUT_BUDGET = frozenset({RuleId.REFUND_PROMISE_AT_RISK, RuleId.STATUTORY_REFUND_DEADLINE})
-"""Rules whose deadlines come from `promise_warning_percent` and `statutes`."""
+FEED_RULES = frozenset({RuleId.FEED_SILENT, RuleId.FEED_LAGGING, RuleId.MAPPING_GAP, RuleId.CLOCK_SKEW})
+"""Rules about a feed, and not about a return; what is usual is learned."""
+WITHOUT_BUDGET = FEED_RULES | {RuleId.REFUND_PROMISE_AT_RISK, RuleId.STATUTORY_REFUND_DEADLINE}
+"""Rules whose deadlines come from `promise_warning_percent`, `statutes` and `feeds`."""
 
 
 class LateBreach(StrEnum):
@@ -102,17 +95,7 @@ class LateBreach(StrEnum):
     COUNT = "count"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Amounts = dict[
-    Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")], Annotated[Decimal, Field(ge=0, le=10**12)]
-]
-"""Currency (ISO 4217) -> amount in its main unit."""
-
-
-class Override(_Model):
+class Override(PolicyModel):
     """Another budget for some parcels and returns: all conditions have to hold.
 
     The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
@@ -190,7 +173,7 @@ def _one_fits(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
     return overrides
 
 
-class RulePolicy(_Model):
+class RulePolicy(PolicyModel):
     """Numbers of one rule."""
 
     enabled: bool = True
@@ -205,7 +188,7 @@ class RulePolicy(_Model):
     overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
 
 
-class Level(_Model):
+class Level(PolicyModel):
     """A case that is still open `after` its deadline goes up to `level`."""
 
     after: Duration
@@ -220,7 +203,7 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
-class FacilityPlace(_Model):
+class FacilityPlace(PolicyModel):
     """A place as carriers write it: the site if the carrier names one, else the city, else the postal code is compared."""
 
     country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
@@ -229,14 +212,14 @@ class FacilityPlace(_Model):
     site: str | None = None
 
 
-class Facility(_Model):
+class Facility(PolicyModel):
     """Calendar of a warehouse, in its own time zone, and where carriers deliver to it."""
 
     places: tuple[FacilityPlace, ...] = ()
     """A delivery at any other place, where the carrier names one, is suspected to have gone astray; (): never."""
 
-    time_zone: str
-    country: str = ""
+    time_zone: TimeZone
+    country: CountryWithHolidays = ""
     """ISO 3166-1 alpha-2, for public holidays; "" knows none."""
     subdivision: str | None = None
     working_days: tuple[Day, ...] = DAYS[:5]
@@ -244,17 +227,6 @@ class Facility(_Model):
     closes: TimeOfDay = time.max
     cut_off: TimeOfDay | None = None
     """What comes after it counts from the next opening; None: at closing time."""
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError(
-                f"{name!r} is no time zone of the IANA database; write it as Europe/Paris"
-            ) from error
-        return name
 
     @field_validator("working_days")
     @classmethod
@@ -274,15 +246,6 @@ class Facility(_Model):
                     f"{subdivision!r} is no subdivision of {country}; known: {', '.join(known) or 'none'}"
                 )
         return subdivision
-
-    @field_validator("country")
-    @classmethod
-    def _known_country(cls, country: str) -> str:
-        if country and country not in holidays.list_supported_countries():
-            raise ValueError(
-                f"{country!r} has no public holidays here; write its ISO 3166-1 code as FR, or leave it out"
-            )
-        return country
 
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Self:
@@ -307,7 +270,7 @@ def _at_most(budget: Budget) -> timedelta:
     return budget if isinstance(budget, timedelta) else timedelta(days=2 * budget.count + 10)
 
 
-class StopClocks(_Model):
+class StopClocks(PolicyModel):
     """How long a clock on a parcel's way stands still at most."""
 
     customs: Duration = timedelta(days=7)
@@ -323,7 +286,7 @@ class StatuteStart(StrEnum):
     """The goods, or proof that they were sent."""
 
 
-class Statute(_Model):
+class Statute(PolicyModel):
     """By when the law of some countries wants a refund."""
 
     jurisdiction: Annotated[str, StringConstraints(min_length=1, max_length=20)]
@@ -341,7 +304,7 @@ class ReleaseAt(StrEnum):
     INSPECTED = "inspected"
 
 
-class RefundTier(_Model):
+class RefundTier(PolicyModel):
     """Which returns may be refunded how early."""
 
     tier: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")]
@@ -353,18 +316,18 @@ class RefundTier(_Model):
     """(): any."""
 
 
-class Policy(_Model):
+class Policy(PolicyModel):
     """All of it. Immutable; equal policies have equal hashes."""
 
     version: Literal[1] = 1
     rules: dict[RuleId, RulePolicy]
     """A rule that is not named is off: an older version wrote the policy. Files name all (schemas/policy_loading.py)."""
     levels: Annotated[tuple[Level, ...], AfterValidator(_ascending)] = ()
-    allowances: dict[Carrier, Duration] = {}
+    allowances: dict[Carrier, Duration] = Field(default={})
     """How late a carrier's feed usually is; added to the deadlines that wait for that carrier."""
     settle: Duration = timedelta(minutes=30)
     """No deadline falls earlier than this after the event that started it arrived here."""
-    facilities: dict[str, Facility] = {}
+    facilities: dict[str, Facility] = Field(default={})
     default_facility: str | None = None
     """Calendar for a parcel whose label names no known facility; None: Monday to Friday in UTC, no holidays."""
     accept_age: Duration = timedelta(days=120)
@@ -380,6 +343,7 @@ class Policy(_Model):
     statutes: tuple[Statute, ...] = ()
     refund_tiers: tuple[RefundTier, ...] = ()
     """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
+    feeds: FeedPolicy = FeedPolicy()
 
     @field_validator("rules")
     @classmethod
@@ -387,7 +351,7 @@ class Policy(_Model):
         for rule, numbers in rules.items():
             if rule in WITHOUT_BUDGET and (numbers.budget or numbers.international or numbers.overrides):
                 raise ValueError(
-                    f"{rule.value} takes no budget: it is due by promise_warning_percent or by statutes"
+                    f"{rule.value} takes no budget: it is due by promise_warning_percent, statutes or feeds"
                 )
             if rule not in WITHOUT_BUDGET | AT_ONCE and numbers.budget is None:
                 raise ValueError(f"{rule.value} needs a budget: how long is it allowed to take?")

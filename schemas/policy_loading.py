@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.nodes import MappingNode, Node
 
+from schemas.feed_policy import FeedPolicy, WatchedFeed
 from schemas.policy import (
     Facility,
     FacilityPlace,
@@ -144,7 +145,9 @@ def _unknown(path: Path) -> str:
         )
     if path[:1] == ("allowances",):
         return f"`{name}` is no name of a carrier; write it in lower case, as la_poste"
-    if path[-2:-1] == ("max_value",):
+    if path[:2] == ("feeds", "of") and len(path) == 3:
+        return f"`{name}` is no name of a feed; write a carrier in lower case, as la_poste, or orders, labels, warehouse"
+    if path[-2:-1] in {("max_value",), ("high_value",)}:
         return f"`{name}` is no currency; write it in capitals, as EUR"
     known = sorted(_fields(path[:-1]))
     hint = _did_you_mean(name, known) or f"; known here: {', '.join(known)}"
@@ -171,6 +174,8 @@ def _fields(path: Path) -> Iterator[str]:
         model = Statute
     elif path[:1] == ("refund_tiers",):
         model = RefundTier
+    elif path[:1] == ("feeds",):
+        model = WatchedFeed if path[1:2] == ("of",) else FeedPolicy
     yield from model.model_fields
 
 

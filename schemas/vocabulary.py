@@ -105,6 +105,10 @@ class RuleId(StrEnum):
     REFUND_FAILED = "refund_failed"
     REFUND_NOT_SETTLED = "refund_not_settled"
     REFUNDED_NOT_RETURNED = "refunded_not_returned"
+    FEED_SILENT = "feed_silent"
+    FEED_LAGGING = "feed_lagging"
+    MAPPING_GAP = "mapping_gap"
+    CLOCK_SKEW = "clock_skew"
 
 
 class Method(StrEnum):
@@ -201,6 +205,8 @@ class Reason(StrEnum):
     BY_HAND = "by_hand"
     """Somebody resolved it; `closure` says why."""
     REOPENED = "reopened"
+    FEED_RECOVERED = "feed_recovered"
+    """The feed comes as before, its backlog included."""
 
 
 class CommandType(StrEnum):

@@ -85,6 +85,8 @@ class Batch(NamedTuple):
     """(name, label) -> how often; the names are in streams/partition.py."""
     delays: list[tuple[str, int]]
     """(rule, due_ms) of each case that opened."""
+    rhythms: bytes | None = None
+    """Value of the changelog record RHYTHMS_STATE_KEY, when it changed."""
 
 
 class Held:

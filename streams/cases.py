@@ -27,6 +27,7 @@ from schemas.facts import Source
 from schemas.outputs import (
     Escalation,
     EvidenceSource,
+    FeedTold,
     Money,
     cloud_event_headers,
     encode_case,
@@ -34,7 +35,8 @@ from schemas.outputs import (
     utc,
 )
 from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
-from streams.keys import split_parcel_key
+from streams.feed_state import Feed
+from streams.keys import feed_named, split_parcel_key
 from streams.returns import Carried, CaseRecord, Handling, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
@@ -125,6 +127,13 @@ class Finding(NamedTuple):
     """When to judge it again, though nothing is heard: it expires, or what tells of its cause ends by a fact that is ahead
     of the log's clock; 0: never.
     """
+    raised_ms: int = 0
+    """When it could be told, if it had been held longer than until its deadline; else 0."""
+
+    @property
+    def told_from_ms(self) -> int:
+        """From when on people can do something about it."""
+        return max(self.due_ms, self.raised_ms)
 
 
 def step_of(case: CaseRecord | None, verdict: Verdict) -> Step:
@@ -150,6 +159,8 @@ class Telling(NamedTuple):
     state: ReturnState
     policy: CompiledPolicy
     partition: int
+    feed: Feed | None = None
+    """Of a case about a feed."""
 
 
 def messages(
@@ -175,8 +186,8 @@ def _escalation(
     telling: Telling, case: CaseRecord, previous: CaseRecord | None, evidence: tuple[Source, ...]
 ) -> Escalation:
     carried = next((one for one in telling.state.carried if case.parcel in {"", one.parcel}), None)
-    carrier, number = split_parcel_key(case.parcel)
-    rule = RuleId(case.rule)
+    rule, feed = RuleId(case.rule), feed_named(case.parcel)
+    carrier, number = ("", "") if feed else split_parcel_key(case.parcel)
     handling = case.handling or _UNHANDLED
     return Escalation(
         case_id=case_id(case.rule, telling.return_id, case.parcel, case.anchor),
@@ -189,7 +200,7 @@ def _escalation(
         severity=telling.policy.severity(rule, case.level, disputed=case.disputed),
         action=telling.policy.action(rule, case.level, loyal=_is_loyal(telling.state)),
         return_id=telling.return_id,
-        parcel=case.parcel,
+        parcel="" if feed else case.parcel,
         carrier=carrier,
         tracking_number=number,
         origin=carried.origin if carried else "",
@@ -210,7 +221,14 @@ def _escalation(
         assigned_to=handling.assigned_to,
         resolved_by=handling.closed_by,
         closure=Closure(handling.closure) if handling.closure else None,
+        delayed_by_feed=case.raised_ms > 0,
+        feed=_feed_told(feed, telling.feed, rule) if feed else None,
     )
+
+
+def _feed_told(name: str, feed: Feed | None, rule: RuleId) -> FeedTold:
+    spell = feed.spells.get(rule.value) if feed is not None else None
+    return FeedTold(name, spell.expected, spell.seen) if spell is not None else FeedTold(name)
 
 
 def _is_loyal(state: ReturnState) -> bool:
@@ -258,6 +276,10 @@ _WAITING = {
     RuleId.REFUND_FAILED: "The refund could not be paid on {since}",
     RuleId.REFUND_NOT_SETTLED: "The refund was paid on {since}, and the bank had not confirmed it by {due}",
     RuleId.REFUNDED_NOT_RETURNED: "The refund was paid on {since}, and the goods had not come by {due}",
+    RuleId.FEED_SILENT: "The feed was last heard of on {since}, and on {due} it was certain that it is silent",
+    RuleId.FEED_LAGGING: "Since {since} far more of the feed's events come late than usually, as was seen on {due}",
+    RuleId.MAPPING_GAP: "Since {since} far more of the feed's scans have unknown codes than usually, as was seen on {due}",
+    RuleId.CLOCK_SKEW: "Since {since} many of the feed's events are dated in the future, as was seen on {due}",
 }
 _ENDED = {
     Reason.FIRST_SCAN: "it was first scanned on {end}",
@@ -293,6 +315,7 @@ _ENDED = {
     Reason.SNOOZE_OVER: "it was put off until {end}, and it is still so",
     Reason.ASSIGNED: "it was given to somebody on {end}",
     Reason.BY_HAND: "it was resolved by hand on {end}",
+    Reason.FEED_RECOVERED: "since {end} it comes as before",
     Reason.REOPENED: "it had been resolved by hand, and was opened again on {end}",
 }
 
@@ -300,6 +323,8 @@ _ENDED = {
 def explain(case: CaseRecord) -> str:
     """One sentence for a person. Times are UTC."""
     waiting = _WAITING[RuleId(case.rule)].format(since=_day(case.since_ms), due=_day(case.due_ms))
+    if case.raised_ms:
+        waiting += f" (held until {_day(case.raised_ms)}, for the feed was silent)"
     if case.state == CaseState.OPEN and case.reason == Reason.DUE:
         return f"{waiting}."
     ended = _ENDED[Reason(case.reason)].format(end=_day(case.effective_ms))

@@ -41,7 +41,16 @@ from schemas.events import (
     Value,
     event_type,
 )
-from schemas.facts import LabelTerms, ParcelFact, ReturnFact, ReturnTerms, Source, encode_json
+from schemas.facts import (
+    LATE_MS,
+    Arrivals,
+    LabelTerms,
+    ParcelFact,
+    ReturnFact,
+    ReturnTerms,
+    Source,
+    encode_json,
+)
 from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
@@ -78,6 +87,8 @@ _LABEL_FACTS = {
 LATENESS_SAMPLE = 32
 """Lateness is a distribution: one record in 32, chosen by its offset, tells it."""
 
+_FEEDS = frozenset({InputKind.ORDERS.value, InputKind.LABELS.value, InputKind.WAREHOUSE.value})
+"""Kinds of input that are one feed each; of scans each carrier's are one."""
 _Place = tuple[str | None, str | None, str | None, str | None]
 """(country, city, postal code, site) as an event says them."""
 
@@ -91,12 +102,23 @@ class Chunk:
     partition: int
     arrived_ms: int
     facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
-    arrivals: dict[str, int] = field(default_factory=dict)
+    arrivals: dict[str, Arrivals] = field(default_factory=dict)
+    """Feed -> what came of it."""
     events: dict[str, int] = field(default_factory=dict)
     """Event type -> how many."""
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of every LATENESS_SAMPLE-th record."""
+
+    def arrived(self, feed: str, written_ms: int, *, clamped: bool, unmapped: bool = False) -> None:
+        """Add one to what came of a feed."""
+        came = self.arrivals.get(feed)
+        if came is None:
+            came = self.arrivals[feed] = Arrivals()
+        came.count += 1
+        came.late += written_ms < self.arrived_ms - LATE_MS
+        came.clamped += clamped
+        came.unmapped += unmapped
 
     def count(self, name: str, label: str) -> None:
         """Add one to a counter."""
@@ -170,6 +192,8 @@ class FactMaker:
             clamped,
         )
         maker(self, chunk, event, stamp)
+        if chunk.kind in _FEEDS:
+            chunk.arrived(chunk.kind, written_ms, clamped=clamped)
         if not offset % LATENESS_SAMPLE:
             chunk.lateness_ms.append(max(0, arrived_ms - written_ms))
         chunk.events[name] = chunk.events.get(name, 0) + 1
@@ -213,7 +237,7 @@ class FactMaker:
             stamp.clamped,
         )
         chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
-        chunk.arrivals[carrier] = chunk.arrivals.get(carrier, 0) + 1
+        chunk.arrived(carrier, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
 
     def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
         _, key = self._parcel(chunk, event.carrier, event.tracking_number)

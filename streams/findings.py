@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.cases import Finding, Verdict
+from streams.feed_holds import UNWATCHED, Holding
+from streams.feeds import Feeds
+from streams.held import HeldWait
+from streams.keys import split_parcel_key
 from streams.parcel_look import ENDED, RETRACTED
 from streams.return_view import Awaited, ReturnView, Rule
 from streams.returns import Carried, CarriedBreach, ReturnState, Told
@@ -48,23 +52,34 @@ class Findings(NamedTuple):
     found: list[Finding]
     waiting_ms: int
     """NEVER_MS: nothing is waited for."""
+    held: tuple[HeldWait, ...] = ()
+    """What is over and must not be told yet, for its feed is silent."""
 
 
 def nothing_to_look_for(state: ReturnState) -> bool:
     """Whether nothing was ever said of the return, and nothing that is known of it starts a waiting."""
     return (
         not state.cases
+        and not state.held
         and not any(carried.breaches or carried.checked_in_ms for carried in state.carried)
         and not any(fact.milestone in _STARTS for fact in state.facts)
     )
 
 
-def findings(view: ReturnView, state: ReturnState, now_ms: int, *, policy_changed: bool = False) -> Findings:
-    """What is due at `now_ms`, and all that there is a case of."""
-    found, waiting_ms = _of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed)
+def findings(
+    view: ReturnView,
+    state: ReturnState,
+    now_ms: int,
+    *,
+    policy_changed: bool = False,
+    feeds: Feeds = UNWATCHED,
+) -> Findings:
+    """What is due at `now_ms`, and all that there is a case of. `feeds`: whose silence is believed."""
+    holding = Holding(feeds, state.held, now_ms)
+    found, waiting_ms, _ = _of_return(view, state.newest_ms, now_ms, holding, policy_changed=policy_changed)
     if any(carried.breaches for carried in state.carried):
         found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
-    return Findings(told_apart(found, now_ms), waiting_ms)
+    return Findings(told_apart(found, now_ms), min(waiting_ms, holding.again_ms), tuple(holding.held))
 
 
 def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:
@@ -98,7 +113,9 @@ def _rules_after(milestones: frozenset[int]) -> tuple[Rule, ...]:
     return tuple(rule for start, rule in RULES if start in milestones)
 
 
-def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed: bool) -> Findings:
+def _of_return(
+    view: ReturnView, newest_ms: int, now_ms: int, holding: Holding, *, policy_changed: bool
+) -> Findings:
     """What the rules of the return wait for, until nothing has been heard of it for as long as it is remembered.
 
     What came in time is left out, unless it takes a case back.
@@ -113,9 +130,19 @@ def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed:
             if due_ms > now_ms:
                 waiting_ms = min(waiting_ms, due_ms)
                 continue
+            if holding.holds(awaited[:3], _carrier(view, awaited), due_ms, view.worth):
+                continue
         expires_ms = max(newest_ms, due_ms) + view.policy.accept_age_ms
-        found.append(_judged(awaited, in_time, expires_ms, now_ms))
+        judged = _judged(awaited, in_time, expires_ms, now_ms)
+        raised_ms = holding.raised_ms(awaited[:3], due_ms)
+        found.append(judged if raised_ms <= due_ms else judged._replace(raised_ms=raised_ms))
     return Findings(found, waiting_ms)
+
+
+def _carrier(view: ReturnView, awaited: Awaited) -> str:
+    """Of the parcel that is waited for, or else of the return's first."""
+    parcel = awaited.parcel or (view.parcels[0].parcel if view.parcels else "")
+    return split_parcel_key(parcel)[0]
 
 
 def _judged(awaited: Awaited, in_time: Reason, expires_ms: int, now_ms: int) -> Finding:
@@ -170,4 +197,5 @@ def _finding(
         breach.due_ms,
         ended_ms,
         evidence,
+        raised_ms=breach.raised_ms if breach.raised_ms > breach.due_ms else 0,
     )

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from schemas.carrier_codes import CarrierCodes
+from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.envelope import open_envelope
@@ -69,8 +70,8 @@ class Intake:
     facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
     """(stage, record key, record value), in the order of the records."""
     refused: list[Refused] = field(default_factory=list)
-    arrivals: dict[str, int] = field(default_factory=dict)
-    """Carrier -> scans in this chunk, for the marker."""
+    arrivals: dict[str, Arrivals] = field(default_factory=dict)
+    """Feed -> what came of it in this chunk, for the marker: a carrier of scans, or the kind of another input."""
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""

@@ -21,6 +21,21 @@ def split_parcel_key(key: str) -> tuple[str, str]:
     return carrier, number
 
 
+FEED = "feed"
+"""In the place of a carrier: what follows is no tracking number, but the name of a feed."""
+
+
+def feed_subject(name: str) -> str:
+    """What the cases of a feed are about, written like a parcel."""
+    return parcel_key(FEED, name)
+
+
+def feed_named(subject: str) -> str:
+    """The feed that a subject names; "" when it names a parcel."""
+    carrier, name = split_parcel_key(subject)
+    return name.lower() if carrier == FEED else ""
+
+
 def partition_of(key: bytes, count: int) -> int:
     """Partition of a key among `count`, on every internal topic. Never changed: it decides where state lives."""
     return crc32(key) % count

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from streams.batch import Change
+from streams.feeds import Feeds
 from streams.watermark import Outgoing
 
 
@@ -27,8 +28,12 @@ class Logic(Protocol):
         """
         ...
 
-    def bind(self, number: int) -> None:
-        """Say which partition this is."""
+    def bind(self, number: int, feeds: Feeds) -> None:
+        """Say which partition this is, and whom to ask about feeds."""
+        ...
+
+    def watch(self, feed: str, now_ms: int) -> tuple[bytes, Change] | None:
+        """Key and first state of a feed that was heard of for the first time; None: its cases are kept elsewhere."""
         ...
 
     def apply(

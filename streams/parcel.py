@@ -33,6 +33,7 @@ from zlib import crc32
 import msgspec
 
 from schemas.facts import LabelTerms, ParcelFact, ReportedBreach, Source
+from streams.held import HeldWait
 
 MOST_FACTS, EARLIEST, LATEST, MOST_MARKS = 64, 16, 48, 16
 MOST_RETURNS = 100
@@ -73,6 +74,8 @@ class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
     evidence: tuple[Source, ...]
     journey: str
     """Name of the journey (epoch) that it belongs to: only returns on that journey's labels are told."""
+    raised_ms: int = 0
+    """When it could be told, if that was later than its deadline: it had been held; 0: at the deadline."""
 
     def reported(self) -> ReportedBreach:
         """As it goes into a report."""
@@ -81,7 +84,7 @@ class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
             anchor=self.anchor,
             since_ms=self.since_ms,
             due_ms=self.due_ms,
-            raised_ms=self.due_ms,
+            raised_ms=self.raised_ms or self.due_ms,
             state=self.state,
             reason=self.reason,
             ended_ms=self.ended_ms,
@@ -120,6 +123,8 @@ class ParcelState(msgspec.Struct, gc=False):
     breaches: tuple[Breach, ...] = ()
     """Said, and not the same as never having been said: open, ended or retracted."""
     expired: bool = False
+    held: tuple[HeldWait, ...] = ()
+    """Over, and not told yet."""
 
     @property
     def newest_ms(self) -> int:
@@ -130,6 +135,22 @@ class ParcelState(msgspec.Struct, gc=False):
 
 _Rest = tuple[tuple[Label, ...], bytes, int, bool, bytes, int, int, tuple[str, ...], tuple[Breach, ...], bool]
 """labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired"""
+_RestAndHeld = tuple[
+    tuple[Label, ...],
+    bytes,
+    int,
+    bool,
+    bytes,
+    int,
+    int,
+    tuple[str, ...],
+    tuple[Breach, ...],
+    bool,
+    tuple[HeldWait, ...],
+]
+"""The same and held, for the few that have any."""
+_TEN_FIELDS = b"\x9a"
+"""How the MessagePack of a _Rest begins."""
 
 _head = Struct(">BBHQQ")
 """stage, number of facts, bytes of the topics' names, look_ms, quiet_ms"""
@@ -138,6 +159,7 @@ pack_head = _head.pack
 unpack_head = _head.unpack_from
 _encode_rest = msgspec.msgpack.Encoder().encode
 _decode_rest = msgspec.msgpack.Decoder(_Rest).decode
+_decode_rest_and_held = msgspec.msgpack.Decoder(_RestAndHeld).decode
 
 
 def encode_parcel(state: ParcelState) -> bytes:
@@ -156,6 +178,8 @@ def encode_parcel(state: ParcelState) -> bytes:
         state.breaches,
         state.expired,
     )
+    if state.held:
+        return b"".join((head, facts, topics, _encode_rest((*rest, state.held))))
     return b"".join((head, facts, topics, _encode_rest(rest)))
 
 
@@ -164,7 +188,12 @@ def decode_parcel(raw: bytes) -> ParcelState:
     stage, count, topics_bytes, look_ms, quiet_ms = unpack_head(raw)
     facts_end = HEAD_BYTES + count * FACT_BYTES
     topics_end = facts_end + topics_bytes
-    rest = _decode_rest(memoryview(raw)[topics_end:])
+    held: tuple[HeldWait, ...] = ()
+    if raw[topics_end : topics_end + 1] == _TEN_FIELDS:
+        rest = _decode_rest(memoryview(raw)[topics_end:])
+    else:
+        more = _decode_rest_and_held(memoryview(raw)[topics_end:])
+        rest, held = more[:10], more[10]
     labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired = rest
     return ParcelState(
         raw[HEAD_BYTES:facts_end],
@@ -182,6 +211,7 @@ def decode_parcel(raw: bytes) -> ParcelState:
         told,
         breaches,
         expired,
+        held,
     )
 
 

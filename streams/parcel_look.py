@@ -12,6 +12,9 @@ from schemas.facts import ParcelReport, ReportedBreach
 from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.clocks import DAY_MS
 from streams.expectation import Expectation
+from streams.feed_holds import UNWATCHED, Holding
+from streams.feeds import Feeds
+from streams.held import Worth
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
 from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
@@ -93,14 +96,24 @@ class Cause(NamedTuple):
 ORDINARY = Cause()
 
 
-def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, cause: Cause = ORDINARY) -> Look:
+def look(
+    key: str,
+    state: ParcelState,
+    now_ms: int,
+    policy: CompiledPolicy,
+    cause: Cause = ORDINARY,
+    feeds: Feeds = UNWATCHED,
+) -> Look:
     """Evaluate at `now_ms`; see the head of this file."""
     state.stage = 0
+    holding = Holding(feeds, state.held, now_ms)
+    state.held = ()
     if nobody_waits_for(state):
         return _look_at_orphan(state, now_ms, policy)
     found = journeys(raw_facts(state), state.labels)
     terms = [terms_for(journey, policy, key) for journey in found]
-    breaches, next_ms = _breaches(found, terms, state, now_ms)
+    breaches, next_ms = _breaches(key, found, terms, state, now_ms, holding)
+    next_ms = min(next_ms, holding.again_ms)
     expires_ms = state.newest_ms + policy.accept_age_ms
     if now_ms < expires_ms:
         state.expired = False
@@ -112,6 +125,7 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
         state.expired = True
         state.look_ms = now_ms + DAY_MS
         breaches = [_expired(breach, expires_ms) if breach.state == OPEN else breach for breach in breaches]
+    state.held = tuple(holding.held)
     said = state.breaches
     if said or breaches:
         state.breaches = _ledger(said, breaches, policy_changed=cause.policy_changed)
@@ -145,11 +159,17 @@ def terms_for(journey: Journey, policy: CompiledPolicy, key: str) -> ParcelTerms
 
 
 def _breaches(
-    found: Sequence[Journey], terms: Sequence[ParcelTerms | None], state: ParcelState, now_ms: int
+    key: str,
+    found: Sequence[Journey],
+    terms: Sequence[ParcelTerms | None],
+    state: ParcelState,
+    now_ms: int,
+    holding: Holding,
 ) -> tuple[list[Breach], int]:
-    """Every breach at `now_ms`, and when the next one may come."""
+    """Every breach at `now_ms` that is not held, and when the next one may come."""
     breaches: list[Breach] = []
     next_ms = _NEVER
+    said = {(one.rule, one.anchor): one for one in state.breaches if one.state != RETRACTED}
     for journey, deadlines in zip(found, terms, strict=True):
         if deadlines is None:
             continue
@@ -160,8 +180,29 @@ def _breaches(
                 if expectation.due_ms > now_ms:
                     next_ms = min(next_ms, expectation.due_ms)
                 elif expectation.holds:
-                    breaches.append(_breach(expectation, journey, state.topics))
+                    before = said.get((expectation.rule.value, expectation.anchor))
+                    if before is not None:
+                        raised_ms = before.raised_ms
+                    elif _is_held(holding, key, journey, expectation):
+                        continue
+                    else:
+                        raised_ms = _raised_ms(holding, expectation)
+                    breaches.append(_breach(expectation, journey, state.topics, raised_ms))
     return breaches, next_ms
+
+
+def _is_held(holding: Holding, key: str, journey: Journey, expectation: Expectation) -> bool:
+    label = journey.waiting_label()
+    worth = Worth(label[1].value_minor, label[1].currency) if label is not None else Worth()
+    what = (expectation.rule.value, "", expectation.anchor)
+    return holding.holds(what, split_parcel_key(key)[0], expectation.due_ms, worth)
+
+
+def _raised_ms(holding: Holding, expectation: Expectation) -> int:
+    """When it could be told; 0: at its deadline."""
+    due_ms = expectation.due_ms
+    raised_ms = holding.raised_ms((expectation.rule.value, "", expectation.anchor), due_ms)
+    return raised_ms if raised_ms > due_ms else 0
 
 
 def rules_for(journey: Journey) -> tuple[Rule, ...]:
@@ -175,7 +216,7 @@ def rules_for(journey: Journey) -> tuple[Rule, ...]:
     return rules
 
 
-def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -> Breach:
+def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str], raised_ms: int) -> Breach:
     rule, anchor, start, due_ms, end, _ = expectation
     return Breach(
         rule=rule.value,
@@ -187,6 +228,7 @@ def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -
         ended_ms=0 if end is None else end.at_ms,
         evidence=(start.source(topics),) if end is None else (start.source(topics), end.fact.source(topics)),
         journey=journey.name,
+        raised_ms=raised_ms,
     )
 
 
@@ -205,6 +247,7 @@ def _changed(breach: Breach, state: str, reason: Reason, ended_ms: int) -> Breac
         ended_ms,
         breach.evidence,
         breach.journey,
+        breach.raised_ms,
     )
 
 

@@ -285,7 +285,7 @@ def digest(told: tuple[int, ...]) -> int:
 def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTerms | None) -> None:
     """After a look: note how far an ordinary life has come, for the shortcut of the next fact."""
     state.stage, state.quiet_ms = int(Stage.NOT_ORDINARY), 0
-    if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.truncated:
+    if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.held or state.truncated:
         return
     journey = found[0]
     if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_up is not None:

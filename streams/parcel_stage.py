@@ -7,6 +7,9 @@ before its parcel moved on comes early, finds nothing, and is armed again.
 from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
 from streams.batch import Change
+from streams.feed_holds import UNWATCHED, told_of
+from streams.feeds import Feeds
+from streams.held import HeldWait
 from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, look_ms_of, merge
 from streams.parcel_look import ORDINARY, Cause, Report, look, nobody_waits_for, report_again
 from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
@@ -29,14 +32,21 @@ class ParcelLogic:
         self.notes: list[tuple[str, str]] = []
         self.delays: list[tuple[str, int]] = []
         self._policy: CompiledPolicy | None = None
+        self._feeds = UNWATCHED
 
     def adopt(self, policy: bytes) -> str:
         """Decide by this policy from now on."""
         self._policy = CompiledPolicy(policy)
+        if self._feeds is not UNWATCHED:
+            self._feeds.adopt(self._policy.feeds)
         return self._policy.hash
 
-    def bind(self, number: int) -> None:
+    def bind(self, number: int, feeds: Feeds) -> None:
         """Reports go by the return's key; the partition's own number does not matter here."""
+        self._feeds = feeds
+
+    def watch(self, feed: str, now_ms: int) -> None:
+        """Cases of feeds are kept by the return stage."""
 
     def apply(
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
@@ -132,14 +142,20 @@ class ParcelLogic:
         policy: CompiledPolicy,
         cause: Cause,
     ) -> Change:
-        truncated = state.truncated
-        found = look(key.decode(), state, now_ms, policy, cause)
+        truncated, held = state.truncated, state.held
+        found = look(key.decode(), state, now_ms, policy, cause, self._feeds)
         if state.truncated and not truncated:
             self.notes.append(("truncated", self.stage))
+        if held or state.held:
+            self._note_held(held, state if found.keep else ParcelState())
         if not found.keep:
             self.notes.append(("orphan_expired", "") if found.orphan else ("purged", self.stage))
             return Change(None, 0)
         return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, now_ms), _outgoing(found.reports))
+
+    def _note_held(self, before: tuple[HeldWait, ...], state: ParcelState) -> None:
+        told = [(one.rule, "", one.anchor) for one in state.breaches]
+        self.notes += told_of(before, state.held, told)
 
 
 def _armed(armed_ms: int, look_ms: int, now_ms: int) -> int:

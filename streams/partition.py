@@ -35,11 +35,15 @@ from schemas.facts import (
     encode_json,
 )
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
+from streams.feeds import Feeds
 from streams.logic import Logic
 from streams.watermark import (
+    HELD,
+    HELD_NO_MORE,
     PARCELS_SOURCE,
     POLICY_STATE_KEY,
     POSITION_KEY,
+    RHYTHMS_STATE_KEY,
     STANDS,
     STANDS_NO_MORE,
     Outgoing,
@@ -52,6 +56,7 @@ __all__ = [
     "PARCELS_SOURCE",
     "POLICY_STATE_KEY",
     "POSITION_KEY",
+    "RHYTHMS_STATE_KEY",
     "Batch",
     "Change",
     "LogRecord",
@@ -77,6 +82,7 @@ class Partition:
         position: bytes | None,
         policy: bytes | None,
         sources: Sequence[str],
+        rhythms: bytes | None = None,
         max_facts: int = 8_000,
         max_bytes: int = LARGEST_BATCH_BYTES,
     ) -> None:
@@ -90,7 +96,8 @@ class Partition:
         self._delays: list[tuple[str, int]] = []
         self._rearmed: tuple[int, bytes] | None = (0, b"")
         """How far the timers behind the cursor, which a restored index may hold, have been armed anew; None: all."""
-        logic.bind(number)
+        self._feeds = Feeds(self._position.feeds, rhythms)
+        logic.bind(number, self._feeds)
         if policy is not None:
             logic.adopt(policy)
 
@@ -115,7 +122,7 @@ class Partition:
         before_ms = position.watermark_ms
         position.outbox_keys, position.outbox = [], []
         self._new_policy, self._delays = None, []
-        base = len(encode_position(position)) + POSITION_SLACK_BYTES
+        base = len(encode_position(position)) + POSITION_SLACK_BYTES + self._feeds.most_bytes
         work = Work(reader, self._limits, base, says_again=self._logic.says_again)
         counters: dict[tuple[str, str], int] = {}
         consumed = 0
@@ -140,6 +147,7 @@ class Partition:
             policy=self._new_policy,
             counters=counters,
             delays=self._delays,
+            rhythms=self._feeds.take_rhythms(),
         )
 
     def repeat(self, reader: StateReader) -> list[Outgoing]:
@@ -163,6 +171,16 @@ class Partition:
         """(rule, level) -> how many cases stand open here."""
         named = ((key.rsplit("|", 1), count) for key, count in self._position.standing.items())
         return {(rule, int(level)): count for (rule, level), count in named}
+
+    def held(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(feed, currency) -> how many things wait here for the feed beyond their deadline, and what they are worth."""
+        named = ((key.split("|", 1), told) for key, told in self._position.held.items())
+        return {(feed, currency): (count, value) for (feed, currency), (count, value) in named}
+
+    @property
+    def feeds(self) -> Feeds:
+        """How every feed stands, as far as the watermark has come."""
+        return self._feeds
 
     def holding(self) -> list[str]:
         """What holds the watermark, in words for a person."""
@@ -226,7 +244,7 @@ class Partition:
 
     def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         position = self._position
-        position.fold_marker(marker)
+        position.fold_marker(marker, self._feeds)
         if not self._has_policy:
             return True
         proved_ms = position.proved_ms(self._sources)
@@ -234,8 +252,25 @@ class Partition:
             return True
         if not self._fire(proved_ms, work, counters):
             return False
+        self._feeds.advance(proved_ms)
+        if not self._enrol(proved_ms, work):
+            return False
         position.watermark_ms, position.cursor_ms, position.cursor_key = proved_ms, proved_ms + 1, b""
         work.units += 1
+        return True
+
+    def _enrol(self, now_ms: int, work: Work) -> bool:
+        """Give each feed that was heard of for the first time a key of its own, where its cases live."""
+        for name, feed in self._feeds.by_name.items():
+            if feed.enrolled:
+                continue
+            watched = self._logic.watch(name, now_ms)
+            if watched is not None:
+                key, change = watched
+                held = work.get(key)
+                if held.raw is None and not work.take(key, held, change):
+                    return False
+            feed.enrolled = True
         return True
 
     # -- timers ----------------------------------------------------------------------------------------------
@@ -280,6 +315,7 @@ class Partition:
         if held.armed_ms == now_ms and held.raw is not None:
             if work.full:
                 return False
+            self._feeds.advance(now_ms)
             change = self._logic.look(key, held.raw, now_ms)
             if not work.take(key, held, change) and not self._too_large(work, counters):
                 return False
@@ -375,6 +411,8 @@ class Partition:
                 self._position.note_standing(label, 1)
             elif name == STANDS_NO_MORE:
                 self._position.note_standing(label, -1)
+            elif name in {HELD, HELD_NO_MORE}:
+                self._position.note_held(label, 1 if name == HELD else -1)
             else:
                 _count(counters, name, label)
         self._delays += self._logic.delays

@@ -7,7 +7,11 @@ from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_r
 from schemas.vocabulary import AnswerReason, Milestone
 from streams.batch import Change
 from streams.case_commands import answer_message, counted, remember, settled
+from streams.feed_cases import LOOK_STEP_MS, look_at_feed
+from streams.feed_holds import UNWATCHED
+from streams.feeds import Feeds
 from streams.findings import nothing_to_look_for
+from streams.keys import feed_named, feed_subject, partition_of
 from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
 from streams.returns import (
@@ -20,7 +24,7 @@ from streams.returns import (
     merge_report,
 )
 from streams.terms import CompiledPolicy
-from streams.watermark import Outgoing
+from streams.watermark import HELD_NO_MORE, Outgoing
 
 
 class ReturnLogic:
@@ -29,8 +33,11 @@ class ReturnLogic:
     stage = "returns"
     says_again = False
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        """`partitions`: of the topic `returns`: each keeps the cases of the feeds whose keys are its own."""
         self.marks: tuple[str, int] | None = None
+        self._partitions = partitions
+        self._feeds = UNWATCHED
         self.notes: list[tuple[str, str]] = []
         self.delays: list[tuple[str, int]] = []
         self._policy: CompiledPolicy | None = None
@@ -39,11 +46,20 @@ class ReturnLogic:
     def adopt(self, policy: bytes) -> str:
         """Decide by this policy from now on."""
         self._policy = CompiledPolicy(policy)
+        if self._feeds is not UNWATCHED:
+            self._feeds.adopt(self._policy.feeds)
         return self._policy.hash
 
-    def bind(self, number: int) -> None:
+    def bind(self, number: int, feeds: Feeds) -> None:
         """Partition p of `returns` writes to partition p of each output."""
-        self._number = number
+        self._number, self._feeds = number, feeds
+
+    def watch(self, feed: str, now_ms: int) -> tuple[bytes, Change] | None:
+        """Where the cases of a feed live, when that is here."""
+        key = (OWN_KEY + feed_subject(feed)).encode()
+        if partition_of(key, self._partitions) != self._number:
+            return None
+        return key, Change(encode_return(ReturnState(look_ms=now_ms + LOOK_STEP_MS)), now_ms + LOOK_STEP_MS)
 
     def apply(
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
@@ -143,13 +159,33 @@ class ReturnLogic:
         command: CaseCommand | None = None,
     ) -> Change:
         name = key.decode()
-        return_id = "" if name.startswith(OWN_KEY) else name
-        found = look(
-            return_id, state, now_ms, policy, self._number, policy_changed=policy_changed, command=command
-        )
+        feed = feed_named(name.removeprefix(OWN_KEY)) if name.startswith(OWN_KEY) else ""
+        if feed:
+            found = look_at_feed(
+                feed,
+                state,
+                self._feeds.by_name.get(feed),
+                now_ms,
+                policy,
+                self._number,
+                policy_changed=policy_changed,
+                command=command,
+            )
+        else:
+            found = look(
+                "" if name.startswith(OWN_KEY) else name,
+                state,
+                now_ms,
+                policy,
+                self._number,
+                policy_changed=policy_changed,
+                command=command,
+                feeds=self._feeds,
+            )
         self.notes += found.notes
         self.delays += found.delays
         if not found.keep:
+            self.notes += [(HELD_NO_MORE, one.label) for one in state.held]
             return Change(None, 0, found.outgoing)
         next_ms = state.look_ms
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
@@ -164,6 +200,6 @@ def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy
     return Change(encode_return(state), armed_ms)
 
 
-def return_logic() -> ReturnLogic:
-    """Logic of one partition of the return stage."""
-    return ReturnLogic()
+def return_logic(partitions: int) -> ReturnLogic:
+    """Logic of one partition of the return stage. `partitions`: how many `returns` has."""
+    return ReturnLogic(partitions)

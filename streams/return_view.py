@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from schemas.facts import ReturnTerms, Source
 from schemas.vocabulary import Milestone, Reason, RuleId
+from streams.held import Worth
 from streams.keys import split_parcel_key
 from streams.returns import Carried, ReturnState, Told, received_by_number
 from streams.terms import CompiledPolicy, Deadline, ParcelTerms
@@ -98,6 +99,13 @@ class ReturnView:
         """What the request says of the return."""
         self._own_terms: ParcelTerms | None = None
         self._told: Collection[CaseKey] = {(case.rule, case.parcel, case.anchor) for case in state.cases}
+
+    @property
+    def worth(self) -> Worth:
+        """What the request says that it is worth, else the earliest label."""
+        if self.request is not None and self.request.currency:
+            return Worth(self.request.value_minor, self.request.currency)
+        return Worth(self.parcels[0].value_minor, self.parcels[0].currency) if self.parcels else Worth()
 
     @property
     def at_the_dock(self) -> list[Carried]:

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.facts import ParcelReport, ReportedBreach, ReturnFact, ReturnTerms, Source
 from schemas.vocabulary import Milestone
+from streams.held import HeldWait
 from streams.parcel import EARLIEST, LATEST, MOST_FACTS, MOST_MARKS
 
 MOST_PARCELS = 100
@@ -81,6 +82,7 @@ class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reason: str
     ended_ms: int
     evidence: tuple[Source, ...]
+    raised_ms: int = 0
 
 
 class Handling(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -112,6 +114,8 @@ class CaseRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
     historical: bool
     disputed: bool = False
     handling: Handling | None = None
+    raised_ms: int = 0
+    """When it could be told, if that was later than its deadline: it had been held (streams/feed_holds.py); else 0."""
 
 
 class Decided(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -153,6 +157,8 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    held: tuple[HeldWait, ...] = ()
+    """Over, and not told yet."""
 
     @property
     def last_heard_ms(self) -> int:
@@ -320,6 +326,7 @@ def _breach(breach: ReportedBreach) -> CarriedBreach:
         breach.reason,
         breach.ended_ms,
         breach.evidence,
+        breach.raised_ms,
     )
 
 

@@ -8,6 +8,7 @@ from schemas.facts import LabelTerms, ReturnTerms
 from schemas.money import minor_units
 from schemas.outputs import Severity
 from schemas.policy import (
+    FEED_RULES,
     FacilityPlace,
     LateBreach,
     Level,
@@ -19,6 +20,7 @@ from schemas.policy import (
 )
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from streams.feed_terms import FeedTerms
 from streams.parcel import Label, place_number
 from streams.places import place_token
 
@@ -126,6 +128,7 @@ class CompiledPolicy:
         self.policy, self.hash = policy_from_log(record)
         policy = self.policy
         self.accept_age_ms = to_ms(policy.accept_age)
+        self.feeds = FeedTerms(policy)
         self.settle_ms = to_ms(policy.settle)
         self.orphan_ttl_ms = to_ms(policy.orphan_ttl)
         self.go_live_ms = int(policy.go_live_at.timestamp() * 1000) if policy.go_live_at else 0
@@ -140,6 +143,7 @@ class CompiledPolicy:
         overrides = [override for rule in policy.rules.values() for override in rule.overrides]
         self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
         self._facilities = {one.facility for one in overrides} | set(policy.facilities)
+        self.enabled_feed_rules = frozenset(rule.value for rule in FEED_RULES if self._numbers(rule).enabled)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
         self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)

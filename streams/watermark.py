@@ -10,12 +10,15 @@ from collections.abc import Iterable
 import msgspec
 
 from schemas.facts import Marker, Retirement
+from streams.feeds import Feeds, FeedsState
 
 STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
-"""Notes of a stage's logic for `Position.note_standing`; their label is `rule|level`."""
+HELD, HELD_NO_MORE = "held", "held_no_more"
+"""Notes of a stage's logic for `Position.note_standing`; labels: `rule|level`, and `feed|currency|minor units`."""
 POSITION_KEY = b"\x00position"
 POLICY_STATE_KEY = b"\x00policy"
-"""Keys of the two changelog records that are not states."""
+RHYTHMS_STATE_KEY = b"\x00rhythms"
+"""Keys of the changelog records that are not states."""
 
 
 PARCELS_SOURCE = "\x00parcels"
@@ -70,6 +73,20 @@ class Position(msgspec.Struct, array_like=True):
     retired: list[str] = msgspec.field(default_factory=list)
     """Input topics that nobody reads any more: markers that still name them are not believed."""
 
+    feeds: FeedsState = msgspec.field(default_factory=FeedsState)
+    """How every feed stands; what was learned of its rhythm has a record of its own."""
+    held: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """`feed|currency` -> things that wait for it beyond their deadline, and what they are worth, in minor units."""
+
+    def note_held(self, label: str, more: int) -> None:
+        """Something more, or less, is held."""
+        name, _, worth = label.rpartition("|")
+        count, value = self.held.get(name, (0, 0))
+        if count + more > 0:
+            self.held[name] = [count + more, value + more * int(worth)]
+        else:
+            self.held.pop(name, None)
+
     def retire(self, told: Retirement) -> None:
         """Wait for a topic no longer, or again from the next marker that names it."""
         if told.retired and not told.topic.startswith(PARCELS_SOURCE):
@@ -87,7 +104,7 @@ class Position(msgspec.Struct, array_like=True):
         else:
             self.standing.pop(rule_and_level, None)
 
-    def fold_marker(self, marker: Marker) -> bool:
+    def fold_marker(self, marker: Marker, feeds: Feeds | None = None) -> bool:
         """Take in a marker; False when it told nothing new. Order and repetition do not matter."""
         told = False
         for topic, count in marker.roster.items():
@@ -98,10 +115,12 @@ class Position(msgspec.Struct, array_like=True):
             told |= self._make_room(mark.topic, mark.partition + 1)
             seen = self.seen[mark.topic]
             if mark.through_ms > seen[mark.partition]:
+                if feeds is not None and mark.arrivals:
+                    feeds.fold(mark, seen[mark.partition])
                 seen[mark.partition] = mark.through_ms
                 told = True
-                for carrier, count in mark.arrivals.items():
-                    self._arrived(carrier, count)
+                for carrier, came in mark.arrivals.items():
+                    self._arrived(carrier, came if isinstance(came, int) else came.count)
         self._shrink_arrivals()
         return told
 

@@ -80,6 +80,11 @@ def take_in(kind: InputKind, *events: Any, arrived_ms: int = NOON_MS) -> Intake:
     return mapper().map_chunk(records(*events), kind, arrived_ms, topic=f"{kind}-topic", partition=3)
 
 
+def counts(intake: Intake) -> dict[str, int]:
+    """Feed -> how many arrivals."""
+    return {feed: came.count for feed, came in intake.arrivals.items()}
+
+
 def parcel_facts(intake: Intake) -> list[tuple[str, ParcelFact]]:
     return [
         (key.decode(), decode_parcel_fact(value)) for stage, key, value in intake.facts if stage == "parcels"

@@ -64,6 +64,7 @@ class MemoryStore:
         self.rows: dict[bytes, tuple[int, bytes]] = {}
         self.position: bytes | None = None
         self.policy: bytes | None = None
+        self.rhythms: bytes | None = None
 
     def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         return [self.rows.get(key) for key in keys]
@@ -78,6 +79,7 @@ class MemoryStore:
     def apply(self, batch: Batch) -> None:
         self.position = batch.position
         self.policy = batch.policy or self.policy
+        self.rhythms = batch.rhythms or self.rhythms
         for write in batch.writes:
             self._write(write)
 
@@ -94,6 +96,7 @@ class MemoryStore:
 def batch_bytes(batch: Batch) -> int:
     """Size of the changelog batch, as its limit counts it."""
     policy = len(batch.policy) + 32 if batch.policy else 0
+    policy += len(batch.rhythms) + 32 if batch.rhythms else 0
     return (
         policy
         + len(batch.position)
@@ -127,6 +130,7 @@ class StageRun:
             0,
             position=self.store.position,
             policy=self.store.policy,
+            rhythms=self.store.rhythms,
             sources=self.sources,
             max_facts=self.max_facts,
             max_bytes=self.max_bytes,
@@ -163,7 +167,7 @@ def parcels_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
 
 
 def returns_run(max_facts: int = 8_000, max_bytes: int = 900_000) -> StageRun:
-    return StageRun(return_logic, ("inputs", PARCELS_SOURCE), max_facts, max_bytes)
+    return StageRun(lambda: return_logic(1), ("inputs", PARCELS_SOURCE), max_facts, max_bytes)
 
 
 def marker(through_ms: int, topic: str = "inputs") -> bytes:

@@ -16,6 +16,7 @@ from tests.input_events import (
     HOUR_MS,
     NOON,
     NOON_MS,
+    counts,
     dock,
     label,
     only_parcel_fact,
@@ -47,7 +48,7 @@ def test_a_carrier_scan_is_a_fact_about_its_parcel() -> None:
     assert (fact.occurred_ms, fact.arrived_ms) == (NOON_MS, NOON_MS + HOUR_MS)
     assert fact.source == Source("carrier-scans-topic", 3, 0)
     assert (fact.place, fact.code, fact.clamped) == ("FR/lyon", "OR", False)
-    assert intake.arrivals == {"ups": 1}
+    assert counts(intake) == {"ups": 1}
     assert intake.counters == {(EVENTS, "carrier_scan"): 1}
 
 
@@ -276,7 +277,7 @@ def test_an_unknown_code_is_kept_counted_and_proves_nothing() -> None:
     assert intake.counters[UNMAPPED, "ups"] == 1
     assert intake.counters[UNMAPPED, OTHER] == 1
     assert intake.counters[UNKNOWN_CARRIER, OTHER] == 1
-    assert intake.arrivals == {"ups": 1, "tiny_vans": 1}
+    assert counts(intake) == {"ups": 1, "tiny_vans": 1}
 
 
 def test_a_code_known_to_say_nothing_is_not_counted_as_a_gap() -> None:

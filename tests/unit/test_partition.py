@@ -6,6 +6,7 @@ from schemas.facts import (
     MARKER_KEY,
     POLICY_KEY,
     RETIRE_KEY,
+    Arrivals,
     Mark,
     Marker,
     Retirement,
@@ -121,7 +122,7 @@ def test_the_parcel_stage_passes_its_watermark_on_and_the_return_stage_does_not(
     run.feed(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY + HOUR))))
     passed_on = decode_marker(run.engine.marks_to_forward() or b"")
     assert passed_on == Marker(marks=(Mark(PARCELS_SOURCE, 0, MONDAY + HOUR),), roster={PARCELS_SOURCE: 1})
-    returns = Partition(return_logic(), 0, position=None, policy=None, sources=[PARCELS_SOURCE])
+    returns = Partition(return_logic(1), 0, position=None, policy=None, sources=[PARCELS_SOURCE])
     returns.step(log((POLICY_KEY, POLICY), (MARKER_KEY, marker(MONDAY, PARCELS_SOURCE))), 0, MemoryStore(), 2)
     assert returns.watermark_ms
     assert returns.marks_to_forward() is None
@@ -358,7 +359,7 @@ def test_arrivals_are_added_up_once_for_each_mark() -> None:
 def test_the_arrivals_of_many_carriers_are_kept_by_name_for_fifty_and_added_up_for_the_rest() -> None:
     position = Position()
     for number in range(300):
-        heard = {f"carrier{number:03}": 2, "other": 1}
+        heard: dict[str, int | Arrivals] = {f"carrier{number:03}": 2, "other": 1}
         position.fold_marker(Marker(marks=(Mark("inputs", 0, MONDAY + number, arrivals=heard),), roster={}))
     assert len(position.arrivals) == 51
     assert position.arrivals["carrier049"] == 2

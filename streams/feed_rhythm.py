@@ -1,0 +1,71 @@
+"""The rhythm of one feed, learned from its own weeks: how many arrivals to expect in each hour of the week.
+
+An hour that has closed moves its own hour of the week towards what came in it: at first to the mean of all, later by a quarter.
+Nothing is expected of an hour of the week that was never seen. Not learned: public holidays, hours in which the feed was
+silent or draining, and hours of which we do not know when in them things came, as after our own downtime. What is so left out
+twice in a row is learned the third time: a feed that stays silent on Saturdays has another rhythm now.
+"""
+
+import msgspec
+
+from streams.feed_terms import HOLIDAY
+
+HOURS = 168
+_SETTLED = 4
+_LEFT_OUT = 2
+_USUAL_SHARE = 16
+
+
+class Rhythm(msgspec.Struct, array_like=True, gc=False):
+    """What was learned of one feed."""
+
+    rates: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    """Thousandths of an arrival per hour, for each hour of the week."""
+    known: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    """How often each hour was learned; counted no further than is needed."""
+    left_out: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    """How often in a row it was not."""
+    longest_gap: int = 0
+    """The longest time without arrivals that was no silence, as what was to be expected meanwhile; fades by the week."""
+    late: int = 0
+    """Thousandths of arrivals that are usually late."""
+    unmapped: int = 0
+    """Thousandths of scans that usually have unknown codes."""
+    hours: int = 0
+    """So many hours have told of these shares."""
+
+    def rate(self, slot: int) -> int:
+        """What to expect in an hour of the week, as far as it is known."""
+        return 0 if slot == HOLIDAY else self.rates[slot]
+
+    def learn(self, slot: int, count: int) -> None:
+        """An hour has closed in which so many came."""
+        times = self.known[slot] = min(self.known[slot] + 1, _SETTLED)
+        self.rates[slot] += (count * 1_000 - self.rates[slot]) // times
+        self.left_out[slot] = 0
+
+    def leave_out(self, slot: int, count: int) -> None:
+        """An hour has closed that tells nothing, unless it is so each week."""
+        if self.left_out[slot] >= _LEFT_OUT:
+            self.learn(slot, count)
+        else:
+            self.left_out[slot] += 1
+
+    def learn_shares(self, late: int, unmapped: int) -> None:
+        """How many of the arrivals of an hour had something the matter with them, in thousandths."""
+        self.hours = min(self.hours + 1, _USUAL_SHARE)
+        self.late += (late - self.late) // self.hours
+        self.unmapped += (unmapped - self.unmapped) // self.hours
+
+    def learn_gap(self, expected: int) -> None:
+        """It was heard again, and had not been silent."""
+        self.longest_gap = max(self.longest_gap, expected)
+
+    def fade(self) -> None:
+        """A day has passed."""
+        self.longest_gap -= self.longest_gap // 32
+
+    @property
+    def twice_the_longest_gap(self) -> int:
+        """What has to be expected in vain before a feed that sends in batches is silent."""
+        return 2 * self.longest_gap
