@@ -10,15 +10,15 @@ from streams.case_commands import obey
 from streams.case_teller import CaseTeller, ReturnLook
 from streams.cases import STANDING, Finding, Telling, Verdict, tombstone
 from streams.clocks import DAY_MS
-from streams.feed_state import Feed, Phase, Spell
+from streams.feed_state import Feed, Spell
 from streams.feed_terms import MINUTE_MS
 from streams.keys import feed_subject
 from streams.returns import CaseRecord, ReturnState
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
 
-LOOK_STEP_MS = 15 * MINUTE_MS
-UNSURE_STEP_MS = 5 * MINUTE_MS
+FORGET_STEP_MS = 10 * DAY_MS
+"""How often it is looked at whether there is something that is old enough to be forgotten."""
 MOST_CASES = 64
 """Closed cases beyond these are forgotten, the oldest first."""
 
@@ -58,10 +58,11 @@ def look_at_feed(
     forgotten = _forget_old(state, teller, telling, now_ms)
     state.cases = tuple(teller.cases.values())
     teller.outgoing += forgotten
-    state.look_ms = min(_next_ms(feed, now_ms), teller.next_level_ms())
+    keep = bool(state.cases) or bool(state.commands)
     if teller.more:
         state.look_ms = now_ms + 1
-    keep = feed is not None or bool(state.cases) or bool(state.commands)
+    else:
+        state.look_ms = min(now_ms + FORGET_STEP_MS, teller.next_level_ms()) if keep else 0
     return ReturnLook(keep, teller.outgoing, teller.notes, teller.delays)
 
 
@@ -84,13 +85,6 @@ def _gone(case: CaseRecord, now_ms: int) -> Finding:
     """Of a feed that nobody expects any more."""
     about = (case.rule, case.parcel, case.anchor)
     return Finding(*about, Verdict.ENDED, Reason.EXPIRED, case.since_ms, case.due_ms, now_ms, ())
-
-
-def _next_ms(feed: Feed | None, now_ms: int) -> int:
-    if feed is None:
-        return now_ms + DAY_MS
-    sure = feed.phase == Phase.OK and not feed.frozen
-    return now_ms + (LOOK_STEP_MS if sure else UNSURE_STEP_MS)
 
 
 def _forget_old(state: ReturnState, teller: CaseTeller, telling: Telling, now_ms: int) -> list[Outgoing]:

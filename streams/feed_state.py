@@ -102,8 +102,8 @@ class Feed(msgspec.Struct, array_like=True, gc=False):
     """That hour tells nothing of the feed's rhythm."""
     spells: dict[str, Spell] = msgspec.field(default_factory=dict)
     """Rule -> the last time that it broke."""
-    enrolled: bool = False
-    """Partition 0 of `returns` keeps its cases."""
+    drained: int = 0
+    """Arrivals since it was heard again."""
 
     def hear(self, first: int, last: int, came: Arrivals) -> None:
         """Take in what came between two minutes that are not more than a quarter apart."""
@@ -135,11 +135,13 @@ class Feed(msgspec.Struct, array_like=True, gc=False):
 class Passage:
     """Takes one feed through time."""
 
-    __slots__ = ("feed", "name", "rhythm", "rhythm_changed", "terms")
+    __slots__ = ("changes", "feed", "name", "rhythm", "rhythm_changed", "terms")
 
     def __init__(self, name: str, feed: Feed, rhythm: Rhythm, terms: FeedTerms) -> None:
         self.name, self.feed, self.rhythm, self.terms = name, feed, rhythm, terms
         self.rhythm_changed = False
+        self.changes: list[int] = []
+        """Minutes in which a spell began or ended."""
 
     def through(self, start: int, stop: int) -> None:
         """Go through the minutes from `start` until before `stop`, all of one quarter."""
@@ -196,18 +198,18 @@ class Passage:
                 feed.heard + terms.silent_minutes,
             )
             if at <= stop:
-                self._falls_silent(at)
+                self._falls_silent(at, before + rate * (at - start))
 
     def _silent(self) -> int:
         """What has to be expected in vain before the feed is silent: more of one that sends in batches."""
         return max(self.terms.silent, self.rhythm.twice_the_longest_gap)
 
-    def _falls_silent(self, at: int) -> None:
+    def _falls_silent(self, at: int, expected: int) -> None:
         feed = self.feed
         if feed.phase == Phase.OK:
-            spell = Spell(feed.heard, at, expected=feed.expected // ARRIVAL)
-            feed.spells[RuleId.FEED_SILENT.value] = spell
+            feed.spells[RuleId.FEED_SILENT.value] = Spell(feed.heard, at, expected=expected // ARRIVAL)
             feed.missed = 0
+            self.changes.append(at)
         feed.phase = int(Phase.SILENT)
         feed.spoiled = True
 
@@ -243,9 +245,7 @@ class Passage:
         if feed.phase == Phase.SILENT:
             return
         feed.caught_up += came.count * ARRIVAL - rate * QUARTER
-        spell = feed.spells.get(RuleId.FEED_SILENT.value)
-        if spell is not None and not spell.ended:
-            spell.seen += came.count
+        feed.drained += came.count
         end = (quarter + 1) * QUARTER
         if self._is_drained(end - feed.heard_again, came):
             self._release(end)
@@ -262,14 +262,16 @@ class Passage:
 
     def _release(self, minute: int) -> None:
         feed = self.feed
-        self._end(RuleId.FEED_SILENT, minute, feed.missed // ARRIVAL)
-        feed.phase, feed.frozen, feed.released = int(Phase.OK), 0, minute
-        feed.missed = feed.caught_up = feed.heard_again = 0
-
-    def _end(self, rule: RuleId, minute: int, expected: int = 0) -> None:
-        spell = self.feed.spells.get(rule.value)
+        spell = self.feed.spells.get(RuleId.FEED_SILENT.value)
         if spell is not None and not spell.ended:
-            spell.ended, spell.expected = minute, expected or spell.expected
+            spell.expected, spell.seen = feed.missed // ARRIVAL, feed.drained
+            self._end(spell, minute)
+        feed.phase, feed.frozen, feed.released = int(Phase.OK), 0, minute
+        feed.missed = feed.caught_up = feed.drained = feed.heard_again = 0
+
+    def _end(self, spell: Spell, minute: int) -> None:
+        spell.ended = minute
+        self.changes.append(minute)
 
     # -- hours -----------------------------------------------------------------------------------------------
 
@@ -309,10 +311,12 @@ class Passage:
         spell = self.feed.spells.get(rule.value)
         goes_on = spell is not None and not spell.ended
         if not limit or excess < (limit // 2 if goes_on else limit):
-            self._end(rule, end)
+            if spell is not None and goes_on:
+                self._end(spell, end)
             return False
         if not goes_on:
             self.feed.spells[rule.value] = Spell(end - HOUR, end, expected=count, seen=seen)
+            self.changes.append(end)
         return True
 
 

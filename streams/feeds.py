@@ -34,6 +34,8 @@ class FeedsState(msgspec.Struct, array_like=True):
     minute: int = 0
     """Everything before it has been gone through; 0: nothing yet."""
     feeds: dict[str, Feed] = msgspec.field(default_factory=dict)
+    due: list[tuple[int, str]] = msgspec.field(default_factory=list)
+    """(minute, feed) whose cases have to be looked at."""
 
 
 class Feeds:
@@ -55,6 +57,7 @@ class Feeds:
 
     def _forget(self, name: str) -> None:
         del self.state.feeds[name], self._rhythms[name]
+        self.state.due.append((self.state.minute, name))
         self._changed = True
 
     # -- what comes in ---------------------------------------------------------------------------------------
@@ -86,20 +89,23 @@ class Feeds:
             self._changed = True
         return feed
 
-    def advance(self, until_ms: int) -> None:
-        """Go through the whole minutes before a time that the watermark has reached."""
+    def advance(self, until_ms: int) -> bool:
+        """Go through the whole minutes before a time that the watermark has reached; False: cases are to be looked at first."""
         state, until = self.state, until_ms // MINUTE_MS
         if until <= state.minute or self._terms is None:
-            return
+            return not state.due
         if not state.minute:
             state.minute = until
-            return
-        while state.minute < until and state.feeds:
+        while state.minute < until and state.feeds and not state.due:
             stop = min(until, (state.minute // QUARTER + 1) * QUARTER)
             for name in list(state.feeds):
                 self._through(name, state.feeds[name], stop, self._terms)
             state.minute = stop
+        if state.due:
+            state.due.sort()
+            return False
         state.minute = until
+        return True
 
     def _through(self, name: str, feed: Feed, stop: int, terms: FeedTerms) -> None:
         if forgets(feed, stop):
@@ -108,6 +114,7 @@ class Feeds:
         passage = Passage(name, feed, self._rhythms[name], terms)
         passage.through(self.state.minute, stop)
         self._changed |= passage.rhythm_changed
+        self.state.due += [(minute, name) for minute in passage.changes]
 
     def take_rhythms(self) -> bytes | None:
         """What was learned, for the changelog; None: nothing since it was last taken."""

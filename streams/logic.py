@@ -32,8 +32,8 @@ class Logic(Protocol):
         """Say which partition this is, and whom to ask about feeds."""
         ...
 
-    def watch(self, feed: str, now_ms: int) -> tuple[bytes, Change] | None:
-        """Key and first state of a feed that was heard of for the first time; None: its cases are kept elsewhere."""
+    def feed_key(self, feed: str) -> bytes | None:
+        """Where the cases of a feed live; None: not here."""
         ...
 
     def apply(
@@ -43,7 +43,7 @@ class Logic(Protocol):
         ...
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0."""
+        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0. `raw` of a feed: b"" at first."""
         ...
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:

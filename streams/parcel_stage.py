@@ -45,7 +45,7 @@ class ParcelLogic:
         """Reports go by the return's key; the partition's own number does not matter here."""
         self._feeds = feeds
 
-    def watch(self, feed: str, now_ms: int) -> None:
+    def feed_key(self, feed: str) -> None:
         """Cases of feeds are kept by the return stage."""
 
     def apply(

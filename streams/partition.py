@@ -35,6 +35,7 @@ from schemas.facts import (
     encode_json,
 )
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
+from streams.feed_terms import MINUTE_MS
 from streams.feeds import Feeds
 from streams.logic import Logic
 from streams.watermark import (
@@ -252,25 +253,8 @@ class Partition:
             return True
         if not self._fire(proved_ms, work, counters):
             return False
-        self._feeds.advance(proved_ms)
-        if not self._enrol(proved_ms, work):
-            return False
         position.watermark_ms, position.cursor_ms, position.cursor_key = proved_ms, proved_ms + 1, b""
         work.units += 1
-        return True
-
-    def _enrol(self, now_ms: int, work: Work) -> bool:
-        """Give each feed that was heard of for the first time a key of its own, where its cases live."""
-        for name, feed in self._feeds.by_name.items():
-            if feed.enrolled:
-                continue
-            watched = self._logic.watch(name, now_ms)
-            if watched is not None:
-                key, change = watched
-                held = work.get(key)
-                if held.raw is None and not work.take(key, held, change):
-                    return False
-            feed.enrolled = True
         return True
 
     # -- timers ----------------------------------------------------------------------------------------------
@@ -288,12 +272,33 @@ class Partition:
                 page_after = stored[-1] if len(stored) == TIMER_PAGE else None
                 work.load([key for _, key in stored])
             entry = self._earlier(stored[at] if at < len(stored) else None, work, until_ms)
+            if not self._feeds.advance(until_ms if entry is None else entry[0]):
+                if not self._look_at_feeds(work, counters):
+                    return False
+                continue  # a timer may have been armed that comes before
             if entry is None:
                 return True
             if at < len(stored) and entry == stored[at]:
                 at += 1
             if not self._fire_one(entry, work, counters):
                 return False
+
+    def _look_at_feeds(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        """Look at the cases of feeds with which something has begun or ended; False when the batch is full before the end."""
+        due = self._feeds.state.due
+        while due:
+            minute, name = due[0]
+            key = self._logic.feed_key(name)
+            if key is not None:
+                held = work.get(key)
+                if work.full:
+                    return False
+                change = self._logic.look(key, held.raw or b"", minute * MINUTE_MS)
+                if not work.take(key, held, change) and not self._too_large(work, counters):
+                    return False
+                self._collect(counters)
+            del due[0]
+        return True
 
     def _earlier(
         self, stored: tuple[int, bytes] | None, work: Work, until_ms: int
@@ -315,7 +320,6 @@ class Partition:
         if held.armed_ms == now_ms and held.raw is not None:
             if work.full:
                 return False
-            self._feeds.advance(now_ms)
             change = self._logic.look(key, held.raw, now_ms)
             if not work.take(key, held, change) and not self._too_large(work, counters):
                 return False

@@ -7,7 +7,7 @@ from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_r
 from schemas.vocabulary import AnswerReason, Milestone
 from streams.batch import Change
 from streams.case_commands import answer_message, counted, remember, settled
-from streams.feed_cases import LOOK_STEP_MS, look_at_feed
+from streams.feed_cases import look_at_feed
 from streams.feed_holds import UNWATCHED
 from streams.feeds import Feeds
 from streams.findings import nothing_to_look_for
@@ -54,12 +54,10 @@ class ReturnLogic:
         """Partition p of `returns` writes to partition p of each output."""
         self._number, self._feeds = number, feeds
 
-    def watch(self, feed: str, now_ms: int) -> tuple[bytes, Change] | None:
+    def feed_key(self, feed: str) -> bytes | None:
         """Where the cases of a feed live, when that is here."""
         key = (OWN_KEY + feed_subject(feed)).encode()
-        if partition_of(key, self._partitions) != self._number:
-            return None
-        return key, Change(encode_return(ReturnState(look_ms=now_ms + LOOK_STEP_MS)), now_ms + LOOK_STEP_MS)
+        return key if partition_of(key, self._partitions) == self._number else None
 
     def apply(
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
@@ -129,7 +127,7 @@ class ReturnLogic:
         """Evaluate the return at `now_ms`."""
         if self._policy is None:
             return Change(raw, 0)
-        state = decode_return(raw)
+        state = decode_return(raw) if raw else ReturnState()
         before_ms = state.look_ms
         change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
