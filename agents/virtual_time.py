@@ -137,6 +137,14 @@ class VirtualTime:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
         return sum((log.counts for log in (*self._parcels, *self._returns)), Counter())
 
+    def held(self) -> Counter[str]:
+        """Feed -> how many things wait for it now beyond their deadline."""
+        held: Counter[str] = Counter()
+        for log in (*self._parcels, *self._returns):
+            for (feed, _), (count, _) in log.partition.held().items():
+                held[feed] += count
+        return held
+
     def to_returns(self, number: int, key: bytes, value: bytes, at_ms: int) -> None:  # noqa: ARG002 - for subclasses
         """What intake and its markers write to `returns`, at `at_ms`. A subclass may make this road longer than the reports'."""
         self._returns[number].append(key, value)

@@ -1,7 +1,7 @@
 """One look at a feed: the cases about it, from the spells in which something was the matter with it (streams/feed_state.py).
 
-Every partition of `returns` sees every feed; the cases of a feed live in the partition of its own key. A spell is one case, from when
-it was certain until the feed was heard of as before, its backlog included.
+Every partition of `returns` sees every feed; the cases of a feed live in the partition of its own key. A spell is one case,
+from when it was certain until the feed was heard of as before, its backlog included.
 """
 
 from schemas.facts import CaseCommand

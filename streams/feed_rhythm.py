@@ -3,7 +3,7 @@
 An hour that has closed moves its own hour of the week towards what came in it: at first to the mean of all, later by a quarter.
 Nothing is expected of an hour of the week that was never seen. Not learned: public holidays, hours in which the feed was
 silent or draining, and hours of which we do not know when in them things came, as after our own downtime. What is so left out
-twice in a row is learned the third time: a feed that stays silent on Saturdays has another rhythm now.
+twice in a row is learned anew the third time: a feed that stays silent on Saturdays has another rhythm now.
 """
 
 import msgspec
@@ -47,6 +47,7 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     def leave_out(self, slot: int, count: int) -> None:
         """An hour has closed that tells nothing, unless it is so each week."""
         if self.left_out[slot] >= _LEFT_OUT:
+            self.known[slot] = 0
             self.learn(slot, count)
         else:
             self.left_out[slot] += 1

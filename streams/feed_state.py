@@ -172,8 +172,8 @@ class Passage:
     def _heard_in_lumps(self, quarter: int) -> int:
         feed, first = self.feed, quarter * QUARTER
         heard = 0
-        for begin, end in feed.lumps:
-            begin, end = max(begin, first), min(end, first + QUARTER - 1)
+        for lump in feed.lumps:
+            begin, end = max(lump[0], first), min(lump[1], first + QUARTER - 1)
             if begin <= end:
                 heard |= ((1 << (end - begin + 1)) - 1) << (begin - first)
         if heard:

@@ -1,0 +1,246 @@
+"""Feeds: their weekly rhythm is learned, and how far their silence is believed follows from it."""
+
+from functools import cache
+from random import Random
+
+import pytest
+
+from schemas.facts import Arrivals
+from streams.feed_terms import MINUTE_MS
+from tests.feed_tape import DAY, HOUR, MINUTE, MONDAY, Came, Tape, busy, but, terms
+
+WEEK = 7 * DAY
+FOURTH_MONDAY = MONDAY + 3 * WEEK
+WEDNESDAY_NOON = FOURTH_MONDAY + 2 * DAY + 12 * HOUR
+
+
+def learned(came: Came, policy: dict[str, object] | None = None) -> Tape:
+    """Three weeks of a feed."""
+    return Tape(terms(**(policy or {})), ups=came).until(FOURTH_MONDAY)
+
+
+def never_silent(tape: Tape) -> bool:
+    return tape.looked == []
+
+
+def test_a_silence_is_not_believed_after_a_minute_or_two_and_certain_after_half_an_hour() -> None:
+    tape = learned(but(busy(600), (WEDNESDAY_NOON, WEDNESDAY_NOON + DAY)))
+    tape.until(WEDNESDAY_NOON + 3 * MINUTE)
+    frozen = tape.believed()
+    assert WEDNESDAY_NOON <= frozen <= WEDNESDAY_NOON + 2 * MINUTE
+    assert not tape.is_silent()
+    tape.until(WEDNESDAY_NOON + 29 * MINUTE)
+    assert never_silent(tape)
+    tape.until(WEDNESDAY_NOON + 32 * MINUTE)
+    assert tape.is_silent()
+    assert [name for _, name in tape.looked] == ["ups"]
+    tape.until(WEDNESDAY_NOON + 23 * HOUR)
+    assert tape.believed() == frozen, "it stays where it was"
+
+
+def test_nights_and_weekends_and_three_quiet_days_in_a_quiet_hour_are_no_silence() -> None:
+    tape = learned(busy(600)).until(FOURTH_MONDAY + 3 * WEEK)
+    assert never_silent(tape)
+    assert tape.believed() > tape.now_ms - 10 * MINUTE
+
+
+def test_in_its_first_two_weeks_nothing_is_silent() -> None:
+    outage = (MONDAY + WEEK + 10 * HOUR, MONDAY + WEEK + 34 * HOUR)
+    tape = Tape(ups=but(busy(600), outage)).until(MONDAY + WEEK + 2 * DAY)
+    assert never_silent(tape)
+    assert tape.believed() == tape.now_ms
+
+
+def test_a_backlog_is_drained_before_anything_is_believed() -> None:
+    end = WEDNESDAY_NOON + DAY
+    live = but(busy(600), (WEDNESDAY_NOON, end))
+
+    def came(at_ms: int) -> int | Arrivals:
+        usual = live(at_ms)
+        assert isinstance(usual, int)
+        backlog = 120 if end <= at_ms < end + 50 * MINUTE else 0
+        return Arrivals(usual + backlog, late=backlog)
+
+    tape = learned(came).until(end + 45 * MINUTE)
+    assert tape.believed() < WEDNESDAY_NOON + 5 * MINUTE, "the backlog is still coming"
+    tape.until(end + 2 * HOUR)
+    assert tape.believed() == tape.now_ms
+    spell = tape.spell()
+    assert spell is not None
+    assert end + 50 * MINUTE <= spell.ended * MINUTE_MS <= end + 75 * MINUTE
+    assert spell.expected > 4_000
+    assert spell.seen > 6_000
+
+
+def test_without_a_backlog_two_hours_are_waited_for_it() -> None:
+    end = WEDNESDAY_NOON + 20 * HOUR
+    tape = learned(but(busy(600), (WEDNESDAY_NOON, end)))
+    tape.until(end + 110 * MINUTE)
+    assert tape.believed() < WEDNESDAY_NOON + 5 * MINUTE
+    tape.until(end + 140 * MINUTE)
+    assert tape.believed() == tape.now_ms
+
+
+def test_a_short_doubt_ends_when_it_is_heard_again() -> None:
+    tape = learned(but(busy(60), (WEDNESDAY_NOON, WEDNESDAY_NOON + 15 * MINUTE)))
+    tape.until(WEDNESDAY_NOON + 14 * MINUTE)
+    assert tape.believed() < tape.now_ms
+    tape.until(WEDNESDAY_NOON + 25 * MINUTE)
+    assert tape.believed() == tape.now_ms
+    assert never_silent(tape)
+
+
+def test_nothing_is_held_for_longer_than_two_days() -> None:
+    friday = FOURTH_MONDAY + 4 * DAY + 12 * HOUR
+    tape = learned(but(busy(600), (friday, friday + 4 * DAY)))
+    tape.until(friday + 2 * DAY)
+    assert friday <= tape.believed() <= friday + 5 * MINUTE
+    tape.until(friday + 3 * DAY)
+    assert tape.believed() == friday + DAY
+    tape.until(friday + 5 * DAY)
+    assert tape.believed() == tape.now_ms
+    assert len(tape.looked) == 2, "one spell: it began, and it ended"
+
+
+@pytest.mark.parametrize("country", ["FR", ""])
+def test_a_public_holiday_is_no_outage(country: str) -> None:
+    easter_monday = MONDAY + 13 * WEEK  # 2026-04-06
+    quiet = (easter_monday, easter_monday + DAY)
+    tape = Tape(terms(country=country), begin_ms=easter_monday - 3 * WEEK, ups=but(busy(600), quiet))
+    tape.until(easter_monday + 2 * DAY)
+    assert never_silent(tape) == bool(country)
+
+
+def test_our_own_downtime_is_nobodys_silence_and_teaches_nothing() -> None:
+    tape = learned(busy(600)).until(WEDNESDAY_NOON)
+    tape.until(WEDNESDAY_NOON + 6 * HOUR, marked=False)
+    assert tape.believed() == tape.now_ms
+    tape.until(FOURTH_MONDAY + WEEK)
+    assert never_silent(tape)
+
+
+def test_who_was_silent_while_we_were_down_was_silent() -> None:
+    quiet = but(busy(600), (WEDNESDAY_NOON - HOUR, WEDNESDAY_NOON + 6 * HOUR))
+    tape = Tape(ups=quiet, dpd=busy(600, seed=2)).until(WEDNESDAY_NOON)
+    tape.until(WEDNESDAY_NOON + 5 * HOUR, marked=False)
+    assert tape.is_silent("ups")
+    assert not tape.is_silent("dpd")
+    assert tape.believed("dpd") == tape.now_ms
+
+
+def test_a_feed_that_comes_and_goes_is_one_case() -> None:
+    flaps = [
+        (WEDNESDAY_NOON + 2 * hour * HOUR, WEDNESDAY_NOON + (2 * hour + 1) * HOUR + 50 * MINUTE)
+        for hour in range(3)
+    ]
+    tape = learned(but(busy(600), *flaps)).until(WEDNESDAY_NOON + 12 * HOUR)
+    assert len(tape.looked) == 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_carrier_with_a_few_scans_a_day_is_never_silent_by_chance(seed: int) -> None:
+    tape = Tape(ups=busy(3, seed=seed)).until(MONDAY + 7 * WEEK)
+    assert never_silent(tape)
+
+
+@cache
+def batches() -> tuple[int, ...]:
+    draw = Random(5)
+    return tuple(draw.randrange(150, 250) for _ in range(1_000))
+
+
+def in_batches(at_ms: int) -> int:
+    """A file of two hundred scans every four hours."""
+    return batches()[at_ms // (4 * HOUR) % 1_000] if at_ms % (4 * HOUR) == 0 else 0
+
+
+def test_a_carrier_that_sends_a_file_every_four_hours_is_not_silent_between_them() -> None:
+    missing = (FOURTH_MONDAY + 2 * WEEK + HOUR, FOURTH_MONDAY + 2 * WEEK + 23 * HOUR)
+    tape = Tape(ups=but(in_batches, missing)).until(missing[0])
+    assert never_silent(tape)
+    tape.until(missing[1])
+    assert tape.is_silent()
+
+
+def test_less_than_half_of_the_usual_is_no_silence() -> None:
+    usual = busy(600)
+
+    def fewer(at_ms: int) -> int:
+        came = usual(at_ms)
+        assert isinstance(came, int)
+        half = sum((at_ms // MINUTE + one) % 2 for one in range(came))
+        return came if at_ms < FOURTH_MONDAY else half
+
+    assert never_silent(learned(fewer).until(FOURTH_MONDAY + 2 * WEEK))
+
+
+def test_saturdays_that_stay_quiet_are_learned() -> None:
+    saturdays = [(MONDAY + week * WEEK + 5 * DAY, MONDAY + week * WEEK + 6 * DAY) for week in range(3, 8)]
+    tape = learned(but(busy(600), *saturdays)).until(MONDAY + 8 * WEEK)
+    assert len(tape.looked) == 2 * 3, "told three times, and then known"
+
+
+def test_what_was_not_heard_of_for_two_weeks_is_no_longer_expected() -> None:
+    gone = (WEDNESDAY_NOON, WEDNESDAY_NOON + 40 * DAY)
+    tape = learned(but(busy(600), gone)).until(WEDNESDAY_NOON + 13 * DAY)
+    assert tape.is_silent()
+    tape.until(WEDNESDAY_NOON + 15 * DAY)
+    assert "ups" not in tape.feeds.by_name
+    assert tape.believed() == tape.now_ms
+    assert len(tape.looked) == 2
+
+
+@pytest.mark.parametrize(("rule", "wrong"), [("feed_lagging", "late"), ("mapping_gap", "unmapped"), ("clock_skew", "clamped")])
+def test_more_of_a_feed_than_usual_is_late_or_unknown_or_dated_ahead(rule: str, wrong: str) -> None:
+    begin, end = WEDNESDAY_NOON, WEDNESDAY_NOON + 5 * HOUR
+    usual = busy(600)
+
+    def came(at_ms: int) -> Arrivals:
+        count = usual(at_ms)
+        assert isinstance(count, int)
+        bad = count if begin <= at_ms < end else count // 20
+        return Arrivals(count, **{wrong: bad if wrong != "clamped" or begin <= at_ms < end else 0})
+
+    tape = learned(came).until(begin)
+    assert never_silent(tape)
+    tape.until(begin + 2 * HOUR)
+    spell = tape.spell(rule)
+    assert spell is not None
+    assert (spell.since * MINUTE_MS, spell.ended) == (begin, 0)
+    tape.until(end + 2 * HOUR)
+    assert spell.ended * MINUTE_MS == end + HOUR
+    assert tape.believed() == tape.now_ms, "what comes late is not silent"
+
+
+def test_a_feed_that_nobody_wants_watched_is_believed() -> None:
+    tape = learned(but(busy(600), (WEDNESDAY_NOON, WEDNESDAY_NOON + DAY)), {"of": {"ups": {"watched": False}}})
+    tape.until(WEDNESDAY_NOON + 10 * HOUR)
+    assert "ups" not in tape.feeds.by_name
+    assert tape.believed() == tape.now_ms
+
+
+def test_a_rhythm_follows_the_clocks_of_its_country() -> None:
+    """At the end of March work begins an hour earlier by UTC, and is as early as ever."""
+    change = MONDAY + 12 * WEEK - DAY + HOUR  # 2026-03-29 01:00 UTC
+    usual = busy(600)
+
+    def local(at_ms: int) -> int | Arrivals:
+        return usual(at_ms + HOUR if at_ms < change else at_ms + 2 * HOUR)
+
+    begin = MONDAY + 9 * WEEK
+    assert never_silent(
+        Tape(terms(time_zone="Europe/Paris"), begin_ms=begin, ups=local).until(change + 2 * DAY)
+    )
+
+
+def test_what_is_kept_is_bounded_while_something_holds_the_watermark() -> None:
+    tape = learned(busy(600))
+    for hour in range(40 * 24):
+        tape.fold(FOURTH_MONDAY + (hour + 1) * HOUR)
+    for minute in range(3 * 24 * 60):
+        tape.fold(FOURTH_MONDAY + 40 * DAY + (minute + 1) * MINUTE)
+    feed = tape.feed()
+    assert len(feed.ahead) <= 96
+    assert len(feed.lumps) <= 32
+    tape.advance(tape.now_ms)
+    assert never_silent(tape)
