@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 import streams.rules
 from schemas.durations import budget_text, duration_text
-from schemas.policy import AT_ONCE, RulePolicy
+from schemas.policy import AT_ONCE, FEED_RULES, RulePolicy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import RuleId
 from streams.root_cases import EXPLAINED_BY
@@ -25,11 +25,13 @@ GROUPS = {
     RuleId.DELIVERED_ELSEWHERE_SUSPECTED: "At the dock",
     RuleId.LATE_LABEL: "The shop and the warehouse",
     RuleId.LATE_REFUND_DECISION: "The money",
+    RuleId.FEED_SILENT: "Feeds",
 }
 """First rule of each group, in the order of the vocabulary."""
 OTHER_DEADLINE = {
     RuleId.REFUND_PROMISE_AT_RISK: "`promise_warning_percent` of the wait for the promised refund",
     RuleId.STATUTORY_REFUND_DEADLINE: "`statutes`, by the customer's country",
+    **dict.fromkeys(FEED_RULES, "learned; `feeds` has the numbers"),
 }
 HEAD = """# Rules
 

@@ -21,7 +21,8 @@ _WRITTEN = re.compile(r"(?P<rule>[^\s:]+)(?P<subject>( \S+)*?): (?P<change>[^:]+
 
 def subject_text(case: Case) -> str:
     """`RULE RETURN PARCEL`; a subject that the case does not have is left out."""
-    return " ".join(part for part in (case.rule, case.return_id, case.parcel) if part)
+    feed = case.feed.name if case.feed is not None else ""
+    return " ".join(part for part in (case.rule, case.return_id, case.parcel, feed) if part)
 
 
 def change_text(escalation: Escalation) -> str:

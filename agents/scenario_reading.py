@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from agents.errors import Finding, did_you_mean
@@ -23,6 +25,8 @@ USUAL_START = datetime(2026, 1, 5, tzinfo=UTC)
 """A Monday."""
 SCENARIO_KEYS = ("scenario", "example", "start", "policy", "only", "log")
 POLICY = "policy_applied"
+REPEATED = ("every", "until")
+MOST_REPEATS = 10_000
 STEP_FORM = (
     "a step is an event, as {at: 20h, restocked: {return_id: R1}}, or a check, as {by: 73h, expect: []}"
 )
@@ -130,6 +134,8 @@ class _ScenarioReader:
         self.policy = file.base
         self.last: datetime | None = None
         """Log time of the step before."""
+        self.repeats: list[Appended] = []
+        """What repeated steps append after their first time."""
 
     def read(self, content: Any) -> Scenario | None:
         if not isinstance(content, dict):
@@ -191,7 +197,9 @@ class _ScenarioReader:
             return ()
         read = [self.step(step, (*path, number)) for number, step in enumerate(content)]
         steps = tuple(step for step in read if step is not None)
-        if len(steps) == len(content) and not any(isinstance(step, Check) for step in steps):
+        if len(steps) == len(content):
+            steps = tuple(sorted(chain(steps, self.repeats), key=attrgetter("at_ms")))
+        if len(steps) >= len(content) and not any(isinstance(step, Check) for step in steps):
             todo = "add {by: 73h, expect: []} with what is said by then"
             self.find(path, "a scenario without a check", "nothing is compared with anything", todo)
         return steps
@@ -202,10 +210,10 @@ class _ScenarioReader:
             return None
         if "by" in step or "expect" in step:
             return self.check(step, path)
-        names = [key for key in step if key not in {"at", "told"}]
+        names = [key for key in step if key not in {"at", "told", *REPEATED}]
         for name in names:
             if name not in MODELS and name != POLICY:
-                todo = did_you_mean(name, [*MODELS, POLICY, "at", "told", "by", "expect"])
+                todo = did_you_mean(name, [*MODELS, POLICY, "at", "told", *REPEATED, "by", "expect"])
                 todo = todo or f"the events are {', '.join(MODELS)}"
                 self.find((*path, name), f"there is no event `{name}`", "", todo, at_key=True)
                 return None
@@ -216,17 +224,49 @@ class _ScenarioReader:
         known = len(self.file.findings)
         at = self.time(step, "at", path) or self.last or self.start
         told = self.time(step, "told", path) or at if "told" in step else at
-        if len(self.file.findings) == known and told < at:
+        if len(self.file.findings) == known and told < at and "every" not in step:
             self.find(
                 (*path, "told"), "told before it happened", "", "`told` is the later one: when it came in"
             )
         self.in_order(told, (*path, "told" if "told" in step else "at"))
-        if names[0] == POLICY:
+        return self.what_happens(names[0], step, at, told, path)
+
+    def what_happens(
+        self, name: str, step: Mapping[str, Any], at: datetime, told: datetime, path: Path
+    ) -> Step | None:
+        repeated = any(key in step for key in REPEATED)
+        if repeated and (name == POLICY or KIND_OF_TYPE[name] == InputKind.COMMANDS):
+            todo = "delete `every` and `until`: only events are"
+            self.find(path, f"`{name}` cannot be repeated", "", todo)
+        if name == POLICY:
             self.policy = self.laid_over(self.policy, (*path, POLICY))
             return Applied(_ms(told), self.policy)
-        if names_a_case(names[0], step[names[0]]):
-            return self.command(names[0], step, at, told, path)
-        return self.event(names[0], step[names[0]], at, told, (*path, names[0]))
+        if names_a_case(name, step[name]):
+            return self.command(name, step, at, told, path)
+        read = self.event(name, step[name], at, told, (*path, name))
+        if read is not None and repeated:
+            self.repeat(name, step, at, told, path)
+        return read
+
+    def repeat(self, name: str, step: Mapping[str, Any], at: datetime, told: datetime, path: Path) -> None:
+        """The same event again and again, `every` so long `until` a time, each told as late as the first."""
+        until, every = self.time(step, "until", path), timedelta(0)
+        try:
+            every = parse_duration(step.get("every"))
+        except ValueError as error:
+            what, _, todo = str(error).partition(": ")
+            self.find((*path, "every"), what, "", todo)
+        if until is None or not every:
+            return
+        count = (until - at) // every + 1
+        if not 1 <= count <= MOST_REPEATS:
+            why = f"a step is repeated at least once and at most {MOST_REPEATS} times"
+            self.find(path, f"this one would be {max(0, count)} times", why, "correct `every` or `until`")
+            return
+        for number in range(1, count):
+            later = number * every
+            value = record_of(name, (at + later).isoformat(), step[name])
+            self.repeats.append(Appended(_ms(told + later), KIND_OF_TYPE[name], value))
 
     def command(
         self, name: str, step: Mapping[str, Any], at: datetime, told: datetime, path: Path

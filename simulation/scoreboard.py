@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from schemas.outputs import Escalation
+from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.oracle import ExpectedCase
 
@@ -136,7 +137,7 @@ def score(
     `same_due`: how far the due times of an expected and a found case of the same subject may lie apart (arrival is
     measured by each side for itself); default: `bound`. Observed repeats and any order are fine.
     """
-    result = Score({rule: RuleScore(rule) for rule in RuleId})
+    result = Score({rule: RuleScore(rule) for rule in RuleId if rule not in FEED_RULES})
     found = _cases(observed, result)
     wanted: dict[Subject, list[ExpectedCase]] = defaultdict(list)
     for case in expected:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import time
 from typing import Any, Final
 
-from schemas.policy import Policy
+from schemas.policy import FEED_RULES, Policy
 from schemas.vocabulary import RuleId
 from simulation.business_days import Calendar
 
@@ -46,8 +46,15 @@ def facilities_for_policy() -> dict[str, dict[str, Any]]:
 
 
 def policy_of_this_world(policy: Policy) -> Policy:
-    """The given policy with the facilities above in place of its own, and for a shop that hears of settled refunds."""
+    """The given policy with the facilities above in place of its own, for a shop that hears of settled refunds.
+
+    Feeds are not watched: this world comes to an end, and then all of them are silent.
+    """
     numbers = policy.model_dump(mode="json")
     if RuleId.REFUND_NOT_SETTLED in numbers["rules"]:
         numbers["rules"][RuleId.REFUND_NOT_SETTLED]["enabled"] = True
-    return Policy.model_validate(numbers | {"facilities": facilities_for_policy()})
+    for rule in FEED_RULES & numbers["rules"].keys():
+        numbers["rules"][rule]["enabled"] = False
+    return Policy.model_validate(
+        numbers | {"facilities": facilities_for_policy(), "feeds": {"watched": False}}
+    )

@@ -10,10 +10,9 @@ from streams.case_commands import obey
 from streams.case_teller import CaseTeller, ReturnLook
 from streams.cases import STANDING, Finding, Telling, Verdict, tombstone
 from streams.clocks import DAY_MS
-from streams.feed_state import Feed, Spell
-from streams.feed_terms import MINUTE_MS
-from streams.keys import feed_subject
+from streams.feed_state import Feed
 from streams.returns import CaseRecord, ReturnState
+from streams.rules.feeds import of_feed
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
 
@@ -37,17 +36,13 @@ def look_at_feed(
     """Evaluate at `now_ms`. `feed`: None when it is not watched, or no longer."""
     telling = Telling("", state, policy, partition, feed)
     teller = CaseTeller(telling, now_ms)
-    spells = feed.spells if feed is not None else {}
-    found = [
-        _finding(rule, name, spell)
-        for rule, spell in sorted(spells.items())
-        if rule in policy.enabled_feed_rules and spell.told * MINUTE_MS <= now_ms
-    ]
+    enabled = policy.enabled_feed_rules
+    found = [one for one in of_feed(name, feed, now_ms) if one.rule in enabled] if feed is not None else []
     known = {one[:3] for one in found}
     found += [
         _gone(case, now_ms)
         for key, case in teller.cases.items()
-        if case.state in STANDING and key not in known and case.rule in policy.enabled_feed_rules
+        if case.state in STANDING and key not in known and case.rule in enabled
     ]
     for finding in found:
         teller.follow(finding)
@@ -64,21 +59,6 @@ def look_at_feed(
     else:
         state.look_ms = min(now_ms + FORGET_STEP_MS, teller.next_level_ms()) if keep else 0
     return ReturnLook(keep, teller.outgoing, teller.notes, teller.delays)
-
-
-def _finding(rule: str, name: str, spell: Spell) -> Finding:
-    verdict, reason = (Verdict.ENDED, Reason.FEED_RECOVERED) if spell.ended else (Verdict.OPEN, Reason.DUE)
-    return Finding(
-        rule,
-        feed_subject(name),
-        str(spell.since),
-        verdict,
-        reason,
-        spell.since * MINUTE_MS,
-        spell.told * MINUTE_MS,
-        spell.ended * MINUTE_MS,
-        (),
-    )
 
 
 def _gone(case: CaseRecord, now_ms: int) -> Finding:

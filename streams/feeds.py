@@ -1,9 +1,9 @@
 """All feeds of one partition: folded from its markers, and asked how far the silence of each can be believed.
 
-A feed is a carrier's scans, or the orders, labels or warehouse events. A mark tells what came of it in a span of append time: from
-the source's mark before to this one. Arrivals anywhere in a span are life through its end; a span without them is silence that is
-proved, for everything else of that span has been read. While we are down, or behind, there are no marks, and afterwards one
-long span: our own downtime is nobody's silence.
+A feed is a carrier's scans, or the orders, labels or warehouse events. A mark tells what came of it in a span of append time:
+from the source's mark before to this one. Arrivals anywhere in a span are life through its end; a span without them is
+silence that is proved, for everything else of that span has been read. While we are down, or behind, there are no marks, and
+afterwards one long span: our own downtime is nobody's silence.
 
 Marks are folded as they come, ahead of the watermark, and `advance` goes through the minutes that it has passed, in order. So a
 walk and a jump of the watermark over the same marks find the same at every time.

@@ -43,6 +43,7 @@ class ParcelLogic:
 
     def bind(self, number: int, feeds: Feeds) -> None:
         """Reports go by the return's key; the partition's own number does not matter here."""
+        del number
         self._feeds = feeds
 
     def feed_key(self, feed: str) -> None:

@@ -9,7 +9,7 @@ from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from streams.feed_state import Feed, Phase, Spell
 from streams.feed_terms import FeedTerms
-from streams.feeds import Feeds, FeedsState
+from streams.feeds import Feeds
 from streams.watermark import Position, decode_position, encode_position
 from tests.outage_world import DAY, HOUR, MINUTE, MONDAY, rate
 

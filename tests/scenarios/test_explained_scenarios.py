@@ -12,6 +12,7 @@ from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime
 from schemas.carrier_codes import load_carrier_codes
 from schemas.explanations import Verdict
 from schemas.outputs import Escalation, utc
+from schemas.policy import FEED_RULES
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, RuleId
@@ -66,6 +67,7 @@ def moments(scenario: Scenario) -> Iterator[Moment]:
     [
         pytest.param(scenario, id=f"{rule}: {scenario.sentence}")
         for rule in RuleId
+        if rule not in FEED_RULES
         for scenario in scenarios_of(rule)
     ],
 )

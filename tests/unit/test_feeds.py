@@ -190,7 +190,9 @@ def test_what_was_not_heard_of_for_two_weeks_is_no_longer_expected() -> None:
     assert len(tape.looked) == 2
 
 
-@pytest.mark.parametrize(("rule", "wrong"), [("feed_lagging", "late"), ("mapping_gap", "unmapped"), ("clock_skew", "clamped")])
+@pytest.mark.parametrize(
+    ("rule", "wrong"), [("feed_lagging", "late"), ("mapping_gap", "unmapped"), ("clock_skew", "clamped")]
+)
 def test_more_of_a_feed_than_usual_is_late_or_unknown_or_dated_ahead(rule: str, wrong: str) -> None:
     begin, end = WEDNESDAY_NOON, WEDNESDAY_NOON + 5 * HOUR
     usual = busy(600)
@@ -213,7 +215,9 @@ def test_more_of_a_feed_than_usual_is_late_or_unknown_or_dated_ahead(rule: str, 
 
 
 def test_a_feed_that_nobody_wants_watched_is_believed() -> None:
-    tape = learned(but(busy(600), (WEDNESDAY_NOON, WEDNESDAY_NOON + DAY)), {"of": {"ups": {"watched": False}}})
+    tape = learned(
+        but(busy(600), (WEDNESDAY_NOON, WEDNESDAY_NOON + DAY)), {"of": {"ups": {"watched": False}}}
+    )
     tape.until(WEDNESDAY_NOON + 10 * HOUR)
     assert "ups" not in tape.feeds.by_name
     assert tape.believed() == tape.now_ms

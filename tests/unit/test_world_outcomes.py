@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.policy import FEED_RULES
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.oracle import ExpectedCase, expected
@@ -181,7 +182,7 @@ def test_a_parcel_that_nobody_knows_is_found_though_it_belongs_to_no_return(
 
 def test_every_rule_finds_something(cases: list[ExpectedCase]) -> None:
     counts = Counter(case.rule for case in cases if case.opens is True)
-    assert {rule: counts[rule] for rule in RuleId if counts[rule] < 3} == {}
+    assert {rule: counts[rule] for rule in RuleId if rule not in FEED_RULES and counts[rule] < 3} == {}
 
 
 def test_label_expiry_and_goods_that_never_came_show_within_the_month(cases: list[ExpectedCase]) -> None:
