@@ -350,6 +350,9 @@ class Engine:
         self._observe_policy()
         for number, partition in self.returns.ready_partitions().items():
             self.metrics.cases_of(number, self._by_severity(partition.standing_cases()))
+        self.metrics.feeds.observe(
+            partition for stage in self.stages.values() for partition in stage.ready_partitions().values()
+        )
         if waiting:
             where, why = min(waiting.items())
             self._readiness.waits_for("watermark", f"{len(waiting)} partitions know none yet; {where}: {why}")

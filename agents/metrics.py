@@ -28,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agents.feed_metrics import FeedMetrics
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 
@@ -38,7 +39,11 @@ RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
 PASSED_OVER = ("unreadable", "oversized")
 TRANSITIONS = ("opened", "escalated", "updated", "resolved", "retracted")
-NOT_TOLD = {"case_suppressed": "explained", "late_breach_counted": "already over"}
+NOT_TOLD = {
+    "case_suppressed": "explained",
+    "late_breach_counted": "already over",
+    "held_explained": "held, and nothing was wrong",
+}
 """Counter of a batch -> why a breach was not told."""
 SEVERITIES = tuple(Severity)
 KNOWN_CARRIERS = (
@@ -151,6 +156,7 @@ class Metrics:
         self._declare_decisions()
         self._declare_progress(log_clock, time_speed)
         self._declare_partitions()
+        self.feeds = FeedMetrics(registry)
         self._zero()
         for command, answer in product(CommandType, AnswerReason):
             self.commands.labels(command, answer)

@@ -6,8 +6,9 @@ outage; `wrong` says by the letter of the rules what happened too late or never,
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ MONDAY = 1_767_571_200_000
 """Monday 2026-01-05 00:00 UTC."""
 ALLOWANCE = 30 * MINUTE
 FIRST_SCAN, SILENCE = 72 * HOUR + ALLOWANCE, 5 * DAY + ALLOWANCE
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BY_DAY = (8, 10, 10, 10, 9, 3, 1)
 _BY_HOUR = (0, 0, 0, 0, 1, 4, 8, 10, 10, 9, 8, 7, 7, 8, 9, 10, 9, 8, 6, 3, 1, 0, 0, 0)
 
@@ -120,9 +122,8 @@ class OutageWorld:
         self._tell(at_ms, known_ms, InputKind.CARRIER_SCANS, event)
         return known_ms
 
-    def _tell(self, at_ms: int, known_ms: int, kind: InputKind, event: dict[str, object]) -> None:
-        self._event = getattr(self, "_event", 0) + 1
-        at = {"id": f"e{self._event}", "occurred_at": _iso(at_ms)}
+    def _tell(self, at_ms: int, known_ms: int, kind: InputKind, event: Mapping[str, object]) -> None:
+        at = {"id": f"e{len(self.happenings)}", "occurred_at": _iso(at_ms)}
         self.happenings.append(Happening(known_ms, kind, json.dumps({**event, **at}).encode()))
 
     def lives(self, carrier: str, count: int, from_ms: int, to_ms: int) -> None:
@@ -166,17 +167,4 @@ def _apart(draw: Random, least: int, most: int, limit: int) -> int:
 
 
 def _iso(at_ms: int) -> str:
-    seconds = at_ms // 1000
-    days, rest = divmod(seconds, 86_400)
-    return f"{_date(days)}T{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
-
-
-_DATES: dict[int, str] = {}
-
-
-def _date(days: int) -> str:
-    from datetime import date, timedelta
-
-    if days not in _DATES:
-        _DATES[days] = str(date(1970, 1, 1) + timedelta(days=days))
-    return _DATES[days]
+    return (_EPOCH + timedelta(milliseconds=at_ms)).isoformat()

@@ -1,7 +1,8 @@
-"""One carrier is silent for a day, with fifty thousand of its parcels on their way: one case, no false one, and then the true ones."""
+"""A carrier is silent for a day, with fifty thousand of its parcels on their way: one case, no false one, then the true ones."""
 
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -82,7 +83,9 @@ def world() -> OutageWorld:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_day_without_a_carrier_is_one_case_and_no_lost_parcel(world: OutageWorld) -> None:
+def test_a_day_without_a_carrier_is_one_case_and_no_lost_parcel(
+    world: OutageWorld, record_property: Callable[[str, object], None]
+) -> None:
     played = Played(world, policy())
     opened = [one for one in played.news if one.state is CaseState.OPEN and not one.feed]
     assert {(one.rule.value, one.return_id) for one in opened} == world.wrong
@@ -117,11 +120,13 @@ def test_a_day_without_a_carrier_is_one_case_and_no_lost_parcel(world: OutageWor
     assert sum(explained.values()) == pytest.approx(false_alarms, rel=0.02)
     assert max(played.held.values()) > 3_000
     assert played.held[max(played.held)] == 0
-    print(
-        f"\n{len(world.happenings)} events; {len(opened)} true cases, {len(delayed)} of them delayed; "
+    figures = (
+        f"{len(world.happenings)} events; {len(opened)} true cases, {len(delayed)} of them delayed; "
         f"held at most {max(played.held.values())}, explained {sum(explained.values())}; "
         f"false alarms without holding {false_alarms}, with it 0"
     )
+    record_property("figures", figures)
+    sys.stdout.write(f"\n{figures}\n")
 
 
 def of(world: OutageWorld, carrier: str) -> set[str]:
