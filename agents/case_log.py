@@ -7,12 +7,12 @@ from datetime import datetime
 import msgspec
 from aiokafka import TopicPartition
 
+from agents.case_subject import state_key
 from agents.kafka_connection import open_consumer
 from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings
 from schemas.outputs import Case, Escalation, decode_case, decode_escalation
 from streams.keys import partition_of
-from streams.parcel_look import OWN_KEY
 
 MAX_REMEMBERED = 100_000
 FETCH = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
@@ -61,11 +61,6 @@ async def read_cases(settings: Settings) -> CaseTable:
                 where = f"{record.topic}/{record.partition}@{record.offset}"
                 table.apply(record.key, record.value, where)
     return table
-
-
-def state_key(case: Case) -> bytes:
-    """The key under which `returns` keeps the case; what is said of it is in the partition of that key."""
-    return (case.return_id or OWN_KEY + case.parcel).encode()
 
 
 async def read_history(settings: Settings, cases: list[Case]) -> dict[str, list[Escalation]]:

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from agents.case_subject import parcel_or_feed
 from agents.terminal import out, say
 from schemas.money import minor_units
 from schemas.outputs import Case, Escalation, Money, Severity
@@ -48,7 +49,7 @@ def show_list(cases: Sequence[Case], now: datetime, *, left_out: int) -> None:
             Text(str(case.level), style=SEVERITY_STYLES[case.severity]),
             age_text(now - case.due_at).removesuffix(" ago"),
             case.return_id,
-            case.parcel,
+            parcel_or_feed(case),
         )
     out.print(table)
     more = f", {left_out} more with --limit 0" if left_out else ""
@@ -91,7 +92,7 @@ def change_line(change: Escalation) -> Text:
         _state(change.state),
         f" {change.rule.value} ",
         (f"{change.return_id} ", "bold"),
-        f"{change.parcel} ",
+        f"{parcel_or_feed(change)} ",
         (f"({change.reason.value}, level {change.level})", "dim"),
     )
 
@@ -132,6 +133,7 @@ def _facts(case: Case, now: datetime) -> list[tuple[str, str]]:
         ("case", f"{case.case_id} revision {case.revision}"),
         ("return", case.return_id),
         ("parcel", case.parcel),
+        ("feed", case.feed.name if case.feed is not None else ""),
         ("lane", lane(case)),
         ("facility", case.facility),
         ("value", amount_text(case.value) if case.value else ""),

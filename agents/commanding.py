@@ -13,7 +13,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.text import Text
 
 from agents.case_filter import CaseFilter, case_filter
-from agents.case_log import CaseTable, read_cases, state_key
+from agents.case_log import CaseTable, read_cases
+from agents.case_subject import naming
 from agents.case_view import show_list
 from agents.cases_command import matches
 from agents.durations import duration_text, parse_duration
@@ -146,12 +147,8 @@ def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
         audit_id = audit_id or whom.audit_id
         command_id = f"{command_id or audit_id}:{case.case_id}"
     command_id = command_id or str(uuid.uuid4())
-    about = {"case_id": case.case_id}
-    if case.return_id:
-        about["return_id"] = case.return_id
-    else:
-        about |= {"carrier": case.carrier, "tracking_number": case.tracking_number}
-    return Written(command_id, state_key(case), _value(told, about, command_id, audit_id, now))
+    about = {"case_id": case.case_id, **naming(case)}
+    return Written(command_id(case), _value(told, about, command_id, audit_id, now))
 
 
 def _value(

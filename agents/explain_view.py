@@ -31,6 +31,7 @@ STYLES = {
     Verdict.RETRACTED: "dim",
     Verdict.EXPLAINED: "yellow",
     Verdict.HELD_BACK: "cyan",
+    Verdict.FEED_SILENT: "magenta",
 }
 MOVED = {
     "before_opening": "is before opening",
@@ -220,6 +221,11 @@ def verdict_text(wait: ExplainedWait) -> str:
             return f"due, and told by another case in its place: {instead or 'of a higher rule'}"
         case Verdict.HELD_BACK:
             return "no case: it is silent, not stuck (stalled_silent); looked at again when it is scanned"
+        case Verdict.FEED_SILENT:
+            return (
+                f"due since {_time(wait.due_at)} and held: the feed {wait.held_for} is silent, or its backlog still"
+                " comes in; told when the feed is back, or when it has been held for the policy's feeds.hold_longest"
+            )
 
 
 def _open_note(wait: ExplainedWait, instead: str) -> str:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from agents.case_subject import naming
 from agents.scenario_changes import subject_text
 from agents.scenario_events import Problem, problems_of
 from schemas.command_answers import CommandAnswer
@@ -34,12 +35,7 @@ class Commanded(NamedTuple):
 
     def record(self, case: Escalation) -> bytes:
         """The command about that case, as a record's value."""
-        about: dict[str, Any] = {"case_id": case.case_id}
-        if case.return_id:
-            about["return_id"] = case.return_id
-        else:
-            about |= {"carrier": case.carrier, "tracking_number": case.tracking_number}
-        return json.dumps({**self.fields, **about}).encode()
+        return json.dumps({**self.fields, "case_id": case.case_id, **naming(case)}).encode()
 
 
 def names_a_case(name: str, fields: Any) -> bool:

@@ -29,6 +29,8 @@ class Verdict(StrEnum):
     """Due, but another case about the same cause stands in its place."""
     HELD_BACK = "held_back"
     """The parcel is silent, not stuck: looked at again when it is scanned."""
+    FEED_SILENT = "feed_silent"
+    """Due, and not told yet: the feed that it waits for is silent, or its backlog is still coming in."""
 
 
 class ExplainedFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -130,6 +132,8 @@ class ExplainedWait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     explained_by: tuple[RuleId, ...] = ()
     evidence: tuple[EvidenceSource, ...] = ()
     case: ExplainedCase | None = None
+    held_for: str = ""
+    """Of what is held: the feed that it waits for."""
 
 
 class NotStarted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

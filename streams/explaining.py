@@ -21,6 +21,7 @@ from schemas.explanations import (
 )
 from schemas.facts import Source
 from schemas.outputs import EvidenceSource, utc
+from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
 from streams import cases
 from streams.cases import Finding, case_id
@@ -83,6 +84,9 @@ class _Explaining:
         self.view = ReturnView(known.state, policy)
         self.told = findings(self.view, known.state, known.now_ms).found
         self.findings = {(one.rule, one.parcel, one.anchor): one for one in self.told}
+        self.held = {(one.rule, one.parcel, one.anchor): one.feed for one in known.state.held}
+        for parcel, state in known.parcels.items():
+            self.held |= {(one.rule, parcel, one.anchor): one.feed for one in state.held}
         self.cases = {(one.rule, one.parcel, one.anchor): one for one in known.state.cases}
         newest = [known.now_ms, known.state.newest_ms, *(one.newest_ms for one in known.parcels.values())]
         self.tried_ms = max(newest) + 1
@@ -189,7 +193,7 @@ class _Explaining:
 
     def _not_started(self, rules: set[RuleId]) -> Iterator[NotStarted]:
         for rule in RuleId:
-            if rule not in rules and (rule in OWN) == (not self.known.return_id):
+            if rule not in FEED_RULES | rules and (rule in OWN) == (not self.known.return_id):
                 numbers = self.policy.policy.rules.get(rule)
                 starts = tuple(_grouped(self.tried.starts.get(rule, ())))
                 off = numbers is None or not numbers.enabled
@@ -216,6 +220,7 @@ class _Explaining:
             Verdict.OPEN,
             Verdict.EXPLAINED,
             Verdict.HELD_BACK,
+            Verdict.FEED_SILENT,
         }
         rule, parcel, _ = wait.key
         return ExplainedWait(
@@ -231,10 +236,13 @@ class _Explaining:
             explained_by=tuple(RuleId(other.rule) for other in instead),
             evidence=tuple(map(_source, evidence)),
             case=self._case(case),
+            held_for=self.held.get(wait.key, "") if verdict is Verdict.FEED_SILENT else "",
         )
 
     def _verdict(self, wait: _Wait, finding: Finding | None, case: CaseRecord | None) -> Verdict:
         now_ms, stop = self.known.now_ms, wait.stop
+        if case is None and wait.key in self.held:
+            return Verdict.FEED_SILENT
         if finding is None:
             in_time = stop is not None and stop.at_ms <= wait.due_ms
             if not in_time and wait.due_ms > now_ms:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.vocabulary import Milestone, RuleId
+from streams.logic import Logic
 from streams.parcel_stage import parcel_logic
 from streams.return_stage import return_logic
 from tests.feed_tape import DAY, HOUR, MINUTE, MONDAY, busy
@@ -45,7 +46,7 @@ def learned(stage: str) -> tuple[MemoryStore, int]:
     return run.store, len(log)
 
 
-def logic_of(stage: str) -> Callable[[], object]:
+def logic_of(stage: str) -> Callable[[], Logic]:
     return lambda: parcel_logic(1) if stage == "parcels" else return_logic(1)
 
 
@@ -104,7 +105,7 @@ def play(stage: str, log: list[Entry], chunk: int, limits: tuple[int, int], rest
     mine = MemoryStore()
     mine.rows, mine.position = dict(store.rows), store.position
     mine.policy, mine.rhythms = store.policy, store.rhythms
-    run = StageRun(logic_of(stage), SOURCES, *limits, store=mine)  # type: ignore[arg-type]
+    run = StageRun(logic_of(stage), SOURCES, *limits, store=mine)
     wanted = [one for one in log if stage == "parcels" or one[0] == MARKER_KEY]
     records = [Record(first + offset, key, value) for offset, (key, value) in enumerate(wanted)]
     for number, start in enumerate(range(0, len(records), chunk)):
