@@ -148,7 +148,7 @@ def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
         command_id = f"{command_id or audit_id}:{case.case_id}"
     command_id = command_id or str(uuid.uuid4())
     about = {"case_id": case.case_id, **naming(case)}
-    return Written(command_id(case), _value(told, about, command_id, audit_id, now))
+    return Written(command_id, state_key(case), _value(told, about, command_id, audit_id, now))
 
 
 def _value(
