@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agents.case_filter import CaseFilter, case_filter
 from agents.case_log import CaseTable, read_cases
-from agents.case_subject import naming
+from agents.case_subject import naming, state_key
 from agents.case_view import show_list
 from agents.cases_command import matches
 from agents.durations import duration_text, parse_duration

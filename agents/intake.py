@@ -20,7 +20,7 @@ from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
 from agents.markers import Markers, Progress
-from agents.metrics import OTHER_CARRIER, Metrics
+from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
@@ -63,8 +63,6 @@ class IntakeStage:
         self._mapper = IntakeMapper(
             codes, Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
         )
-        self._feeds = {*codes.carriers, *_KINDS}
-        """Arrivals are told by feed in markers, for ever: carriers that no table knows are one."""
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
 
@@ -156,8 +154,7 @@ class IntakeStage:
         metrics = self._host.metrics
         arrivals = self._host.progress.arrivals[tp]
         for feed, came in taken.arrivals.items():
-            name = feed if feed in self._feeds else OTHER_CARRIER
-            arrivals.setdefault(name, Arrivals()).add(came)
+            arrivals.setdefault(feed, Arrivals()).add(came)
         refused = len(taken.refused)
         metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
         if refused:

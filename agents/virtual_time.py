@@ -137,11 +137,15 @@ class VirtualTime:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""
         return sum((log.counts for log in (*self._parcels, *self._returns)), Counter())
 
+    def partitions(self) -> list[Partition]:
+        """Of both stages."""
+        return [log.partition for log in (*self._parcels, *self._returns)]
+
     def held(self) -> Counter[str]:
         """Feed -> how many things wait for it now beyond their deadline."""
         held: Counter[str] = Counter()
-        for log in (*self._parcels, *self._returns):
-            for (feed, _), (count, _) in log.partition.held().items():
+        for partition in self.partitions():
+            for (feed, _), (count, _) in partition.held().items():
                 held[feed] += count
         return held
 
@@ -157,19 +161,20 @@ class VirtualTime:
             for number in range(count)
             for mark in self._marks(topic, number, through_ms)
         ]
-        self._arrivals.clear()
         self._marked_ms = max(self._marked_ms, through_ms)
         return encode_json(Marker(marks=tuple(marks), roster=self._inputs))
 
     def _marks(self, topic: str, number: int, through_ms: int) -> Iterator[Mark]:
-        before_ms = self._marked_ms
-        for minute, came in sorted(self._arrivals.get((topic, number), {}).items()):
-            begin_ms, end_ms = minute * MINUTE_MS, min((minute + 1) * MINUTE_MS, through_ms)
+        before_ms, waiting = self._marked_ms, self._arrivals.get((topic, number), {})
+        for minute in sorted(waiting):
+            begin_ms, end_ms = minute * MINUTE_MS, max((minute + 1) * MINUTE_MS, before_ms + 1)
+            end_ms = min(end_ms, through_ms)
+            if end_ms <= before_ms:
+                break  # not told before time goes on
             if before_ms < begin_ms < end_ms:
                 yield Mark(topic, number, begin_ms)
-            if end_ms > before_ms:
-                yield Mark(topic, number, end_ms, {feed: one.told() for feed, one in came.items()})
-            before_ms = max(before_ms, end_ms)
+            yield Mark(topic, number, end_ms, {feed: one.told() for feed, one in waiting.pop(minute).items()})
+            before_ms = end_ms
         if before_ms < through_ms or not before_ms:
             yield Mark(topic, number, through_ms)
 

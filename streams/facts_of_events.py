@@ -237,7 +237,8 @@ class FactMaker:
             stamp.clamped,
         )
         chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
-        chunk.arrived(carrier, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
+        feed = carrier if carrier in self._known_carriers else OTHER
+        chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
 
     def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
         _, key = self._parcel(chunk, event.carrier, event.tracking_number)

@@ -66,7 +66,7 @@ class Feeds:
         """Take in what a mark tells of the time since `since_ms`; 0: nobody knows since when."""
         if self._terms is None:
             return
-        last = mark.through_ms // MINUTE_MS
+        last = (mark.through_ms - 1) // MINUTE_MS
         first = max(since_ms // MINUTE_MS, self.state.minute) if since_ms else last
         for name, told in mark.arrivals.items():
             came = Arrivals(told) if isinstance(told, int) else told

@@ -71,7 +71,9 @@ class Intake:
     """(stage, record key, record value), in the order of the records."""
     refused: list[Refused] = field(default_factory=list)
     arrivals: dict[str, Arrivals] = field(default_factory=dict)
-    """Feed -> what came of it in this chunk, for the marker: a carrier of scans, or the kind of another input."""
+    """Feed -> what came of it in this chunk, for the marker: a carrier of scans (`other` for those that no table knows), or
+    the kind of another input.
+    """
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""

@@ -359,8 +359,13 @@ class Partition:
         change = self._logic.look(key, held.raw, max(0, cursor[0] - 1))
         if change.armed_ms and change.raw is not None and (change.armed_ms, key) <= cursor:
             change = self._logic.look(key, change.raw, cursor[0])
+        notes = [(name, label) for name, label in self._logic.notes if name in {HELD, HELD_NO_MORE}]
         self._forget()
-        return work.take(key, held, change)
+        taken = work.take(key, held, change)
+        if taken:
+            self._logic.notes += notes
+            self._collect({})
+        return taken
 
     # -- policy ----------------------------------------------------------------------------------------------
 
