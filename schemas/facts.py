@@ -174,6 +174,13 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     first_scan_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
     label_arrived_ms: int = 0
+    decisive_arrived_ms: int = 0
+    """When the last was read of what says whether the goods have come to us: any label, void, delivery, dock scan or diversion,
+    and what took a fact back.
+    """
+    diverted: str = ""
+    """`returned_to_customer` or `delivered_elsewhere_suspected`: as soon as a fact says so, also with the rule off."""
+    diverted_ms: int = 0
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

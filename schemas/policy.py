@@ -43,7 +43,7 @@ from schemas.outputs import Severity
 from schemas.vocabulary import Risk, RuleId
 
 _HOLIDAYS_VERSION = version("holidays")
-RULE_VERSION = 2
+RULE_VERSION = 3
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
 Duration = Annotated[

@@ -258,6 +258,8 @@ class SignalReason(StrEnum):
     DELIVERED = "delivered"
     INSPECTED = "inspected"
     CONTENT_MISMATCH = "content_mismatch"
+    GOODS_REJECTED = "goods_rejected"
+    """An inspection says that they, or some of them, are not taken back."""
     RETURNED_TO_CUSTOMER = "returned_to_customer"
     DELIVERED_ELSEWHERE = "delivered_elsewhere"
     RETURN_CANCELLED = "return_cancelled"

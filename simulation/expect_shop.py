@@ -59,7 +59,7 @@ def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     inspections = story.news(Milestone.INSPECTED)
     for news in inspections:
         if news.mismatch:
-            again = [i for i in inspections if i.at > news.at and not i.mismatch]
+            again = [i for i in inspections if i.at > news.at and i.all_right]
             ends = [*story.ends(*_DECIDED, since=news.at), *found_right(story, news, again)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))

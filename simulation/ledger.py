@@ -6,12 +6,12 @@ skipped, since they can prove nothing.
 
 import json
 import unicodedata
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
 from schemas.events import KIND_OF_TYPE
@@ -63,6 +63,27 @@ class Spot(NamedTuple):
         """Equal for places that count as the same: the country and the most precise other part; () for nowhere."""
         precise = next(filter(None, (self.site, self.city, self.postal_code)), "")
         return (self.country, precise) if self.country or precise else ()
+
+    def is_surely_one_of(self, places: "Sequence[Wanted]") -> bool:
+        """Whether it is one of the places, by the most precise that it says of itself besides its country."""
+        part = next((name for name in ("site", "city", "postal_code") if getattr(self, name)), None)
+        return part is not None and any(
+            (self.country, getattr(self, part)) == (_folded(one.country), _folded(getattr(one, part)))
+            for one in places
+        )
+
+
+class Wanted(Protocol):
+    """A place as a policy writes it."""
+
+    @property
+    def country(self) -> str: ...
+    @property
+    def site(self) -> str | None: ...
+    @property
+    def city(self) -> str | None: ...
+    @property
+    def postal_code(self) -> str | None: ...
 
 
 @lru_cache(maxsize=10_000)
@@ -121,6 +142,11 @@ class ReturnNews:
     category: str = ""
     disposition: str = ""
     mismatch: bool = False
+
+    @property
+    def all_right(self) -> bool:
+        """Of an inspection: the goods are as announced, and taken back."""
+        return not self.mismatch and self.disposition != "reject"
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ _GIVEN_UP: Final = {
     Milestone.LOST: Reason.LOST,
     Milestone.DISPOSED: Reason.LOST,
 }
+_DECISIVE: Final = {Milestone.DELIVERED_ELSEWHERE, *_GIVEN_UP}
 _HEARSAY: Final = {Evidence.ANNOUNCED, Evidence.CLAIMED}
 _HOLDS: Final = {Milestone.CUSTOMS_HOLD, Milestone.AVAILABLE_FOR_PICKUP}
 
@@ -70,6 +71,8 @@ class ParcelStory:
         self.checked_in = next((n for n in told if n.milestone is Milestone.CHECKED_IN), None)
         self.voided_at = next((n.at for n in told if self._voids(n)), None)
         self._given_up = next((n for n in told if n.milestone in _GIVEN_UP), None)
+        self.decisive_at = [news.appended_at for news in told if self._is_decisive(news)]
+        """When what says whether the goods have come was appended."""
         self.holds = list(self._find_holds())
         """When somebody kept the parcel, by time; several holds before the same scan are one."""
 
@@ -77,6 +80,15 @@ class ParcelStory:
         names_it = not news.returns or self.return_id in news.returns
         after_the_label = self.label is not None and news.at >= self.label.at
         return news.milestone is Milestone.LABEL_VOIDED and names_it and after_the_label
+
+    def _is_decisive(self, news: ParcelNews) -> bool:
+        if news.milestone is Milestone.CHECKED_IN:
+            return news is self.checked_in
+        if news.milestone is Milestone.DELIVERED:
+            return news.physical and (self.checked_in is None or news.at <= self.checked_in.at)
+        if news.milestone in {Milestone.LABEL_CREATED, Milestone.LABEL_VOIDED}:
+            return True
+        return news.milestone in _DECISIVE and news.evidence not in _HEARSAY
 
     @property
     def linked(self) -> bool:

@@ -89,6 +89,14 @@ class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
         )
 
 
+class Diversion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The carrier took the parcel elsewhere, and it has not come to us since. `rule`: the one whose cases tell of it."""
+
+    journey: str
+    rule: str
+    at_ms: int
+
+
 class ParcelState(msgspec.Struct, gc=False):
     """What a parcel's changelog record holds."""
 
@@ -102,6 +110,8 @@ class ParcelState(msgspec.Struct, gc=False):
     """Retracted identities, sorted."""
     marked_ms: int = 0
     """Event time of the newest retraction."""
+    marked_arrived_ms: int = 0
+    """When the last retraction was read; one that its producer repeats is read again."""
     truncated: bool = False
     # -- ledger
     look_ms: int = 0
@@ -120,6 +130,8 @@ class ParcelState(msgspec.Struct, gc=False):
     breaches: tuple[Breach, ...] = ()
     """Said, and not the same as never having been said: open, ended or retracted."""
     expired: bool = False
+    diversions: tuple[Diversion, ...] = ()
+    """As last said."""
 
     @property
     def newest_ms(self) -> int:
@@ -128,8 +140,20 @@ class ParcelState(msgspec.Struct, gc=False):
         return max(last, self.marked_ms)
 
 
-_Rest = tuple[tuple[Label, ...], bytes, int, bool, bytes, int, int, tuple[str, ...], tuple[Breach, ...], bool]
-"""labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired"""
+_Rest = tuple[
+    tuple[Label, ...],
+    bytes,
+    tuple[int, int],
+    bool,
+    bytes,
+    int,
+    int,
+    tuple[str, ...],
+    tuple[Breach, ...],
+    bool,
+    tuple[Diversion, ...],
+]
+"""labels, marks, when they were told and read, truncated, where, revision, digest, told, breaches, expired, diversions"""
 
 _head = Struct(">BBHQQ")
 """stage, number of facts, bytes of the topics' names, look_ms, quiet_ms"""
@@ -147,7 +171,7 @@ def encode_parcel(state: ParcelState) -> bytes:
     rest = (
         state.labels,
         state.marks,
-        state.marked_ms,
+        (state.marked_ms, state.marked_arrived_ms),
         state.truncated,
         state.where,
         state.revision,
@@ -155,6 +179,7 @@ def encode_parcel(state: ParcelState) -> bytes:
         state.told,
         state.breaches,
         state.expired,
+        state.diversions,
     )
     return b"".join((head, facts, topics, _encode_rest(rest)))
 
@@ -165,13 +190,14 @@ def decode_parcel(raw: bytes) -> ParcelState:
     facts_end = HEAD_BYTES + count * FACT_BYTES
     topics_end = facts_end + topics_bytes
     rest = _decode_rest(memoryview(raw)[topics_end:])
-    labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired = rest
+    labels, marks, marked, truncated, where, revision, digest, told, breaches, expired, diversions = rest
     return ParcelState(
         raw[HEAD_BYTES:facts_end],
         labels,
         topics_of(raw[facts_end:topics_end]),
         marks,
-        marked_ms,
+        marked[0],
+        marked[1],
         truncated,
         look_ms,
         stage,
@@ -182,6 +208,7 @@ def decode_parcel(raw: bytes) -> ParcelState:
         told,
         breaches,
         expired,
+        diversions,
     )
 
 
@@ -239,12 +266,13 @@ class Seen(NamedTuple):
 Raw = tuple[int, int, int, int, int]
 
 
-Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, bool]
+Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, int, bool]
 
 
 def fold_of(state: ParcelState) -> Fold:
     """The order-free part of a state: the same facts and retractions give the same, whatever their order."""
-    return state.facts, state.labels, state.topics, state.marks, state.marked_ms, state.truncated
+    marked = (state.marks, state.marked_ms, state.marked_arrived_ms)
+    return state.facts, state.labels, state.topics, *marked, state.truncated
 
 
 def raw_facts(state: ParcelState) -> Iterator[Raw]:
@@ -367,6 +395,7 @@ def _topic_index(state: ParcelState, topic: str) -> int:
 
 def _mark(state: ParcelState, fact: ParcelFact) -> None:
     state.marked_ms = max(state.marked_ms, fact.occurred_ms)
+    state.marked_arrived_ms = max(state.marked_arrived_ms, fact.arrived_ms)
     marks = state.marks
     known = {marks[at : at + MARK_BYTES] for at in range(0, len(marks), MARK_BYTES)}
     known.add(fact.retracts.to_bytes(MARK_BYTES, "big"))

@@ -14,7 +14,7 @@ from streams.clocks import DAY_MS
 from streams.expectation import Expectation
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
+from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, Diversion, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
 from streams.rules import (
     carrier_reports,
@@ -115,7 +115,11 @@ def look(key: str, state: ParcelState, now_ms: int, policy: CompiledPolicy, caus
     said = state.breaches
     if said or breaches:
         state.breaches = _ledger(said, breaches, policy_changed=cause.policy_changed)
-    news = _news(key, state, found, changed=cause.terms_changed or state.breaches != said)
+    diverted = state.diversions
+    if diverted or any(journey.notable or journey.delivered is not None for journey in found):
+        state.diversions = tuple(_diversions(found, terms))
+    changed = cause.terms_changed or state.breaches != said or state.diversions != diverted
+    news = _news(key, state, found, changed=changed)
     note_stage(state, found, terms[-1] if terms else None)
     return Look(True, news)
 
@@ -190,6 +194,14 @@ def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str]) -
     )
 
 
+def _diversions(found: Sequence[Journey], terms: Sequence[ParcelTerms | None]) -> Iterator[Diversion]:
+    for journey, deadlines in zip(found, terms, strict=True):
+        if journey.labels and deadlines is not None:
+            diverted = carrier_reports.diversion(journey, deadlines)
+            if diverted is not None:
+                yield Diversion(journey.name, diverted[0].value, diverted[1].at_ms)
+
+
 def _expired(breach: Breach, at_ms: int) -> Breach:
     return _changed(breach, ENDED, Reason.EXPIRED, at_ms)
 
@@ -257,6 +269,7 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             told += [journey.scan_times[0], journey.scan(0).arrived_ms] if journey.scans else [0, 0]
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
             told += [checked_in.at_ms, checked_in.arrived_ms] if checked_in is not None else [0, 0]
+            told.append(journey.decisive_arrived_ms(state.marked_arrived_ms))
     return digest(tuple(told))
 
 
@@ -298,6 +311,7 @@ def _unlinked(key: str, state: ParcelState) -> ParcelReport:
         carrier=split_parcel_key(key)[0],
         linked=False,
         unlinked_reason=Reason.UNLINKED.value,
+        decisive_arrived_ms=state.marked_arrived_ms,
     )
 
 
@@ -307,6 +321,7 @@ def _report(
     journey, void = mine[-1]
     fact, label = next((fact, label) for fact, label in journey.labels if return_id in label.returns)
     times, delivered, checked_in = journey.scan_times, journey.delivered, journey.checked_in
+    diverted = next((one for one in state.diversions if one.journey == journey.name), None)
     return ParcelReport(
         parcel=key,
         revision=state.revision,
@@ -329,6 +344,9 @@ def _report(
         first_scan_arrived_ms=journey.scan(0).arrived_ms if times else 0,
         checked_in_arrived_ms=checked_in.arrived_ms if checked_in is not None else 0,
         label_arrived_ms=fact.arrived_ms,
+        decisive_arrived_ms=journey.decisive_arrived_ms(state.marked_arrived_ms),
+        diverted=diverted.rule if diverted is not None else "",
+        diverted_ms=diverted.at_ms if diverted is not None else 0,
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
     )

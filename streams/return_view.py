@@ -105,6 +105,13 @@ class ReturnView:
         return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
 
     @property
+    def last_read_ms(self) -> int:
+        """When the last was read of all that is known of the return, and of what decides whether its parcels have come."""
+        state = self._state
+        times = [state.marked_arrived_ms, *(fact.arrived_ms for fact in state.facts)]
+        return max([*times, *(one.decisive_arrived_ms for one in state.carried)])
+
+    @property
     def milestones(self) -> frozenset[int]:
         """What it has come to, by orders or the warehouse, or by a dock scan of a parcel."""
         by_scan = any(one.checked_in_ms for one in self.parcels)

@@ -68,6 +68,9 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     delivered_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
     label_arrived_ms: int = 0
+    decisive_arrived_ms: int = 0
+    diverted: str = ""
+    diverted_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -153,6 +156,9 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    # -- folded
+    marked_arrived_ms: int = 0
+    """When the last retraction was read; one that its producer repeats is read again."""
 
     @property
     def last_heard_ms(self) -> int:
@@ -249,14 +255,14 @@ def _content(fact: Told) -> tuple[object, ...]:
 
 
 def _mark(state: ReturnState, fact: ReturnFact) -> bool:
-    marked_ms = max(state.marked_ms, fact.occurred_ms)
+    before = (state.marks, state.marked_ms, state.marked_arrived_ms)
     marks = tuple(sorted({*state.marks, fact.retracts}))
     if len(marks) > MOST_MARKS:
         state.truncated, marks = True, marks[:MOST_MARKS]
-    if (marks, marked_ms) == (state.marks, state.marked_ms):
-        return False
-    state.marks, state.marked_ms = marks, marked_ms
-    return True
+    state.marks = marks
+    state.marked_ms = max(state.marked_ms, fact.occurred_ms)
+    state.marked_arrived_ms = max(state.marked_arrived_ms, fact.arrived_ms)
+    return before != (state.marks, state.marked_ms, state.marked_arrived_ms)
 
 
 def merge_report(state: ReturnState, report: ParcelReport) -> bool:
@@ -307,6 +313,9 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.delivered_arrived_ms,
         report.checked_in_arrived_ms,
         report.label_arrived_ms,
+        report.decisive_arrived_ms,
+        report.diverted,
+        report.diverted_ms,
     )
 
 

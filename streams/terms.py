@@ -1,5 +1,6 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -64,10 +65,21 @@ class Deadline:
         return max(self.clock.due_ms(since_ms) + self.allowance_ms, arrived_ms + self.settle_ms)
 
 
+class Places(NamedTuple):
+    """Of a facility, as packed facts keep places."""
+
+    possible: frozenset[int]
+    certain: frozenset[int]
+
+
+_ANYWHERE = Places(frozenset(), frozenset())
+
+
 class ParcelTerms:
     """The deadlines of all rules for parcels of one carrier, lane and facility."""
 
     __slots__ = (
+        "certain_places",
         "deadlines",
         "dock",
         "first_scan",
@@ -80,14 +92,14 @@ class ParcelTerms:
         "unused",
     )
 
-    def __init__(
-        self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], our_places: frozenset[int]
-    ) -> None:
+    def __init__(self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], places: "Places") -> None:
         self.deadlines = deadlines
         self.hold_ms = hold_ms
         """Milestone of a hold -> how long clocks stand still for it at most."""
-        self.our_places = our_places
+        self.our_places = places.possible
         """Where carriers deliver to the facility, as packed facts keep places; none: anywhere."""
+        self.certain_places = places.certain
+        """Those of them that tell the facility from the rest of its country."""
         self.unused = deadlines[RuleId.LABEL_EXPIRED_UNUSED]
         self.transit = deadlines[RuleId.TRANSIT_OVERDUE]
         self.first_scan = deadlines[RuleId.MISSING_FIRST_SCAN]
@@ -147,10 +159,7 @@ class CompiledPolicy:
             int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),
             int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),
         }
-        self._places = {
-            name: frozenset(number for one in facility.places for number in _numbers_of(one))
-            for name, facility in policy.facilities.items()
-        }
+        self._places = {name: _places_of(facility.places) for name, facility in policy.facilities.items()}
         self._services = {one.service for one in overrides}
         self._shops = {one.shop for one in overrides}
         self._bands = [one for one in overrides if one.conditions[-1]]
@@ -215,7 +224,7 @@ class CompiledPolicy:
                 self._terms.clear()
             about = About(*kind[:6], value_minor, currency)
             deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
-            places = self._places.get(facility, frozenset())
+            places = self._places.get(facility, _ANYWHERE)
             found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
         return found
 
@@ -277,13 +286,16 @@ def _most_specific(numbers: RulePolicy, about: About) -> Override | None:
     return max(fitting, key=lambda one: (sum(one.conditions), one.conditions), default=None)
 
 
-def _numbers_of(place: FacilityPlace) -> set[int]:
-    """What packed facts have for a place, whichever part of it the carrier names; nothing but the country may be ours, too."""
-    country, city, postal_code, site = place.country, place.city, place.postal_code, place.site
-    named = (
-        place_token(country, None, None, site),
-        place_token(country, city, None, None),
-        place_token(country, None, postal_code, None),
-        place_token(country, None, None, None),
-    )
-    return {place_number(token) for token in named}
+def _places_of(places: Sequence[FacilityPlace]) -> Places:
+    """What packed facts have for them, whichever part of one the carrier names; nothing but the country may be ours, too."""
+    countries = {place_number(place_token(place.country, None, None, None)) for place in places}
+    named = {
+        place_number(token)
+        for place in places
+        for token in (
+            place_token(place.country, None, None, place.site),
+            place_token(place.country, place.city, None, None),
+            place_token(place.country, None, place.postal_code, None),
+        )
+    }
+    return Places(frozenset(countries | named), frozenset(named - countries))

@@ -4,7 +4,7 @@
   inspection that names the parcel, or that names none and came after it; of a return's only parcel any inspection will do.
   Anchor: the parcel.
 - `content_mismatch`: an inspection found other goods than announced. Ends with: a decision about the refund, a replacement, a
-  later inspection of the same parcels (or of all) that finds nothing wrong. Anchor: the inspection.
+  later inspection of the same parcels (or of all) that finds nothing wrong and rejects nothing. Anchor: the inspection.
 - `late_restock`: starts with an inspection after which the goods can be sold again; the n-th of them waits for the n-th
   restocking. Anchor: the inspection.
 - `refunded_not_returned`: starts with a refund; each parcel is waited for, whether it came before or after. Not for returns
@@ -81,11 +81,16 @@ def put_right(view: ReturnView, inspection: Told) -> Told | None:
     """
     left = set(inspection.parcels or (one.parcel for one in view.parcels))
     for later in view.all(Milestone.INSPECTED):
-        if later.at_ms > inspection.at_ms and not later.mismatches:
+        if later.at_ms > inspection.at_ms and not later.mismatches and not is_rejected(later):
             left -= set(later.parcels)
             if not later.parcels or not left:
                 return later
     return None
+
+
+def is_rejected(inspection: Told) -> bool:
+    """Whether goods were not taken back, for whatever reason."""
+    return inspection.disposition == Disposition.REJECT
 
 
 def late_restock(view: ReturnView) -> Iterator[Awaited]:

@@ -244,6 +244,32 @@ def test_an_empty_box_revokes_and_a_clean_inspection_releases_by_a_later_tier() 
     assert shop.told() == ["release standard delivered"]
 
 
+def test_goods_that_are_rejected_are_not_paid_for_until_they_are_taken_back_after_all() -> None:
+    shop = till()
+    shop.requested(500)
+    shop.life_until(CHECKED_IN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, disposition="reject")
+    shop.reach(65 * HOUR)
+    assert shop.told() == []
+    shop.says(Milestone.INSPECTED, 66 * HOUR, disposition="refurbish")
+    shop.reach(67 * HOUR)
+    assert shop.told() == ["release inspected inspected"]
+
+
+def test_one_rejected_parcel_of_two_revokes_the_whole_release() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact("ups:2", label_fact(HOUR, "R1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, "ups:2")
+    shop.sees(Milestone.CHECKED_IN, CHECKED_IN, "ups:2", evidence=Evidence.WAREHOUSE_SCAN)
+    shop.life_until(CHECKED_IN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, parcels=(PARCEL,), disposition="restock")
+    shop.says(Milestone.INSPECTED, 61 * HOUR, parcels=("ups:2",), disposition="reject")
+    shop.says(Milestone.INSPECTED, 62 * HOUR, parcels=(PARCEL,))
+    shop.reach(90 * HOUR)
+    assert shop.told() == ["release instant first_scan", "revoke instant goods_rejected"]
+
+
 def test_an_empty_box_stays_one_when_the_other_parcel_is_found_right() -> None:
     shop = Till(only(RuleId.CONTENT_MISMATCH))
     shop.requested()
@@ -306,6 +332,123 @@ def test_what_was_turned_back_and_delivered_is_paid_when_the_dock_has_it() -> No
     shop.sees(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
     shop.reach(CHECKED_IN + HOUR)
     assert shop.told() == ["release standard delivered"]
+
+
+LILLE = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+
+
+@pytest.mark.parametrize("rules", [(RuleId.RETURNED_TO_CUSTOMER,), (RuleId.STALLED_SILENT,)])
+@pytest.mark.parametrize("place", ["", "FR", "FR/nice"])
+def test_a_delivery_right_after_a_turn_back_is_the_one_to_the_customer(
+    rules: tuple[RuleId, ...], place: str
+) -> None:
+    shop = Till(only(*rules, facilities=LILLE))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED)
+    shop.sees(Milestone.DELIVERED, DELIVERED + HOUR // 12, place=place)
+    shop.reach(DELIVERED + 9 * DAY)
+    assert shop.told() == []
+    assert {case.state for case in shop.news() if case.rule is RuleId.RETURNED_TO_CUSTOMER} == (
+        {"open", "escalated"} if RuleId.RETURNED_TO_CUSTOMER in rules else set()
+    )
+
+
+def test_what_was_turned_back_and_then_delivered_at_our_place_is_paid() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER, facilities=LILLE))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.RETURNED_TO_SENDER, 20 * HOUR)
+    shop.reach(30 * HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/lille")
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == ["release standard delivered"]
+    assert [case.reason for case in shop.news()] == ["due", "delivered"]
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED + 2 * HOUR)
+    assert shop.told() == ["revoke standard returned_to_customer"], "the warehouse sent it back"
+
+
+def test_a_turn_back_that_is_read_while_a_delivery_settles_holds_the_money_at_once() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER))
+    shop.requested(risk="normal")
+    shop.life_until(FIRST_SCAN)
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    late = DELIVERED + 20 * 60_000
+    shop.reach(late)
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED - HOUR, arrived_ms=late)
+    shop.reach(DELIVERED + DAY)
+    assert shop.told() == []
+
+
+def test_a_turn_back_revokes_at_once_and_only_once_when_it_is_taken_back_and_said_again() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    for turn in range(3):
+        shop.sees(Milestone.RETURNED_TO_SENDER, (20 + turn) * HOUR, identity=70 + turn)
+        shop.sees(Milestone.UNMAPPED, (20 + turn) * HOUR + 1_000, retracts=70 + turn)
+    assert shop.told() == ["release instant first_scan", "revoke instant returned_to_customer"]
+    shop.reach(30 * HOUR)
+    assert shop.told() == [], "a tier releases once"
+
+
+def test_when_an_obstacle_goes_away_what_was_appended_beside_it_is_read_first() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(CHECKED_IN - HOUR)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, mismatches=("empty_box",))
+    assert shop.told() == ["release instant first_scan", "revoke instant content_mismatch"]
+    shop.reach(66 * HOUR)
+    shop.says(Milestone.INSPECTED, 60 * HOUR + 1, arrived_ms=66 * HOUR)
+    assert shop.told() == []
+    shop.says(Milestone.RETURN_CANCELLED, 65 * HOUR, arrived_ms=66 * HOUR + 60_000)
+    shop.reach(80 * HOUR)
+    assert shop.told() == []
+
+
+def test_the_void_of_the_label_that_was_waited_for_settles() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact("ups:2", label_fact(HOUR, "R1"))
+    shop.life_until(FIRST_SCAN)
+    shop.reach(20 * HOUR)
+    void = parcel_fact(
+        Milestone.LABEL_VOIDED, 12 * HOUR, evidence=Evidence.SYSTEM, label=label(), arrived_ms=20 * HOUR
+    )
+    shop.parcel_fact("ups:2", void)
+    shop.reach(20 * HOUR + 29 * 60_000)
+    assert shop.told() == []
+    shop.reach(20 * HOUR + 30 * 60_000)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_retraction_that_takes_an_obstacle_away_settles() -> None:
+    shop = till()
+    shop.requested()
+    shop.sees(Milestone.RETURNED_TO_SENDER, 9 * HOUR, identity=77)
+    shop.says(Milestone.RETURN_CANCELLED, 9 * HOUR, identity=78)
+    shop.life_until(FIRST_SCAN)
+    shop.reach(20 * HOUR)
+    shop.sees(Milestone.UNMAPPED, 12 * HOUR, retracts=77, arrived_ms=20 * HOUR)
+    shop.says(Milestone.UNMAPPED, 12 * HOUR, retracts=78, arrived_ms=20 * HOUR)
+    shop.reach(20 * HOUR + 29 * 60_000)
+    assert shop.told() == []
+    shop.reach(20 * HOUR + 30 * 60_000)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_second_inspection_after_going_live_releases_nothing_that_came_before() -> None:
+    live = datetime.fromtimestamp((MONDAY + INSPECTED + DAY) / 1_000, UTC)
+    shop = till(go_live_at=live)
+    shop.requested(500)
+    shop.life_until(INSPECTED)
+    shop.says(Milestone.INSPECTED, INSPECTED + 2 * DAY, disposition="restock")
+    shop.reach(INSPECTED + 4 * DAY)
+    assert shop.told() == []
 
 
 @pytest.mark.parametrize("resolution", ["exchange"])
