@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.vocabulary import Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
 from streams.cases import Finding, Verdict
 from streams.parcel_look import ENDED, RETRACTED
-from streams.return_view import Awaited, ReturnView, Rule
+from streams.return_view import Awaited, CaseKey, ReturnView, Rule
 from streams.returns import Carried, CarriedBreach, ReturnState, Told
 from streams.root_cases import told_apart
 from streams.rules import goods, handing_over, promises, refunds
@@ -64,7 +64,18 @@ def findings(view: ReturnView, state: ReturnState, now_ms: int, *, policy_change
     found, waiting_ms = _of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed)
     if any(carried.breaches for carried in state.carried):
         found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
-    return Findings(told_apart(found, now_ms), waiting_ms)
+    return Findings(told_apart(found, now_ms, _false_alarms(state)), waiting_ms)
+
+
+def _false_alarms(state: ReturnState) -> dict[CaseKey, int]:
+    """The cases that somebody closed as false alarms, and when."""
+    return {
+        (case.rule, case.parcel, case.anchor): case.effective_ms
+        for case in state.cases
+        if case.handling is not None
+        and case.handling.closure == Closure.FALSE_ALARM
+        and case.state == CaseState.RESOLVED
+    }
 
 
 def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:

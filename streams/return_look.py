@@ -84,7 +84,7 @@ def look(
     if command is not None:
         obey(command, teller, telling, found, now_ms)
     state.cases = tuple(teller.cases.values())
-    next_ms = min(waiting_ms, teller.next_level_ms())
+    next_ms = min(waiting_ms, teller.next_level_ms(), now_ms + 1 if teller.explains_anew else NEVER_MS)
     if return_id and not teller.more:
         refund = signals(view, telling, now_ms)
         teller.outgoing += refund.outgoing
@@ -127,6 +127,8 @@ class _Teller:
         self.disputed = telling.state.disputed()
         self.more = False
         """There was no room for all that is to be said."""
+        self.explains_anew = False
+        """What a case stood in the place of is to be judged once more."""
         self._said_bytes = 0
         self._case_bytes = sum(_case_bytes(case.parcel) for case in telling.state.cases)
 
@@ -242,6 +244,7 @@ class _Teller:
     def change_by_hand(self, finding: Finding, change: ByHand) -> None:
         """What a command does to a case."""
         self._change(finding, change.state, change.reason, self.now_ms, handling=change.handling)
+        self.explains_anew = change.reason in {Reason.BY_HAND, Reason.REOPENED}
         if change.reason is Reason.REOPENED:
             self._raise_level(finding)
 

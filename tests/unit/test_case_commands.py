@@ -24,7 +24,7 @@ from streams.case_commands import MOST_COMMANDS
 from streams.cases import case_id
 from streams.parcel_look import OWN_KEY
 from streams.returns import decode_return
-from tests.stages import DAY, HOUR, Record, case_command, only, parcel_fact, returns_run
+from tests.stages import DAY, HOUR, Record, Shop, case_command, label_fact, only, parcel_fact, returns_run
 from tests.unit.test_cases import Desk, breach
 
 ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CommandType
@@ -376,3 +376,29 @@ def test_a_case_without_a_return_is_told_of_by_its_parcel() -> None:
     answer = shop.command(OWN_KEY + "ups:9", case_command(ACKNOWLEDGE, opened.case_id, 3 * DAY))
     assert (answer.reason, answer.return_id, answer.parcel) == (DONE, "", "ups:9")
     assert [one.acknowledged_by for one in shop.news()] == ["ops-1"]
+
+
+@pytest.mark.parametrize(
+    ("closure", "opens"), [(Closure.FALSE_ALARM, ["missing_first_scan opened"]), (Closure.CLAIMED, [])]
+)
+def test_a_false_alarm_no_longer_stands_in_the_place_of_what_it_explained(
+    closure: Closure, opens: list[str]
+) -> None:
+    shop = Shop(only(RuleId.MISSING_FIRST_SCAN, RuleId.PICKUP_FAILED, levels=[]))
+    shop.parcel_fact("ups:1", label_fact(0, "R1"))
+    shop.parcel_fact(
+        "ups:1", parcel_fact(Milestone.PICKUP_FAILED, 10 * HOUR, evidence=Evidence.CARRIER_INFERRED)
+    )
+    shop.reach(80 * HOUR)
+    (higher,) = shop.news()
+    assert higher.rule is RuleId.PICKUP_FAILED
+    told = case_command(RESOLVE, higher.case_id, 80 * HOUR, closure=closure)
+    assert shop.command("R1", told).reason is DONE
+    shop.reach(81 * HOUR)
+    _, *lower = shop.news()
+    assert [f"{one.rule} opened" for one in lower] == opens
+    reopened = case_command(REOPEN, higher.case_id, 82 * HOUR)
+    assert shop.command("R1", reopened).reason is DONE
+    shop.reach(83 * HOUR)
+    changes = [(one.rule.value, one.reason.value) for one in shop.news()]
+    assert changes == [("pickup_failed", "reopened"), *[("missing_first_scan", "explained")] * len(opens)]
