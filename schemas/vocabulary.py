@@ -265,6 +265,8 @@ class SignalReason(StrEnum):
     RETURN_CANCELLED = "return_cancelled"
     REFUND_REFUSED = "refund_refused"
     REPLACEMENT_SENT = "replacement_sent"
+    EXCHANGE_REQUESTED = "exchange_requested"
+    """The newest request asks for other goods."""
     LATE_EVIDENCE = "late_evidence"
     """What it was released for was taken back, or has another parcel to wait for."""
 

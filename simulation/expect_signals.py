@@ -24,7 +24,7 @@ from simulation.reading import Reading
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
-_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REFUND_REFUSED, Milestone.REPLACEMENT_SENT)
+_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REPLACEMENT_SENT)
 _Came = tuple[datetime, datetime]
 """When the goods had come so far, and when the last that shows it was appended."""
 
@@ -140,7 +140,7 @@ class _Walk:
     def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier]]:
         """The tiers that can be released by what is known, in the policy's order, and from when on."""
         whole, request = stories.whole, stories.whole.request
-        if request is None or request.resolution == "exchange" or _is_paid(whole):
+        if request is None or _is_paid(whole):
             return
         used = {release.tier for release in self.released}
         for tier in self.terms.policy.refund_tiers:
@@ -168,6 +168,12 @@ def _speaks_against(stories: Stories, terms: Terms) -> bool:
     """Whether anything that is known says that these goods are not to be paid for."""
     whole = stories.whole
     if any(whole.first(milestone) for milestone in _OFF):
+        return True
+    decisions = [news.at for news in whole.news(Milestone.REFUND_REFUSED)]
+    approvals = [news.at for news in whole.news(Milestone.REFUND_APPROVED)]
+    if decisions and max(approvals, default=decisions[-1]) <= decisions[-1]:
+        return True
+    if whole.request is not None and whole.request.resolution == "exchange":
         return True
     inspections = whole.news(Milestone.INSPECTED)
     for wrong in (news for news in inspections if not news.all_right):

@@ -33,7 +33,7 @@ from schemas.outputs import (
     encode_escalation,
     utc,
 )
-from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Closure, Reason, RuleId
 from streams.keys import split_parcel_key
 from streams.returns import Carried, CaseRecord, Handling, ReturnState
 from streams.terms import CompiledPolicy
@@ -219,9 +219,9 @@ def _is_loyal(state: ReturnState) -> bool:
 
 
 def _value(state: ReturnState, carried: Carried | None) -> Money | None:
-    for fact in state.true_facts():
-        if fact.milestone == Milestone.RETURN_REQUESTED and fact.currency:
-            return Money(fact.value_minor, fact.currency)
+    request = state.request()
+    if request is not None and request.currency:
+        return Money(request.value_minor, request.currency)
     if carried is not None and carried.currency:
         return Money(carried.value_minor, carried.currency)
     return None

@@ -41,7 +41,6 @@ from streams.watermark import Outgoing
 
 _OVER = {
     Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
-    Milestone.REFUND_REFUSED: SignalReason.REFUND_REFUSED,
     Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
 }
 _DIVERTED = {
@@ -92,7 +91,7 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     request = view.request
     paid = view.first(Milestone.REFUND_ISSUED) or view.first(Milestone.REFUND_SETTLED)
-    if request is None or paid or view.terms.resolution == Resolution.EXCHANGE:
+    if request is None or paid:
         return NOTHING
     used = {record.tier for record in telling.state.signals}
     fitting = (
@@ -134,6 +133,11 @@ def _against(view: ReturnView) -> _Why | None:
         fact = view.first(milestone)
         if fact is not None:
             return _Why(reason, fact.at_ms, (fact,))
+    refused = view.all(Milestone.REFUND_REFUSED)
+    if refused and view.stop(Milestone.REFUND_APPROVED, since_ms=refused[-1].at_ms, after=True) is None:
+        return _Why(SignalReason.REFUND_REFUSED, refused[-1].at_ms, refused[-1:])
+    if view.request is not None and view.terms.resolution == Resolution.EXCHANGE:
+        return _Why(SignalReason.EXCHANGE_REQUESTED, view.request.at_ms)
     for inspection in reversed(view.all(Milestone.INSPECTED)):
         wrong = SignalReason.CONTENT_MISMATCH if inspection.mismatches else None
         if wrong is None and is_rejected(inspection):

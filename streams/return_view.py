@@ -93,7 +93,7 @@ class ReturnView:
             received_by_number(state) if Milestone.CHECKED_IN in self._facts else {}
         )
         """Parcel -> the check-in by the return's number that accounts for it."""
-        self.request = self.first(Milestone.RETURN_REQUESTED)
+        self.request = state.request()
         self.terms = (self.request.terms or _USUAL) if self.request is not None else _USUAL
         """What the request says of the return."""
         self._own_terms: ParcelTerms | None = None

@@ -172,8 +172,21 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
         return max([newest, *(carried.newest_ms for carried in self.carried)])
 
     def request(self) -> Told | None:
-        """The earliest request that holds."""
-        return next((f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED), None)
+        """What the customer asks for by the newest request, since the earliest; value and promise by the newest with one."""
+        requests = [f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED]
+        if len(requests) < 2:
+            return requests[0] if requests else None
+        first, newest = requests[0], requests[-1]
+        valued = next((f for f in reversed(requests) if f.currency), newest)
+        promised_ms = next((f.promised_ms for f in reversed(requests) if f.promised_ms), 0)
+        return msgspec.structs.replace(
+            newest,
+            at_ms=first.at_ms,
+            identity=first.identity,
+            value_minor=valued.value_minor,
+            currency=valued.currency,
+            promised_ms=promised_ms,
+        )
 
     def disputed(self) -> bool:
         """Whether the customer disputes, by the newest word on it."""

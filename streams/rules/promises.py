@@ -1,7 +1,8 @@
 """By when the customer was promised a refund, and by when the law wants it.
 
-All start with the request, are fulfilled by the refund or a replacement, and end when the refund is refused or the return
-cancelled. Anchor: the return.
+All start with the first request, are fulfilled by the refund or a replacement, and end when the refund is refused or the
+return cancelled: for what is approved on appeal `late_refund` waits. What was asked for and promised, the newest request
+says. Anchor: the return.
 
 - `refund_promise_broken`: due when the request says (promised_refund_at), else when the rule's budget is used up. Not for
   exchanges.

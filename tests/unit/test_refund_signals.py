@@ -334,6 +334,37 @@ def test_what_was_turned_back_and_delivered_is_paid_when_the_dock_has_it() -> No
     assert shop.told() == ["release standard delivered"]
 
 
+def test_what_is_approved_on_appeal_is_released_by_a_later_tier() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    shop.says(Milestone.REFUND_REFUSED, 20 * HOUR)
+    shop.life_until(DELIVERED)
+    assert shop.told() == ["release instant first_scan", "revoke instant refund_refused"]
+    shop.says(Milestone.REFUND_APPROVED, DELIVERED + 2 * HOUR)
+    shop.reach(DELIVERED + 3 * HOUR)
+    assert shop.told() == ["release standard delivered"]
+    shop.says(Milestone.REFUND_REFUSED, DELIVERED + 4 * HOUR)
+    assert shop.told() == ["revoke standard refund_refused"]
+
+
+@pytest.mark.parametrize(("amended", "later"), [(50, "release instant first_scan"), (500, "")])
+def test_an_amended_request_says_what_may_be_paid(amended: int, later: str) -> None:
+    shop = till()
+    shop.requested(20)
+    money = {"value_minor": amended * 100, "currency": "EUR"}
+    shop.says(
+        Milestone.RETURN_REQUESTED, HOUR, terms=["parcel", "refund", False, "", "", "", "", "low"], **money
+    )
+    shop.life_until(FIRST_SCAN)
+    signals = shop.signals()
+    assert [f"{one.action} {one.tier} {one.reason}" for one in signals] == [later] * bool(later)
+    assert all(one.value is not None and one.value.amount_minor == 5_000 for one in signals)
+    shop.says(Milestone.RETURN_REQUESTED, 15 * HOUR, terms=["parcel", "exchange"])
+    shop.life_until(INSPECTED)
+    assert shop.told() == ["revoke instant exchange_requested"] * bool(later)
+
+
 LILLE = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
 
 
