@@ -125,11 +125,13 @@ class CaseCommand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag
     occurred_ms: int
     source: Source
     until_ms: int = 0
-    """Only with SNOOZE."""
+    """Only with SNOOZE, where it names a time."""
+    duration_ms: int = 0
+    """Only with SNOOZE, where it does not: so long from its decision on."""
     to: str = ""
     """Only with ASSIGN."""
     text: str = ""
-    """Only with NOTE. It goes into the answer and is not kept in any state."""
+    """Only with NOTE. It goes into the answer; no case and no return keeps it."""
     closure: Closure | None = None
     """Only with RESOLVE."""
 

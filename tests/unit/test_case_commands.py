@@ -6,10 +6,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from schemas.command_answers import decode_command_answer
 from schemas.contracts_generation import contract_files
 from schemas.facts import encode_json
+from schemas.outputs import utc
 from schemas.vocabulary import (
     AnswerReason,
     CaseState,
@@ -20,11 +22,22 @@ from schemas.vocabulary import (
     Reason,
     RuleId,
 )
-from streams.case_commands import MOST_COMMANDS
+from streams.case_commands import MOST_COMMANDS, MOST_REFUSED
 from streams.cases import case_id
 from streams.parcel_look import OWN_KEY
 from streams.returns import decode_return
-from tests.stages import DAY, HOUR, Record, Shop, case_command, label_fact, only, parcel_fact, returns_run
+from tests.stages import (
+    DAY,
+    HOUR,
+    MONDAY,
+    Record,
+    Shop,
+    case_command,
+    label_fact,
+    only,
+    parcel_fact,
+    returns_run,
+)
 from tests.unit.test_cases import Desk, breach
 
 ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CommandType
@@ -311,6 +324,51 @@ def test_a_return_takes_so_many_commands_and_no_more() -> None:
     assert shop.tell(RESOLVE) is AnswerReason.TOO_MANY
     assert shop.tell(NOTE, 73 * HOUR) is DONE
     assert shop.news() == []
+
+
+def test_refusals_do_not_count_and_the_newest_are_remembered() -> None:
+    shop = office("open")
+    for number in range(MOST_REFUSED + 10):
+        assert shop.tell(REOPEN, 73 * HOUR + number) is BY_HAND_ONLY
+    assert len(decode_return(shop.returns.store.rows[b"R1"][1]).commands) == MOST_REFUSED
+    assert shop.tell(NOTE) is DONE
+
+
+def test_a_duration_counts_from_the_decision_by_the_clock_of_the_log() -> None:
+    shop = office("open")
+    shop.reach(80 * HOUR)
+    told = {"until_ms": 0, "duration_ms": 90 * DAY}
+    answers = []
+    for at_ms in (170 * HOUR, 171 * HOUR):  # the clock of the sender is far ahead, and it tells it twice
+        command = replace(case_command(SNOOZE, CASE, at_ms, command_id="C1"), **told)
+        answers.append(shop.command("R1", replace(command, content=7)))
+    assert [one.reason for one in answers] == [DONE, DONE]
+    assert answers[0] == answers[1]
+    (put_off,) = shop.news()
+    assert put_off.snoozed_until == utc(MONDAY + 80 * HOUR + 90 * DAY)
+    assert shop.tell(SNOOZE, 171 * HOUR, until_ms=-MONDAY, duration_ms=91 * DAY) is AnswerReason.UNTIL_TOO_FAR
+
+
+def test_an_answer_that_says_something_else_has_another_id() -> None:
+    shop = office("open")
+    for number in range(MOST_COMMANDS):
+        shop.tell(NOTE, 73 * HOUR + number)
+    told = case_command(RESOLVE, CASE, 73 * HOUR, closure=Closure.OTHER)
+    too_many = shop.command("R1", told)
+    shop.reach(125 * DAY)
+    too_old = shop.command("R1", told)
+    assert (too_many.reason, too_old.reason) == (AnswerReason.TOO_MANY, AnswerReason.TOO_OLD)
+    assert too_many.answer_id != too_old.answer_id
+
+
+def test_an_id_that_is_used_again_after_its_return_was_forgotten_is_another_answer() -> None:
+    asked = case_command(NOTE, CASE, 73 * HOUR)
+    first = office("open").command("R1", asked)
+    forgotten = Office()
+    forgotten.reach(90 * HOUR)
+    again = forgotten.command("R7", asked)
+    later = forgotten.command("R1", asked)
+    assert len({first.answer_id, again.answer_id, later.answer_id}) == 3
 
 
 def test_before_the_first_policy_there_is_no_case() -> None:

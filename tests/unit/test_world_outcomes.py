@@ -82,7 +82,7 @@ OUTCOMES = {
         "delivery_dated_late": RESOLVED,
         "delivery_posted_late": RETRACTED,
     },
-    RuleId.LATE_LABEL: {"label_late": RESOLVED, "label_never_made": OPEN, "label_posted_late": RETRACTED},
+    RuleId.LATE_LABEL: {"label_late": RESOLVED, "label_never_made": RESOLVED, "label_posted_late": RETRACTED},
     RuleId.LATE_INSPECTION: {
         "inspected_late": RESOLVED,
         "never_inspected": OPEN,
