@@ -7,6 +7,7 @@ import json
 import zoneinfo
 from datetime import time, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
@@ -29,6 +30,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.carrier_codes import load_carrier_codes
 from schemas.durations import (
     BUDGET_PATTERN,
     DURATION_PATTERN,
@@ -314,6 +316,41 @@ class StopClocks(_Model):
     pickup_point: Duration = timedelta(days=14)
 
 
+class Closure(_Model):
+    """A time in which a carrier has announced that it does not work: a strike, the weather, a depot that is closed."""
+
+    carrier: Carrier
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    """Only parcels whose label names it as origin or destination; None: all."""
+    facility: str | None = None
+    """Only parcels to it; None: all."""
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """Where the carrier announced it."""
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.until_at <= self.from_at:
+            raise ValueError(
+                f"the closure ends at {self.until_at.isoformat()}, and begins at {self.from_at.isoformat()}: "
+                "swap from_at and until_at"
+            )
+        return self
+
+
+def _announced_once(closures: tuple[Closure, ...]) -> tuple[Closure, ...]:
+    for one, other in combinations(closures, 2):
+        about = [(each.carrier, each.country, each.facility) for each in (one, other)]
+        if about[0] == about[1] and one.from_at < other.until_at and other.from_at < one.until_at:
+            raise ValueError(
+                f"two closures of {one.carrier} overlap, {one.reason!r} and {other.reason!r}, for the same parcels: "
+                "write them as one, or let the second begin where the first ends"
+            )
+    return closures
+
+
 class StatuteStart(StrEnum):
     """What a statutory deadline counts from."""
 
@@ -377,6 +414,8 @@ class Policy(_Model):
     promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
     stop_clocks: StopClocks = StopClocks()
+    closures: Annotated[tuple[Closure, ...], AfterValidator(_announced_once)] = ()
+    """Hours inside do not count for rules that wait for the carrier."""
     statutes: tuple[Statute, ...] = ()
     refund_tiers: tuple[RefundTier, ...] = ()
     """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
@@ -430,8 +469,25 @@ class Policy(_Model):
         return self
 
     @model_validator(mode="after")
+    def _closed_carriers_exist(self) -> Self:
+        named = {one.carrier for rule in self.rules.values() for one in rule.overrides if one.carrier}
+        known = load_carrier_codes().carriers | named | set(self.allowances)
+        for closure in self.closures:
+            if closure.carrier not in known:
+                close = get_close_matches(closure.carrier, sorted(known), n=1)
+                hint = (
+                    f"did you mean {close[0]}?"
+                    if close
+                    else "take its name from schemas/carriers/aliases.csv"
+                )
+                raise ValueError(
+                    f"nobody knows the carrier {closure.carrier!r} that {closure.reason!r} closes: {hint}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _remembers_until_it_is_due(self) -> Self:
-        late = max(self.allowances.values(), default=timedelta(0))
+        late = max(self.allowances.values(), default=timedelta(0)) + self._longest_closed()
         for rule, numbers in self.rules.items():
             budgets = [numbers.budget, numbers.international, *(one.budget for one in numbers.overrides)]
             longest = max((_at_most(one) for one in budgets if one is not None), default=timedelta(0)) + late
@@ -441,6 +497,12 @@ class Policy(_Model):
                     "what is forgotten before its deadline is never found"
                 )
         return self
+
+    def _longest_closed(self) -> timedelta:
+        closed: dict[str, timedelta] = {}
+        for one in self.closures:
+            closed[one.carrier] = closed.get(one.carrier, timedelta(0)) + (one.until_at - one.from_at)
+        return max(closed.values(), default=timedelta(0))
 
     def canonical(self) -> str:
         """JSON in one form: the same numbers give the same text, however they were written."""

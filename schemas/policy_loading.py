@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from schemas.policy import (
+    Closure,
     Facility,
     FacilityPlace,
     Level,
@@ -167,6 +168,8 @@ def _fields(path: Path) -> Iterator[str]:
         model = FacilityPlace if path[2:3] == ("places",) else Facility
     elif path[:1] == ("stop_clocks",):
         model = StopClocks
+    elif path[:1] == ("closures",):
+        model = Closure
     elif path[:1] == ("statutes",):
         model = Statute
     elif path[:1] == ("refund_tiers",):

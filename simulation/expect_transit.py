@@ -13,7 +13,8 @@ from simulation.terms import Terms
 
 def _due(rule: RuleId, story: ParcelStory, terms: Terms, start: ParcelNews) -> datetime:
     """Deadline of a clock that stands still while customs or a pickup point keep the parcel."""
-    return stopped(terms.due(rule, start, story.route), start.at, story, terms.hold_caps)
+    due, closed = terms.due(rule, start, story.route), terms.closed(story.route)
+    return stopped(due, start.at, story, terms.hold_caps, closed)
 
 
 # ---- nothing happens --------------------------------------------------------------------------------------

@@ -171,15 +171,25 @@ def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once
 
 
 def stopped(
-    due: datetime, start: datetime, story: ParcelStory, caps: Mapping[Milestone, timedelta]
+    due: datetime,
+    start: datetime,
+    story: ParcelStory,
+    caps: Mapping[Milestone, timedelta],
+    closed: Sequence[tuple[datetime, datetime]] = (),
 ) -> datetime:
-    """The deadline of a clock that began at `start` and stands still while somebody holds the parcel."""
+    """The deadline of a clock that began at `start` and stands still while somebody holds the parcel.
+
+    `closed`: when it stands still anyway, which has been counted.
+    """
     left = dict(caps)
+    counted = [span for span in closed if span[0] < due]
     for hold in story.holds:
         if start <= hold.since < due:
             still = left[hold.kind] if hold.until is None else min(left[hold.kind], hold.until - hold.since)
             left[hold.kind] -= still
-            due += still
+            until = hold.since + still
+            overlaps = (min(until, end) - max(hold.since, begin) for begin, end in counted)
+            due += still - sum((one for one in overlaps if one > timedelta(0)), timedelta(0))
     return due
 
 

@@ -59,7 +59,28 @@ class Terms:
     def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
         """When what began with `start` must have ended."""
         used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
+        if rule in _WAIT_FOR_A_CARRIER:
+            for closed_at, open_at in self.closed(route):
+                if start.at < open_at and closed_at < used_up:
+                    used_up += open_at - max(closed_at, start.at)
         return max(used_up, start.appended_at + self.settle)
+
+    def closed(self, route: Route) -> list[tuple[datetime, datetime]]:
+        """When the carrier of the route does not work, by time, each hour once."""
+        spans = sorted(
+            (one.from_at, one.until_at)
+            for one in self.policy.closures
+            if one.carrier == route.carrier
+            and (one.country is None or one.country in {route.origin, route.destination})
+            and (one.facility is None or one.facility == route.facility)
+        )
+        apart: list[tuple[datetime, datetime]] = []
+        for begin, end in spans:
+            if apart and begin <= apart[-1][1]:
+                apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+            else:
+                apart.append((begin, end))
+        return apart
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""

@@ -1,7 +1,7 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from schemas.durations import Budget
@@ -20,6 +20,7 @@ from schemas.policy import (
 )
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from streams.closures import Closed, closed_before, without_overlaps
 from streams.parcel import Label, place_number
 from streams.places import place_token
 
@@ -53,16 +54,31 @@ _OFF = RulePolicy(enabled=False, action="none: the policy in force does not know
 class Deadline:
     """Deadline of one rule for one parcel."""
 
-    __slots__ = ("allowance_ms", "clock", "enabled", "least_ms", "settle_ms")
+    __slots__ = ("allowance_ms", "clock", "closed", "enabled", "least_ms", "settle_ms")
 
-    def __init__(self, clock: Clock, allowance_ms: int, settle_ms: int, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        allowance_ms: int,
+        settle_ms: int,
+        *,
+        enabled: bool,
+        closed: tuple[Closed, ...] = (),
+    ) -> None:
         self.clock, self.allowance_ms, self.settle_ms, self.enabled = clock, allowance_ms, settle_ms, enabled
+        self.closed = closed
+        """When the carrier that is waited for does not work."""
         self.least_ms = clock.least_ms + allowance_ms
         """What happens within this after the start cannot be late: spares working the deadline out."""
 
     def due_ms(self, since_ms: int, arrived_ms: int) -> int:
-        """Clock plus allowance, but never before what we read has settled."""
-        return max(self.clock.due_ms(since_ms) + self.allowance_ms, arrived_ms + self.settle_ms)
+        """Clock plus allowance, hours that do not count on top, but never before what we read has settled."""
+        due_ms = self.clock.due_ms(since_ms) + self.allowance_ms
+        if self.closed:
+            due_ms += sum(
+                part.until_ms - part.from_ms for part in closed_before(self.closed, since_ms, due_ms)
+            )
+        return max(due_ms, arrived_ms + self.settle_ms)
 
 
 class Places(NamedTuple):
@@ -80,6 +96,7 @@ class ParcelTerms:
 
     __slots__ = (
         "certain_places",
+        "closed",
         "deadlines",
         "dock",
         "first_scan",
@@ -92,10 +109,18 @@ class ParcelTerms:
         "unused",
     )
 
-    def __init__(self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], places: "Places") -> None:
+    def __init__(
+        self,
+        deadlines: dict[RuleId, Deadline],
+        hold_ms: dict[int, int],
+        places: "Places",
+        closed: tuple[Closed, ...] = (),
+    ) -> None:
         self.deadlines = deadlines
         self.hold_ms = hold_ms
         """Milestone of a hold -> how long clocks stand still for it at most."""
+        self.closed = closed
+        """When the carrier does not work."""
         self.our_places = places.possible
         """Where carriers deliver to the facility, as packed facts keep places; none: anywhere."""
         self.certain_places = places.certain
@@ -140,7 +165,7 @@ class CompiledPolicy:
         self.accept_age_ms = to_ms(policy.accept_age)
         self.settle_ms = to_ms(policy.settle)
         self.orphan_ttl_ms = to_ms(policy.orphan_ttl)
-        self.go_live_ms = int(policy.go_live_at.timestamp() * 1000) if policy.go_live_at else 0
+        self.go_live_ms = _epoch_ms(policy.go_live_at) if policy.go_live_at else 0
         self.counts_late_breaches = policy.late_breach is LateBreach.COUNT
         self.levels: tuple[tuple[int, Level], ...] = tuple(
             (to_ms(level.after), level) for level in policy.levels
@@ -150,8 +175,11 @@ class CompiledPolicy:
         if policy.default_facility is not None:
             self._anywhere = self._calendars[policy.default_facility]
         overrides = [override for rule in policy.rules.values() for override in rule.overrides]
-        self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
-        self._facilities = {one.facility for one in overrides} | set(policy.facilities)
+        closed = policy.closures
+        self._carriers = {one.carrier for one in overrides} | {one.carrier for one in closed}
+        self._carriers |= set(policy.allowances)
+        self._facilities = {one.facility for one in overrides} | {one.facility for one in closed}
+        self._facilities |= set(policy.facilities)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
         self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)
@@ -225,7 +253,7 @@ class CompiledPolicy:
             about = About(*kind[:6], value_minor, currency)
             deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
             places = self._places.get(facility, _ANYWHERE)
-            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
+            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places, self._closed(about))
         return found
 
     def _budget(self, rule: RuleId, about: "About") -> tuple[Budget | None, Override | None]:
@@ -246,6 +274,16 @@ class CompiledPolicy:
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
             enabled=self._numbers(rule).enabled,
+            closed=self._closed(about) if rule in WAITS_FOR_CARRIER else (),
+        )
+
+    def _closed(self, about: "About") -> tuple[Closed, ...]:
+        return without_overlaps(
+            Closed(_epoch_ms(one.from_at), _epoch_ms(one.until_at), f"{one.reason} ({one.source})")
+            for one in self.policy.closures
+            if one.carrier == about.carrier
+            and one.country in {None, about.origin, about.destination}
+            and one.facility in {None, about.facility}
         )
 
     def _numbers(self, rule: RuleId) -> RulePolicy:
@@ -257,6 +295,10 @@ class CompiledPolicy:
         if numbers.international is not None:
             budgets.append(numbers.international)
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
+
+
+def _epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 class About(NamedTuple):

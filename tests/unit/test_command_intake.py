@@ -10,7 +10,7 @@ from schemas.facts import CaseCommand, Source, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Closure, CommandType, DeadLetterReason
 from streams.parcel_look import OWN_KEY
-from tests.input_events import CASE, HOUR_MS, NOON, NOON_MS, Record, command, scan, take_in
+from tests.input_events import CASE, HOUR_MS, NOON, NOON_MS, Headers, Record, command, scan, take_in
 
 COMMANDS = InputKind.COMMANDS
 
@@ -148,7 +148,7 @@ def test_a_snooze_says_until_when_in_one_way(fields: dict[str, str], reason: Dea
 
 @pytest.mark.parametrize("name", ["ops@example.com", "Jane Doe"])
 def test_an_id_has_no_room_for_a_person(name: str) -> None:
-    headers = [
+    headers: Headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", name.encode()),
         ("ce_source", b"/crm"),

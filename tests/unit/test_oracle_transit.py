@@ -209,3 +209,11 @@ def test_a_damaged_parcel_is_no_longer_damaged_when_it_is_gone(tape: Tape) -> No
     tape.scan(30, DHL_DAMAGED)
     tape.scan(60, DHL_DISPOSED)
     assert tape.one(DAMAGED) == (AT_ONCE, "resolved", "lost")
+
+
+def test_while_the_carrier_is_closed_no_hour_counts_not_even_twice_for_customs(tape: Tape) -> None:
+    closure = {"carrier": "dhl_express", "reason": "strike", "source": "dhl.com"}
+    closure |= {"from_at": "2026-03-17T06:00:00Z", "until_at": "2026-03-18T06:00:00Z"}
+    tape.scan(30, DHL_CUSTOMS)
+    tape.scan(60, DHL_HUB)
+    assert tape.of(OVERDUE, closures=[closure]) == [("transit_overdue", 202 + 24 + 12, "escalated", "due")]
