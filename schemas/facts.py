@@ -40,6 +40,8 @@ class LabelTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Declared value in the currency's minor unit."""
     currency: str = ""
     shop: str = ""
+    weight_grams: int = 0
+    """What the parcel should weigh; 0: nobody says."""
 
 
 class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -63,6 +65,8 @@ class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retracts: int = 0
     """Identity of the fact that this one takes back; the rest of the record then has no meaning of its own."""
     clamped: bool = False
+    weight_grams: int = 0
+    """Only with CHECKED_IN: what the scale showed; 0: not weighed."""
 
 
 class ReturnTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -183,6 +187,13 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     diverted: str = ""
     """`returned_to_customer` or `delivered_elsewhere_suspected`: as soon as a fact says so, also with the rule off."""
     diverted_ms: int = 0
+    weight_grams: int = 0
+    """By the newest dock scan with a weight; 0: not weighed."""
+    expected_grams: int = 0
+    """By the label."""
+    weighed_ms: int = 0
+    weighed_arrived_ms: int = 0
+    weighed_evidence: tuple[Source, ...] = ()
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import combinations, pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import holidays
 from pydantic import (
@@ -114,8 +114,8 @@ Amounts = dict[
 """Currency (ISO 4217) -> amount in its main unit."""
 
 
-class Override(_Model):
-    """Another budget for some parcels and returns: all conditions have to hold.
+class Conditions(_Model):
+    """For which parcels and returns an override holds: all conditions have to.
 
     The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
     facility, shop, service, lane, carrier, value. Two with the same conditions that could both fit are an error.
@@ -132,7 +132,6 @@ class Override(_Model):
     """At least so much, in one of these currencies."""
     value_below: Amounts | None = None
     """Less than so much, in one of these currencies."""
-    budget: RuleBudget
 
     @model_validator(mode="after")
     def _applies_to_something(self) -> Self:
@@ -163,7 +162,7 @@ class Override(_Model):
         at_least = least is None or minor_units(least, currency) <= value_minor
         return at_least and (below is None or value_minor < minor_units(below, currency))
 
-    def may_meet(self, other: "Override") -> bool:
+    def may_meet(self, other: "Conditions") -> bool:
         """Whether something could fit this and another one with the same conditions."""
         named = ("carrier", "lane", "service", "facility", "shop")
         if any(getattr(self, name) != getattr(other, name) for name in named):
@@ -173,7 +172,7 @@ class Override(_Model):
         bands = [(self._band(currency), other._band(currency)) for currency in self._both(other)]
         return any(mine[0] < yours[1] and yours[0] < mine[1] for mine, yours in bands)
 
-    def _both(self, other: "Override") -> set[str]:
+    def _both(self, other: "Conditions") -> set[str]:
         mine, yours = ({*(one.value_from or {}), *(one.value_below or {})} for one in (self, other))
         return mine & yours
 
@@ -181,12 +180,43 @@ class Override(_Model):
         least = (self.value_from or {}).get(currency, Decimal(0))
         return least, (self.value_below or {}).get(currency, Decimal("Infinity"))
 
+    @property
+    def says(self) -> str:
+        """What it gives to those for which it holds."""
+        raise NotImplementedError
 
-def _one_fits(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+
+class Override(Conditions):
+    """Another budget."""
+
+    budget: RuleBudget
+
+    @property
+    def says(self) -> str:
+        """See Conditions."""
+        return budget_text(self.budget)
+
+
+class WeightOverride(Conditions):
+    """Another tolerance."""
+
+    percent: Annotated[int, Field(ge=0, le=1_000)]
+    grams: Annotated[int, Field(ge=0, le=1_000_000)]
+
+    @property
+    def says(self) -> str:
+        """See Conditions."""
+        return f"{self.percent} % and {self.grams} g"
+
+
+_Overrides = TypeVar("_Overrides", bound=tuple[Conditions, ...])
+
+
+def _one_fits(overrides: _Overrides) -> _Overrides:
     for one, other in combinations(overrides, 2):
         if one.conditions == other.conditions and one.may_meet(other):
             raise ValueError(
-                f"two overrides fit the same parcels, with {budget_text(one.budget)} and {budget_text(other.budget)}: "
+                f"two overrides fit the same parcels, with {one.says} and {other.says}: "
                 "nothing says which counts; delete one, or give it another condition"
             )
     return overrides
@@ -205,6 +235,14 @@ class RulePolicy(_Model):
     loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
     """In place of `action` for customers whom the shop marks as loyal; "": the same."""
     overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
+
+
+class WeightTolerance(_Model):
+    """How far the weight of a parcel may be from what its label says: the larger of the two."""
+
+    percent: Annotated[int, Field(ge=0, le=1_000)] = 20
+    grams: Annotated[int, Field(ge=0, le=1_000_000)] = 250
+    overrides: Annotated[tuple[WeightOverride, ...], AfterValidator(_one_fits)] = ()
 
 
 class Level(_Model):
@@ -413,6 +451,8 @@ class Policy(_Model):
     late_breach: LateBreach = LateBreach.PUBLISH
     promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
+    weight_tolerance: WeightTolerance = WeightTolerance()
+    """Further off it is a content_mismatch, and holds the refund."""
     stop_clocks: StopClocks = StopClocks()
     closures: Annotated[tuple[Closure, ...], AfterValidator(_announced_once)] = ()
     """Hours inside do not count for rules that wait for the carrier."""

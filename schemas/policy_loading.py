@@ -20,6 +20,8 @@ from schemas.policy import (
     RulePolicy,
     Statute,
     StopClocks,
+    WeightOverride,
+    WeightTolerance,
 )
 from schemas.vocabulary import RuleId
 from schemas.yaml_reading import NotYamlError, Path, YamlFinding, YamlReader, compose, start_of
@@ -168,6 +170,8 @@ def _fields(path: Path) -> Iterator[str]:
         model = FacilityPlace if path[2:3] == ("places",) else Facility
     elif path[:1] == ("stop_clocks",):
         model = StopClocks
+    elif path[:1] == ("weight_tolerance",):
+        model = WeightOverride if "overrides" in path else WeightTolerance
     elif path[:1] == ("closures",):
         model = Closure
     elif path[:1] == ("statutes",):

@@ -16,7 +16,7 @@ from schemas.policy import RefundTier, ReleaseAt
 from schemas.vocabulary import Milestone, Reason
 from simulation.dossier import ReturnDossier, Stories, dossiers
 from simulation.expect_dock import delivered_elsewhere_suspected
-from simulation.expect_shop import came, found_right
+from simulation.expect_shop import came, found_right, wrong_weights
 from simulation.expect_transit import sent_to_us_again
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.parcel_story import ParcelStory
@@ -180,6 +180,8 @@ def _speaks_against(stories: Stories, terms: Terms) -> bool:
         again = [news for news in inspections if news.at > wrong.at and news.all_right]
         if not found_right(whole, wrong, again):
             return True
+    if any(not looked_into for _, _, looked_into in wrong_weights(whole, terms)):
+        return True
     astray = (one for one in whole.linked.values() if _went_astray(one, terms))
     return any(came(whole, parcel) is None for parcel in astray)
 

@@ -113,6 +113,8 @@ class ParcelNews:
     route: Route = NOWHERE
     retracts: Hashable = None
     physical: bool = False
+    grams: int = 0
+    """What a label says that the parcel should weigh, or what the dock weighed; 0: nothing that a parcel may weigh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +293,14 @@ def _label(
             body.get("shop") or "",
             _worth(body),
         ),
+        grams=_grams(body),
     )
+
+
+def _grams(body: dict[str, Any]) -> int:
+    """A weight of more than nothing and at most a ton."""
+    said = body.get("weight_grams") or 0
+    return said if 1 <= said <= 1_000 * 1_000 else 0
 
 
 def _scan(
@@ -334,7 +343,14 @@ def _check_in(
     if scanned:
         named = () if return_id is None else (return_id,)
         dock_scan = ParcelNews(
-            identity, milestone, evidence, at, event.appended_at, returns=named, retracts=retracts
+            identity,
+            milestone,
+            evidence,
+            at,
+            event.appended_at,
+            returns=named,
+            retracts=retracts,
+            grams=_grams(body) if retracts is None else 0,
         )
         news.append((scanned, dock_scan))
     if return_id is not None:

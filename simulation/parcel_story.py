@@ -69,6 +69,10 @@ class ParcelStory:
         self.scans = [n for n in told if n.physical]
         self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
         self.checked_in = next((n for n in told if n.milestone is Milestone.CHECKED_IN), None)
+        self.weighed = next(
+            (n for n in reversed(told) if n.milestone is Milestone.CHECKED_IN and n.grams), None
+        )
+        """The last dock scan that tells a weight."""
         self.voided_at = next((n.at for n in told if self._voids(n)), None)
         self._given_up = next((n for n in told if n.milestone in _GIVEN_UP), None)
         self.decisive_at = [news.appended_at for news in told if self._is_decisive(news)]
@@ -83,7 +87,7 @@ class ParcelStory:
 
     def _is_decisive(self, news: ParcelNews) -> bool:
         if news.milestone is Milestone.CHECKED_IN:
-            return news is self.checked_in
+            return news is self.checked_in or news is self.weighed
         if news.milestone is Milestone.DELIVERED:
             return news.physical and (self.checked_in is None or news.at <= self.checked_in.at)
         if news.milestone in {Milestone.LABEL_CREATED, Milestone.LABEL_VOIDED}:

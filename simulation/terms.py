@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility, FacilityPlace, Override, Policy, Statute
+from schemas.policy import DAYS, Conditions, Facility, FacilityPlace, Policy, Statute
 from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
 from simulation.ledger import ParcelNews, ReturnNews, Route
@@ -118,6 +118,15 @@ class Terms:
         known = self.policy.facilities.get(facility)
         return () if known is None else known.places
 
+    def weighs_wrong(self, announced: int, weighed: int, route: Route) -> bool:
+        """Whether two weights that are known lie further apart than the policy puts up with."""
+        fitting = [one for one in self.policy.weight_tolerance.overrides if _fits(one, route)]
+        limits = max(fitting, key=_weight) if fitting else self.policy.weight_tolerance
+        apart = abs(weighed - announced)
+        return (
+            min(announced, weighed) > 0 and apart > limits.grams and apart > announced * limits.percent // 100
+        )
+
     def statute(self, country: str) -> Statute | None:
         """The law of the country about refunds."""
         return next((law for law in self.policy.statutes if country in law.countries), None)
@@ -129,7 +138,7 @@ class Terms:
         return _ANYWHERE if default is None else self._calendars[default]
 
 
-def _fits(override: Override, route: Route) -> bool:
+def _fits(override: Conditions, route: Route) -> bool:
     asked = (
         (override.carrier, route.carrier),
         (override.lane, f"{route.origin}-{route.destination}"),
@@ -140,7 +149,7 @@ def _fits(override: Override, route: Route) -> bool:
     return all(wanted in {None, found} for wanted, found in asked) and _worth_it(override, route)
 
 
-def _worth_it(override: Override, route: Route) -> bool:
+def _worth_it(override: Conditions, route: Route) -> bool:
     bands = (override.value_from, override.value_below)
     if bands == (None, None):
         return True
@@ -151,7 +160,7 @@ def _worth_it(override: Override, route: Route) -> bool:
     return (least is None or amount >= least) and (below is None or amount < below)
 
 
-def _weight(override: Override) -> tuple[int, list[bool]]:
+def _weight(override: Conditions) -> tuple[int, list[bool]]:
     """More conditions before fewer; among as many, in this order."""
     asks = [
         override.facility is not None,

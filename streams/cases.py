@@ -248,7 +248,7 @@ _WAITING = {
     RuleId.UNEXPECTED_PARCEL: "The dock checked it in on {since}, and no label had spoken of it by {due}",
     RuleId.LATE_LABEL: "The return was approved on {since}, and there was no label by {due}",
     RuleId.LATE_INSPECTION: "The goods came on {since}, and nobody had inspected them by {due}",
-    RuleId.CONTENT_MISMATCH: "The inspection of {since} found other goods than announced",
+    RuleId.CONTENT_MISMATCH: "What was inspected or weighed on {since} is not what was announced",
     RuleId.LATE_RESTOCK: "The inspection of {since} found the goods fit for sale, and they were not on the shelf by {due}",
     RuleId.LATE_REFUND_DECISION: "The goods were inspected on {since}, and nobody had decided about the refund by {due}",
     RuleId.LATE_REFUND: "The refund was approved on {since}, and had not been paid by {due}",

@@ -15,7 +15,7 @@ from streams.parcel_look import ENDED, RETRACTED
 from streams.return_view import Awaited, CaseKey, ReturnView, Rule
 from streams.returns import Carried, CarriedBreach, ReturnState, Told
 from streams.root_cases import told_apart
-from streams.rules import goods, handing_over, promises, refunds
+from streams.rules import goods, handing_over, promises, refunds, weights
 
 NEVER_MS = 1 << 62
 
@@ -24,6 +24,7 @@ RULES: tuple[tuple[Milestone, Rule], ...] = (
     (Milestone.DROPOFF_CLAIMED, handing_over.dropoff_claim_unconfirmed),
     (Milestone.CHECKED_IN, goods.late_inspection),
     (Milestone.INSPECTED, goods.content_mismatch),
+    (Milestone.CHECKED_IN, weights.content_mismatch_by_weight),
     (Milestone.INSPECTED, goods.late_restock),
     (Milestone.REFUND_ISSUED, goods.refunded_not_returned),
     (Milestone.INSPECTED, refunds.late_refund_decision),

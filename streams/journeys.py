@@ -78,6 +78,7 @@ class Journey:
         "_returns",
         "checked_in",
         "delivered",
+        "dock_scans",
         "elsewhere",
         "given_up",
         "labels",
@@ -101,6 +102,8 @@ class Journey:
         self.elsewhere: Seen | None = None
         """The first scan by which the carrier says that it delivered to somebody else."""
         self.checked_in: Seen | None = None
+        """The first of the dock scans."""
+        self.dock_scans: list[Seen] = []
         self.given_up: Seen | None = None
         self.notable: list[Seen] = []
         """Facts of the milestones in NOTABLE."""
@@ -119,6 +122,7 @@ class Journey:
             elif label is not None:
                 self.labels.append((_seen(raw), label))
         elif milestone == _CHECKED_IN:
+            self.dock_scans.append(_seen(raw))
             if self.checked_in is None:
                 self.checked_in = _seen(raw)
         else:

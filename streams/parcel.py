@@ -58,6 +58,14 @@ class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
     currency: str
     service: str
     shop: str = ""
+    weight_grams: int = 0
+
+
+class Weighed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the scale showed at a dock scan."""
+
+    identity: int
+    grams: int
 
 
 class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -112,6 +120,8 @@ class ParcelState(msgspec.Struct, gc=False):
     """Event time of the newest retraction."""
     marked_arrived_ms: int = 0
     """When the last retraction was read; one that its producer repeats is read again."""
+    weights: tuple[Weighed, ...] = ()
+    """Of the dock scans among the facts that have one, sorted by identity."""
     truncated: bool = False
     # -- ledger
     look_ms: int = 0
@@ -152,8 +162,9 @@ _Rest = tuple[
     tuple[Breach, ...],
     bool,
     tuple[Diversion, ...],
+    tuple[Weighed, ...],
 ]
-"""labels, marks, when they were told and read, truncated, where, revision, digest, told, breaches, expired, diversions"""
+"""labels, marks, when told and read, truncated, where, revision, digest, told, breaches, expired, diversions, weights"""
 
 _head = Struct(">BBHQQ")
 """stage, number of facts, bytes of the topics' names, look_ms, quiet_ms"""
@@ -180,6 +191,7 @@ def encode_parcel(state: ParcelState) -> bytes:
         state.breaches,
         state.expired,
         state.diversions,
+        state.weights,
     )
     return b"".join((head, facts, topics, _encode_rest(rest)))
 
@@ -190,7 +202,20 @@ def decode_parcel(raw: bytes) -> ParcelState:
     facts_end = HEAD_BYTES + count * FACT_BYTES
     topics_end = facts_end + topics_bytes
     rest = _decode_rest(memoryview(raw)[topics_end:])
-    labels, marks, marked, truncated, where, revision, digest, told, breaches, expired, diversions = rest
+    (
+        labels,
+        marks,
+        marked,
+        truncated,
+        where,
+        revision,
+        digest,
+        told,
+        breaches,
+        expired,
+        diversions,
+        weights,
+    ) = rest
     return ParcelState(
         raw[HEAD_BYTES:facts_end],
         labels,
@@ -198,6 +223,7 @@ def decode_parcel(raw: bytes) -> ParcelState:
         marks,
         marked[0],
         marked[1],
+        weights,
         truncated,
         look_ms,
         stage,
@@ -266,13 +292,13 @@ class Seen(NamedTuple):
 Raw = tuple[int, int, int, int, int]
 
 
-Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, int, bool]
+Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, int, tuple[Weighed, ...], bool]
 
 
 def fold_of(state: ParcelState) -> Fold:
     """The order-free part of a state: the same facts and retractions give the same, whatever their order."""
     marked = (state.marks, state.marked_ms, state.marked_arrived_ms)
-    return state.facts, state.labels, state.topics, *marked, state.truncated
+    return state.facts, state.labels, state.topics, *marked, state.weights, state.truncated
 
 
 def raw_facts(state: ParcelState) -> Iterator[Raw]:
@@ -315,6 +341,7 @@ def append_fact(state: ParcelState, fact: ParcelFact) -> bool:
     if (
         len(state.facts) >= (MOST_FACTS - 1) * FACT_BYTES
         or state.marks
+        or fact.weight_grams
         or find_fact(state.facts, fact.identity) >= 0
     ):
         return False
@@ -351,6 +378,8 @@ def merge(state: ParcelState, fact: ParcelFact) -> None:
         _insert(state, state.facts, packed)
     if fact.label is not None and find_fact(state.facts, fact.identity) >= 0:
         _add_label(state, fact.identity, fact.label)
+    if fact.weight_grams and find_fact(state.facts, fact.identity) >= 0:
+        _add_weight(state, Weighed(fact.identity, fact.weight_grams))
 
 
 def _smaller(one: bytes, other: bytes) -> bytes:
@@ -375,6 +404,7 @@ def _insert(state: ParcelState, facts: bytes, packed: bytes) -> None:
         facts = facts[: EARLIEST * FACT_BYTES] + facts[-LATEST * FACT_BYTES :]
         state.truncated = True
         state.labels = tuple(label for label in state.labels if find_fact(facts, label.identity) >= 0)
+        state.weights = tuple(one for one in state.weights if find_fact(facts, one.identity) >= 0)
     state.facts = facts
 
 
@@ -416,6 +446,7 @@ def label_of(identity: int, terms: LabelTerms) -> Label:
         terms.currency,
         terms.service,
         terms.shop,
+        terms.weight_grams,
     )
 
 
@@ -424,3 +455,10 @@ def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
     same = [known for known in state.labels if known.identity == identity]
     smallest = min([label_of(identity, terms), *same], key=msgspec.structs.astuple)
     state.labels = tuple(sorted([*others, smallest], key=lambda known: known.identity))
+
+
+def _add_weight(state: ParcelState, weighed: Weighed) -> None:
+    others = [known for known in state.weights if known.identity != weighed.identity]
+    same = [known.grams for known in state.weights if known.identity == weighed.identity]
+    smallest = Weighed(weighed.identity, min([weighed.grams, *same]))
+    state.weights = tuple(sorted([*others, smallest], key=lambda known: known.identity))

@@ -270,6 +270,8 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
             told += [checked_in.at_ms, checked_in.arrived_ms] if checked_in is not None else [0, 0]
             told.append(journey.decisive_arrived_ms(state.marked_arrived_ms))
+            weighed = _weighed(state, journey)
+            told += [weighed[1], weighed[0].content] if weighed is not None else []
     return digest(tuple(told))
 
 
@@ -322,6 +324,7 @@ def _report(
     fact, label = next((fact, label) for fact, label in journey.labels if return_id in label.returns)
     times, delivered, checked_in = journey.scan_times, journey.delivered, journey.checked_in
     diverted = next((one for one in state.diversions if one.journey == journey.name), None)
+    weighed = _weighed(state, journey)
     return ParcelReport(
         parcel=key,
         revision=state.revision,
@@ -347,8 +350,24 @@ def _report(
         decisive_arrived_ms=journey.decisive_arrived_ms(state.marked_arrived_ms),
         diverted=diverted.rule if diverted is not None else "",
         diverted_ms=diverted.at_ms if diverted is not None else 0,
+        weight_grams=weighed[1] if weighed is not None else 0,
+        expected_grams=label.weight_grams,
+        weighed_ms=weighed[0].at_ms if weighed is not None else 0,
+        weighed_arrived_ms=weighed[0].arrived_ms if weighed is not None else 0,
+        weighed_evidence=(weighed[0].source(state.topics),) if weighed is not None else (),
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
+    )
+
+
+def _weighed(state: ParcelState, journey: Journey) -> tuple[Seen, int] | None:
+    """The newest dock scan with a weight, and the weight."""
+    if not state.weights:
+        return None
+    grams = {one.identity: one.grams for one in state.weights}
+    return next(
+        ((scan, grams[scan.identity]) for scan in reversed(journey.dock_scans) if scan.identity in grams),
+        None,
     )
 
 

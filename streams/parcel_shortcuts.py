@@ -138,8 +138,8 @@ def first_label(
 
 
 def _move_of(fact: ParcelFact, stage: int, newest_ms: int) -> int:
-    """What the fact does at a stage; a LOOK, unless it is the newest of its journey and takes nothing back."""
-    if not newest_ms < fact.occurred_ms <= newest_ms + SILENT_MS or fact.retracts:
+    """What the fact does at a stage; a LOOK, unless it is the newest of its journey, weighs nothing and takes nothing back."""
+    if not newest_ms < fact.occurred_ms <= newest_ms + SILENT_MS or fact.retracts or fact.weight_grams:
         return _LOOK
     return _MOVES.get((stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
 
@@ -231,7 +231,8 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         delivery = _times(facts, delivered_at)
     check_in = _times(facts, len(facts) // FACT_BYTES - 1) if checked_in_ms else (0, 0)
     decisive_ms = max(label_arrived_ms, delivery[1], check_in[1])
-    state.digest = digest((0, 1, label_content, label_arrived_ms, *scan, *delivery, *check_in, decisive_ms))
+    told = (label_content, label_arrived_ms, *scan, *delivery, *check_in, decisive_ms)
+    state.digest = digest((0, 1, *told))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
     report = ParcelReport(
@@ -255,6 +256,7 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         checked_in_arrived_ms=check_in[1],
         label_arrived_ms=label_arrived_ms,
         decisive_arrived_ms=decisive_ms,
+        expected_grams=label.weight_grams,
     )
     value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]

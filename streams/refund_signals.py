@@ -3,7 +3,8 @@
 A return fits the first of the policy's `refund_tiers` whose value, customer risk and category it has, and each later one that
 it fits as well. It is released when all of its parcels have come as far as its tier asks, unless it was cancelled, refused,
 exchanged or paid already, or something contradicts it: an inspection that found other goods, or rejected any of them (what
-is left of the refund is for a person to say: a signal is about the whole of it), the carrier turning a parcel
+is left of the refund is for a person to say: a signal is about the whole of it), a parcel that weighs something else than it
+should and that nobody has looked into, the carrier turning a parcel
 back or delivering it elsewhere (by what it reports, whether there is a case or not). What contradicts a release that was
 said revokes it. A tier releases a return once: after a revocation only a later one can, so there are at most two messages for
 each tier, however often the evidence changes.
@@ -35,8 +36,9 @@ from schemas.policy import ReleaseAt
 from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
-from streams.returns import SignalRecord, Told
+from streams.returns import Carried, SignalRecord, Told
 from streams.rules.goods import inspects, is_rejected, put_right
+from streams.rules.weights import is_off, looked_into
 from streams.watermark import Outgoing
 
 _OVER = {
@@ -144,9 +146,14 @@ def _against(view: ReturnView) -> _Why | None:
             wrong = SignalReason.GOODS_REJECTED
         if wrong is not None and put_right(view, inspection) is None:
             return _Why(wrong, inspection.at_ms, (inspection,))
-    for parcel in view.parcels:
-        if parcel.diverted and not view.received_ms(parcel):
-            return _Why(_DIVERTED[parcel.diverted], parcel.diverted_ms)
+    return next(filter(None, (_against_parcel(view, parcel) for parcel in view.parcels)), None)
+
+
+def _against_parcel(view: ReturnView, parcel: Carried) -> _Why | None:
+    if parcel.weighed_ms and is_off(view, parcel) and looked_into(view, parcel) is None:
+        return _Why(SignalReason.CONTENT_MISMATCH, parcel.weighed_ms)
+    if parcel.diverted and not view.received_ms(parcel):
+        return _Why(_DIVERTED[parcel.diverted], parcel.diverted_ms)
     return None
 
 

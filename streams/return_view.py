@@ -12,7 +12,7 @@ from schemas.facts import ReturnTerms, Source
 from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.keys import split_parcel_key
 from streams.returns import Carried, ReturnState, Told, received_by_number
-from streams.terms import CompiledPolicy, Deadline, ParcelTerms
+from streams.terms import CompiledPolicy, Deadline, ParcelTerms, Tolerance
 
 _REASONS: dict[int, Reason] = {
     Milestone.RETURN_CANCELLED: Reason.RETURN_CANCELLED,
@@ -109,7 +109,7 @@ class ReturnView:
         """When the last was read of all that is known of the return, and of what decides whether its parcels have come."""
         state = self._state
         times = [state.marked_arrived_ms, *(fact.arrived_ms for fact in state.facts)]
-        return max([*times, *(one.decisive_arrived_ms for one in state.carried)])
+        return max([*times, *(max(one.decisive_arrived_ms, one.weighed_arrived_ms) for one in state.carried)])
 
     @property
     def milestones(self) -> frozenset[int]:
@@ -161,6 +161,10 @@ class ReturnView:
             terms = self._own_terms
         deadline = terms.deadlines[rule]
         return deadline if deadline.enabled else None
+
+    def tolerance(self, parcel: Carried) -> Tolerance:
+        """How far a parcel may be from the weight that it should have."""
+        return self._terms_of(parcel).tolerance
 
     def deadline_of_nowhere(self, rule: RuleId) -> Deadline | None:
         """The rule's deadline before anybody knows by which carrier and where to; None: switched off."""

@@ -71,6 +71,11 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     decisive_arrived_ms: int = 0
     diverted: str = ""
     diverted_ms: int = 0
+    weight_grams: int = 0
+    expected_grams: int = 0
+    weighed_ms: int = 0
+    weighed_arrived_ms: int = 0
+    weighed_evidence: tuple[Source, ...] = ()
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -329,6 +334,11 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.decisive_arrived_ms,
         report.diverted,
         report.diverted_ms,
+        report.weight_grams,
+        known.expected_grams if bare and known else report.expected_grams,
+        report.weighed_ms,
+        report.weighed_arrived_ms,
+        report.weighed_evidence,
     )
 
 

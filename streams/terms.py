@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from schemas.durations import Budget
 from schemas.facts import LabelTerms, ReturnTerms
 from schemas.money import minor_units
 from schemas.outputs import Severity
 from schemas.policy import (
+    Conditions,
     FacilityPlace,
     LateBreach,
     Level,
@@ -105,6 +106,7 @@ class ParcelTerms:
         "progress",
         "quiet_ms",
         "silence",
+        "tolerance",
         "transit",
         "unused",
     )
@@ -114,8 +116,10 @@ class ParcelTerms:
         deadlines: dict[RuleId, Deadline],
         hold_ms: dict[int, int],
         places: "Places",
-        closed: tuple[Closed, ...] = (),
+        closed: tuple[Closed, ...],
+        tolerance: "Tolerance",
     ) -> None:
+        self.tolerance = tolerance
         self.deadlines = deadlines
         self.hold_ms = hold_ms
         """Milestone of a hold -> how long clocks stand still for it at most."""
@@ -174,7 +178,8 @@ class CompiledPolicy:
         self._anywhere = BusinessCalendar(ALWAYS_WEEKDAYS)
         if policy.default_facility is not None:
             self._anywhere = self._calendars[policy.default_facility]
-        overrides = [override for rule in policy.rules.values() for override in rule.overrides]
+        overrides: list[Conditions] = [one for rule in policy.rules.values() for one in rule.overrides]
+        overrides += policy.weight_tolerance.overrides
         closed = policy.closures
         self._carriers = {one.carrier for one in overrides} | {one.carrier for one in closed}
         self._carriers |= set(policy.allowances)
@@ -253,13 +258,15 @@ class CompiledPolicy:
             about = About(*kind[:6], value_minor, currency)
             deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
             places = self._places.get(facility, _ANYWHERE)
-            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places, self._closed(about))
+            found = self._terms[kind] = ParcelTerms(
+                deadlines, self._hold_ms, places, self._closed(about), self._tolerance(about)
+            )
         return found
 
     def _budget(self, rule: RuleId, about: "About") -> tuple[Budget | None, Override | None]:
         """The rule's budget, and the override that gives it."""
         numbers = self._numbers(rule)
-        override = _most_specific(numbers, about)
+        override = _most_specific(numbers.overrides, about)
         if override is not None:
             return override.budget, override
         abroad = about.origin and about.destination and about.origin != about.destination
@@ -286,6 +293,11 @@ class CompiledPolicy:
             and one.facility in {None, about.facility}
         )
 
+    def _tolerance(self, about: "About") -> "Tolerance":
+        usual = self.policy.weight_tolerance
+        override = _most_specific(usual.overrides, about) or usual
+        return Tolerance(override.percent, override.grams)
+
     def _numbers(self, rule: RuleId) -> RulePolicy:
         return self.policy.rules.get(rule, _OFF)
 
@@ -301,6 +313,16 @@ def _epoch_ms(at: datetime) -> int:
     return int(at.timestamp() * 1000)
 
 
+class Tolerance(NamedTuple):
+    """How far off a weight may be: the larger of the two."""
+
+    percent: int
+    grams: int
+
+
+_Override = TypeVar("_Override", bound=Conditions)
+
+
 class About(NamedTuple):
     """What overrides ask about."""
 
@@ -314,10 +336,10 @@ class About(NamedTuple):
     currency: str
 
 
-def _most_specific(numbers: RulePolicy, about: About) -> Override | None:
+def _most_specific(overrides: Sequence[_Override], about: About) -> _Override | None:
     fitting = [
         override
-        for override in numbers.overrides
+        for override in overrides
         if override.carrier in {None, about.carrier}
         and override.lane in {None, f"{about.origin}-{about.destination}"}
         and override.facility in {None, about.facility}

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
@@ -268,6 +269,31 @@ def test_one_rejected_parcel_of_two_revokes_the_whole_release() -> None:
     shop.says(Milestone.INSPECTED, 62 * HOUR, parcels=(PARCEL,))
     shop.reach(90 * HOUR)
     assert shop.told() == ["release instant first_scan", "revoke instant goods_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("grams", "told"),
+    [
+        (300, ["release instant first_scan", "revoke instant content_mismatch"]),
+        (1_900, ["release instant first_scan"]),
+        (0, ["release instant first_scan"]),
+    ],
+)
+def test_a_parcel_that_is_too_light_at_the_dock_revokes(grams: int, told: list[str]) -> None:
+    shop = till()
+    shop.requested()
+    terms = replace(label("R1"), weight_grams=1_800)
+    shop.parcel_fact(PARCEL, replace(label_fact(HOUR, "R1"), label=terms))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    shop.reach(CHECKED_IN)
+    dock_scan = parcel_fact(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.parcel_fact(PARCEL, replace(dock_scan, weight_grams=grams))
+    shop.reach(60 * HOUR)
+    assert shop.told() == told
+    shop.says(Milestone.INSPECTED, INSPECTED)
+    shop.reach(INSPECTED + HOUR)
+    assert shop.told() == ["release standard delivered"] * (len(told) - 1)
 
 
 def test_an_empty_box_stays_one_when_the_other_parcel_is_found_right() -> None:

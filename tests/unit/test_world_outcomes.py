@@ -93,6 +93,8 @@ OUTCOMES = {
         "mismatch_decided_late": RESOLVED,
         "mismatch_never_decided": OPEN,
         "mismatch_cleared_up": RESOLVED,
+        "too_light": RESOLVED,
+        "weighed_again": RETRACTED,
     },
     RuleId.LATE_RESTOCK: {
         "restocked_late": RESOLVED,
