@@ -83,13 +83,14 @@ class Outcome:
                 if case.opens is True and case.final_states <= STANDING:
                     surely.add((case.rule, case.return_id, case.parcel))
         standing = self.standing
-        by_hand = {
+        # The clock runs on while the workers are told to stop: what it closes then is of no world.
+        rightly = {
             (case.rule, case.return_id, case.parcel)
             for case in self.cases.values()
-            if case.reason is Reason.BY_HAND
+            if case.reason is Reason.BY_HAND or case.effective_at > self.until_at
         }
         return [
-            *(f"closed, though it is so: {subject}" for subject in sorted(surely - standing - by_hand)),
+            *(f"closed, though it is so: {subject}" for subject in sorted(surely - standing - rightly)),
             *(f"open, though it is not so: {subject}" for subject in sorted(standing - perhaps)),
         ]
 
