@@ -44,6 +44,8 @@ in_hand: ContextVar[tuple[str, Batch] | None] = ContextVar("in_hand", default=No
 """Stage and batch that the running task is about to commit."""
 fetched: dict[TP, int] = {}
 """Ends of the chunks that intake was handed."""
+lost: list[Chunk] = []
+"""Chunks that it was not."""
 
 
 async def delay(longest_s: float = plan.longest_delay_s) -> None:
@@ -168,6 +170,9 @@ class DelayedIntake(IntakeStage):
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
         fetched[tp] = chunk.next
+        if "labels" in tp.topic and len(lost) < plan.loses_chunks and len(chunk):
+            lost.append(chunk)
+            return
         super().accept(tp, chunk, done)
 
     async def _forward(self, tp: TP, chunk: Chunk) -> None:
