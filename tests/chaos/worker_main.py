@@ -30,7 +30,7 @@ from agents.logging_setup import configure_logging
 from agents.markers import MarkerPlan, Markers, Progress
 from agents.settings import Settings
 from agents.stage import Owned, Stage
-from agents.transport import Chunk
+from agents.transport import Chunk, ChunkConsumer
 from streams.partition import Batch, Partition
 from tests.chaos.plan import PLAN_VARIABLE, Plan, Stop
 
@@ -128,6 +128,20 @@ class HastyEngine(engine_module.Engine):
         return {tp: max(0, offset - plan.begins_before) for tp, offset in committed.items()}
 
 
+class HastyConsumer(ChunkConsumer):
+    """Whatever it reads between its seek and the resuming of the flow is still in a queue then."""
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        if plan.resumes_late:
+            await asyncio.sleep(2.0)
+
+    async def _deliver(self, tp: TP, chunk: Chunk, generation: int) -> None:
+        recovered: asyncio.Event = self.app.tables.recovery.completed
+        if recovered.is_set() or not plan.resumes_late:
+            await super()._deliver(tp, chunk, generation)
+
+
 class FetchedProgress:
     """Takes what has been fetched for what has been forwarded and acknowledged."""
 
@@ -213,6 +227,7 @@ def main() -> None:
     markers.send_grouped = send_slowly
     worker: Any = worker_module
     worker.Engine = HastyEngine
+    worker.ChunkTransport.Consumer = HastyConsumer
     if plan.broker_ahead_file:
         worker.LogClock = LyingBrokerClock
     sys.exit(worker_module.run(settings, checkpoint))
