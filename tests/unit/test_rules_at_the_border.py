@@ -24,7 +24,18 @@ from streams.rules import (
     unexpected_parcel,
 )
 from tests.stages import DAY, HOUR, MINUTE, label, label_fact, parcel_fact
-from tests.waiting import ALLOWANCE, BUDGET, SETTLE, ParcelRule, Wait, anchor, breaches, plain, waits
+from tests.waiting import (
+    ALLOWANCE,
+    BUDGET,
+    SETTLE,
+    ParcelRule,
+    Wait,
+    anchor,
+    breaches,
+    expected,
+    plain,
+    waits,
+)
 
 LABEL = label_fact(0, "R1")
 AT = 5 * HOUR
@@ -131,7 +142,10 @@ LIVES = {
     ),
 }
 
-AT_THE_DOCK_OR_VOID = [(checked_in, Reason.CHECKED_IN), (voided, Reason.LABEL_VOIDED)]
+AT_THE_DOCK_OR_VOID: list[tuple[Ending, Reason]] = [
+    (checked_in, Reason.CHECKED_IN),
+    (voided, Reason.LABEL_VOIDED),
+]
 GIVEN_UP = [
     (word(Milestone.RETURNED_TO_SENDER), Reason.TURNED_BACK),
     (word(Milestone.LOST), Reason.LOST),
@@ -308,6 +322,7 @@ def test_a_waiting_that_nothing_ends_is_over_at_its_deadline_and_not_before(rule
     due_ms = life.start.occurred_ms - LABEL.occurred_ms + life.wait_ms
     assert breaches(life.rule, due_ms - 1, *life.facts) == []
     assert breaches(life.rule, due_ms, *life.facts) == [Wait(life.anchor, life.start.identity, due_ms)]
+    assert {one.rule for one in expected(life.rule, *life.facts)} == {rule}
 
 
 @pytest.mark.parametrize("rule", LIVES)

@@ -30,8 +30,10 @@ from tests.waiting import (
 LABEL = label_fact(0, "R1")
 
 
-def at(hour: float, milestone: Milestone = Milestone.IN_TRANSIT, place: str = "", **more: int) -> ParcelFact:
-    return parcel_fact(milestone, int(hour * HOUR), place=place, **more)  # type: ignore[arg-type]
+def at(
+    hour: float, milestone: Milestone = Milestone.IN_TRANSIT, place: str = "", identity: int | None = None
+) -> ParcelFact:
+    return parcel_fact(milestone, int(hour * HOUR), place=place, identity=identity)
 
 
 def checked_in(hour: float, evidence: Evidence = Evidence.WAREHOUSE_SCAN) -> ParcelFact:
@@ -147,6 +149,15 @@ def test_what_is_no_movement_after_a_delivery(scan: ParcelFact) -> None:
     assert waits(moving_after_delivery.expectations, LABEL, delivered, scan) == []
 
 
+def test_what_is_scanned_at_the_time_of_the_delivery_does_not_count_later_either() -> None:
+    delivered, same, told = at(5, Milestone.DELIVERED), at(5), at(6, Milestone.DELAYED)
+    assert waits(moving_after_delivery.expectations, LABEL, at(3), at(4), delivered, same, told) == []
+    assert waits(moving_after_delivery.expectations, LABEL, delivered) == []
+    moved = at(7)
+    found = waits(moving_after_delivery.expectations, LABEL, at(3), delivered, same, told, moved)
+    assert found == [wait(moved, 18)]
+
+
 def test_what_is_scanned_from_the_dock_check_in_on_is_another_parcel() -> None:
     delivered, dock = at(5, Milestone.DELIVERED), checked_in(10)
     assert waits(moving_after_delivery.expectations, LABEL, delivered, dock, at(10), at(11)) == []
@@ -173,6 +184,12 @@ def test_nobody_waits_for_scans_from_the_check_in_on(rule: ParcelRule, hour: int
     first, dock = at(5), checked_in(20)
     found = waits(rule, LABEL, first, dock, at(hour, Milestone.OUT_FOR_DELIVERY))
     assert [(one.start, one.reason, one.ended_ms) for one in found] == [(first.identity, reason, 20 * HOUR)]
+
+
+def test_of_a_parcel_that_came_to_the_dock_in_time_nothing_is_said() -> None:
+    first, dock = at(5), checked_in(16)
+    for rule in (stalled_no_progress.expectations, transit_overdue.expectations):
+        assert waits(rule, LABEL, first, dock) == []
 
 
 def test_on_the_way_for_too_long_is_counted_from_the_first_scan_and_belongs_to_the_journey() -> None:

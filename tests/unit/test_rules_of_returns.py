@@ -18,6 +18,7 @@ from tests.waiting import (
     anchor,
     plain,
     report,
+    view_of,
     waiting,
 )
 
@@ -229,6 +230,7 @@ def test_what_came_with_the_failure_does_not_mend_it_and_a_millisecond_later_it_
 def test_a_waiting_that_nothing_ends(name: str) -> None:
     life = LIVES[name]
     assert waiting(life.rule, *life.others, life.start) == [unended(life)]
+    assert [one.rule for one in life.rule(view_of(*life.others, life.start))] == [rule_id(name)]
 
 
 @pytest.mark.parametrize("name", LIVES)

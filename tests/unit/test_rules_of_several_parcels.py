@@ -99,7 +99,7 @@ def test_a_receipt_that_is_told_late_has_to_settle() -> None:
 
 
 BY_FACILITY = {"overrides": [{"facility": "LIL1", "budget": "4h"}, {"carrier": "dhl", "budget": "6h"}]}
-WORLD = {"facilities": {"LIL1": {"time_zone": "UTC"}}}
+FACILITIES = {"LIL1": {"time_zone": "UTC"}}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ WORLD = {"facilities": {"LIL1": {"time_zone": "UTC"}}}
 def test_each_parcel_has_the_deadline_of_its_own_carrier_and_facility(
     rule: ReturnRule, rule_id: RuleId, start: ReturnFact
 ) -> None:
-    policy = plain({rule_id: BY_FACILITY}, **WORLD)
+    policy = plain({rule_id: BY_FACILITY}, facilities=FACILITIES)
     parcels = (ONE, report("ups:2", facility="LIL1"), report("dhl:3"))
     more = ALLOWANCE if rule_id is RuleId.DROPOFF_CLAIM_UNCONFIRMED else 0
     dues = {parcel: due_hour for parcel, due_hour, _, _ in told(rule, *parcels, start, policy=policy)}
@@ -125,7 +125,7 @@ def test_each_parcel_has_the_deadline_of_its_own_carrier_and_facility(
 
 
 def test_a_label_is_waited_for_by_the_calendar_of_no_facility_whatever_the_late_label_says() -> None:
-    policy = plain({RuleId.LATE_LABEL: BY_FACILITY}, **WORLD)
+    policy = plain({RuleId.LATE_LABEL: BY_FACILITY}, facilities=FACILITIES)
     approved = fact(Milestone.RETURN_APPROVED, 5)
     late = report(PARCEL, facility="LIL1")
     assert told(handing_over.late_label, approved, late, policy=policy) == [("", 15, DUE, 0)]
