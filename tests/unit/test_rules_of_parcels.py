@@ -283,6 +283,20 @@ def test_each_new_place_or_stage_is_a_step_forward_and_the_next_one_is_waited_fo
     assert found == [wait(lyon, 16, Reason.PROGRESS, paris), wait(paris, 41)]
 
 
+def test_every_step_waits_for_the_next_one_by_the_scans_between_the_two() -> None:
+    lyon, paris, again = at(5, place=LYON), at(10, place="FR/paris"), at(12, place="FR/paris")
+    nice, rule = at(40, place="FR/nice"), stalled_no_progress.expectations
+    found = waits(rule, LABEL, lyon, paris, again, nice, at(45, place=LYON), policy=SLOW_TO_SILENCE)
+    assert found == [wait(paris, 21, Reason.PROGRESS, nice), wait(nice, 51)]
+    late = expected(rule, LABEL, lyon, at(20, place="FR/paris"), policy=QUICK_TO_SILENCE)
+    assert [((one.due_ms - MONDAY) / HOUR, one.holds) for one in late] == [(16, False), (31, False)]
+
+
+@pytest.mark.parametrize("milestone", [Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE])
+def test_after_a_delivery_nobody_waits_for_a_scan(milestone: Milestone) -> None:
+    assert waits(stalled_silent.expectations, LABEL, at(5), at(6, milestone), at(7)) == []
+
+
 # -- stop-clocks ------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +314,7 @@ HOLD, STAY = Milestone.CUSTOMS_HOLD, Milestone.AVAILABLE_FOR_PICKUP
     ("facts", "due_hour"),
     [
         pytest.param([at(6, HOLD), at(8)], 18, id="as long as it was held"),
+        pytest.param([at(5.5, Milestone.MISROUTED), at(6, HOLD), at(8)], 18, id="whatever else went wrong"),
         pytest.param([at(6, HOLD)], 22, id="for ever, but customs get 6 hours"),
         pytest.param([at(6, STAY)], 24, id="a pickup point gets 8"),
         pytest.param([at(6, HOLD), at(10), at(11, HOLD), at(15)], 22, id="customs get them together"),
@@ -313,6 +328,11 @@ HOLD, STAY = Milestone.CUSTOMS_HOLD, Milestone.AVAILABLE_FOR_PICKUP
 )  # fmt: skip
 def test_clocks_stand_still_while_a_parcel_is_held(facts: list[ParcelFact], due_hour: float) -> None:
     assert overdue(*facts) == due_hour
+
+
+def test_a_parcel_that_is_held_is_not_silent() -> None:
+    held = at(6, HOLD)
+    assert waits(stalled_silent.expectations, LABEL, held, policy=CAPPED) == [wait(held, 23)]
 
 
 def test_a_hold_of_which_only_a_system_knows_stops_no_clock() -> None:
