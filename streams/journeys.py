@@ -208,7 +208,7 @@ class Journey:
                     return fact, label
         return self.labels[0]
 
-    def ends(self, *, delivery: bool) -> list[End]:
+    def ends(self, *, delivery: bool = False) -> list[End]:
         """What ends all waiting for the parcel: check-in, void, that the carrier gave up; the delivery on request."""
         ends = []
         if delivery and self.delivered is not None:

@@ -111,7 +111,7 @@ def _at_once(
         return
     ends = [End(scan, moved_on(scan))] if scan is not None else []
     gives_up = set(GIVEN_UP.values())
-    ends += [end for end in journey.ends(delivery=False) if given_up or end.reason not in gives_up]
+    ends += [end for end in journey.ends() if given_up or end.reason not in gives_up]
     end = first_of(ends)
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     yield Expectation(rule, name_of(start), start, due_ms, end)

@@ -41,10 +41,9 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         stop = first_stop(*inspected, view.stop(Milestone.RESTOCKED, since_ms=received_ms))
         if view.was_in_time(deadline, received_ms, stop, (RuleId.LATE_INSPECTION, parcel.parcel, "")):
             continue
-        by_number = view.received.get(parcel.parcel)
-        known = by_number if by_number is not None and by_number.at_ms == received_ms else None
+        by_number = view.received.get(parcel.parcel)  # never later than the dock scan
         due_ms = deadline.due_ms(received_ms, arrived_ms)
-        evidence = (known.source,) if known is not None else ()
+        evidence = (by_number.source,) if by_number is not None else ()
         told = (RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, stop, evidence)
         yield Awaited(*told, deadline, arrived_ms)
 

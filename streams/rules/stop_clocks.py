@@ -50,7 +50,7 @@ def holds_before(journey: Journey, terms: ParcelTerms, since_ms: int, due_ms: in
 
 def _holds(journey: Journey) -> Iterator[tuple[int, int, int]]:
     """Milestone, beginning and end of each hold, by time; of several before the same scan only the first."""
-    until_ms = -1
+    until_ms = 0
     for fact in journey.notable:
         if fact.milestone not in _HOLDS or fact.evidence == _SYSTEM or fact.at_ms < until_ms:
             continue
