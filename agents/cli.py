@@ -176,7 +176,7 @@ def check(
 @app.command()
 def replay(
     files: Annotated[
-        list[Path], typer.Argument(help="Recorded events, JSONL or JSONL.gz.", metavar="FILE...")
+        list[Path], typer.Argument(help="Recorded events: JSONL, JSONL.gz or Parquet.", metavar="FILE...")
     ],
     policy: Annotated[
         Path | None, typer.Option(help="Policy in YAML; left out, the default.", metavar="FILE")

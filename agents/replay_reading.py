@@ -1,4 +1,4 @@
-"""Recorded input events from JSONL files, in the order in which they were appended.
+"""Recorded input events from JSONL and Parquet files, in the order in which they were appended.
 
 A line is a record, {"kind", "appended_at", "value" or "value_base64", ...}, or a bare event. All records are held in
 memory: only when the last line is read is it known which was appended first.
@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from agents import replay_parquet
 from agents.errors import Finding, ReplayError, did_you_mean
 from schemas.events import KIND_OF_TYPE
 from schemas.topics import InputKind
@@ -115,6 +116,9 @@ def read_records(
 
 def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:
     try:
+        if file.suffix == replay_parquet.SUFFIX and file.is_file():
+            yield from _read_parquet(file, arrival, told)
+            return
         with ExitStack() as stack:
             raw = stack.enter_context(file.open("rb"))
             lines: Iterable[bytes] = raw
@@ -131,6 +135,11 @@ def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterato
     except OSError as error:
         todo = "correct the path or the file's permissions"
         yield Finding(str(file), f"cannot be read: {error.strerror}", todo=todo)
+
+
+def _read_parquet(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:
+    for found in replay_parquet.lines_of(file, arrival, told):
+        yield found if isinstance(found, Finding) else _found(found[1], arrival, f"{file}:{found[0]}")
 
 
 def _found(line: bytes, arrival: str, where: str) -> Recorded | Finding:
