@@ -111,7 +111,7 @@ def read_records(
     if not records:
         why = "a replay of nothing would say nothing"
         raise ReplayError([Finding(", ".join(map(str, files)), "no records", why, "give files with records")])
-    return _in_order(records)
+    return in_order(records)
 
 
 def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:
@@ -227,7 +227,7 @@ def _sentence(error: Exception) -> str:
     return str(error).replace("`$.", "`").replace(" - at ", " at ")
 
 
-def _in_order(records: list[Recorded]) -> list[Recorded]:
+def in_order(records: list[Recorded]) -> list[Recorded]:
     """Sorted, and those without an offset numbered behind the ones that have it: case evidence names offsets."""
     records.sort(key=_place)
     following: dict[tuple[str, int], int] = {}
