@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agents import replay_view as view
 from agents.errors import Finding, PolicyRefusedError, ReplayError
+from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
 from agents.policy_reading import policy_findings
 from agents.replay_comparison import compare
@@ -59,6 +60,7 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
     with _progress() as progress:
         records = _read(source, options.arrival, progress)
         span = _span(records, options)
+        tame_garbage_collection()
         started = perf_counter()
         results, refused = _play(records, policies, span, progress)
         seconds = perf_counter() - started
