@@ -29,7 +29,12 @@ _REFUND_APPROVED, _ISSUED = int(Milestone.REFUND_APPROVED), int(Milestone.REFUND
 _SETTLED, _REFUSED = int(Milestone.REFUND_SETTLED), int(Milestone.REFUND_REFUSED)
 _REPLACED, _CANCELLED = int(Milestone.REPLACEMENT_SENT), int(Milestone.RETURN_CANCELLED)
 
-_OVER = (_CANCELLED, _REFUSED, _REPLACED)
+_OVER = frozenset({_CANCELLED, _REFUSED, _REPLACED})
+_LABELLED = frozenset({_LABEL, _CANCELLED, _REFUND_APPROVED, _ISSUED, _REPLACED})
+_DECIDED = frozenset({_REFUND_APPROVED, _REFUSED, _ISSUED, _REPLACED, _CANCELLED})
+_SENT = frozenset({_ISSUED, _REPLACED})
+_FULFILLED = frozenset({_ISSUED, _REFUSED, _REPLACED, _CANCELLED})
+"""What stops the waitings, as streams/rules/ have it."""
 _NOT_ORDINARY = frozenset(
     {int(Milestone.CHECKED_IN), int(Milestone.REFUND_FAILED), int(Milestone.LABEL_VOIDED)}
 )
@@ -66,10 +71,17 @@ class _Life:
             *worth,
         )
 
-    def first_ms(self, *milestones: int) -> int:
+    def first_ms(self, milestones: frozenset[int]) -> int:
         """When the first of these happened; _NEVER: none did."""
-        facts = self.facts
-        return min([facts[one].at_ms for one in milestones if one in facts], default=_NEVER)
+        for milestone, fact in self.facts.items():  # in order of time
+            if milestone in milestones:
+                return fact.at_ms
+        return _NEVER
+
+    def at_ms(self, milestone: int) -> int:
+        """When this happened; _NEVER: it did not."""
+        fact = self.facts.get(milestone)
+        return fact.at_ms if fact is not None else _NEVER
 
     def due_ms(self, deadline: Deadline, since_ms: int, arrived_ms: int, stop_ms: int) -> int:
         """When a waiting is over; _NEVER: it stopped in time, or nobody waits."""
@@ -96,6 +108,8 @@ def next_look_ms(state: ReturnState, now_ms: int, policy: CompiledPolicy) -> int
         for rule in _RULES.get(milestone, ()):
             due_ms = rule(life, fact)
             next_ms = min(next_ms, due_ms)
+    if state.facts and next_ms <= state.facts[-1].at_ms + policy.accept_age_ms:
+        return next_ms  # it is forgotten later than that
     forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
     if next_ms == _NEVER and forget_ms <= now_ms:
         return _LOOK
@@ -125,7 +139,7 @@ def _ordinary(state: ReturnState, now_ms: int, policy: CompiledPolicy) -> _Life 
 def _late_label(life: _Life, approved: Told) -> int:
     if life.said.method == Method.IN_STORE:
         return _NEVER
-    stop_ms = life.first_ms(_LABEL, _CANCELLED, _REFUND_APPROVED, _ISSUED, _REPLACED)
+    stop_ms = life.first_ms(_LABELLED)
     if stop_ms <= approved.at_ms:
         return _NEVER
     deadline = life.terms_of(None).deadlines[RuleId.LATE_LABEL]
@@ -136,13 +150,13 @@ def _dropoff_claim_unconfirmed(life: _Life, claim: Told) -> int:
     parcel = life.parcel
     if parcel is None or (claim.parcels and parcel.parcel not in claim.parcels):
         return _NEVER
-    stop_ms = min(parcel.first_scan_ms or _NEVER, parcel.checked_in_ms or _NEVER, life.first_ms(_CANCELLED))
+    stop_ms = min(parcel.first_scan_ms or _NEVER, parcel.checked_in_ms or _NEVER, life.at_ms(_CANCELLED))
     deadline = life.deadlines[RuleId.DROPOFF_CLAIM_UNCONFIRMED]
     return life.due_ms(deadline, claim.at_ms, claim.arrived_ms, stop_ms)
 
 
 def _late_inspection(life: _Life, parcel: Carried) -> int:
-    received_ms, stop_ms = parcel.checked_in_ms, life.first_ms(_RESTOCKED)
+    received_ms, stop_ms = parcel.checked_in_ms, life.at_ms(_RESTOCKED)
     if stop_ms < received_ms:
         stop_ms = _NEVER
     stop_ms = min(stop_ms, _inspected_ms(life))
@@ -164,17 +178,17 @@ def _late_restock(life: _Life, inspected: Told) -> int:
     if inspected.disposition != Disposition.RESTOCK:
         return _NEVER
     deadline = life.deadlines[RuleId.LATE_RESTOCK]
-    return life.due_ms(deadline, inspected.at_ms, inspected.arrived_ms, life.first_ms(_RESTOCKED))
+    return life.due_ms(deadline, inspected.at_ms, inspected.arrived_ms, life.at_ms(_RESTOCKED))
 
 
 def _late_refund_decision(life: _Life, inspected: Told) -> int:
-    stop_ms = life.first_ms(_REFUND_APPROVED, _REFUSED, _ISSUED, _REPLACED, _CANCELLED)
+    stop_ms = life.first_ms(_DECIDED)
     deadline = life.deadlines[RuleId.LATE_REFUND_DECISION]
     return life.due_ms(deadline, inspected.at_ms, inspected.arrived_ms, stop_ms)
 
 
 def _late_refund(life: _Life, approved: Told) -> int:
-    stop_ms, refused_ms = life.first_ms(_ISSUED, _REPLACED), life.first_ms(_REFUSED)
+    stop_ms, refused_ms = life.first_ms(_SENT), life.at_ms(_REFUSED)
     if refused_ms >= approved.at_ms:
         stop_ms = min(stop_ms, refused_ms)
     deadline = life.deadlines[RuleId.LATE_REFUND]
@@ -182,7 +196,7 @@ def _late_refund(life: _Life, approved: Told) -> int:
 
 
 def _refund_not_settled(life: _Life, issued: Told) -> int:
-    settled_ms = life.first_ms(_SETTLED)
+    settled_ms = life.at_ms(_SETTLED)
     deadline = life.deadlines[RuleId.REFUND_NOT_SETTLED]
     stop_ms = settled_ms if settled_ms >= issued.at_ms else _NEVER
     return life.due_ms(deadline, issued.at_ms, issued.arrived_ms, stop_ms)
@@ -199,7 +213,7 @@ def _refunded_not_returned(life: _Life, issued: Told) -> int:
 
 def _promises(life: _Life, request: Told) -> int:
     """The promise, the warning before it, and the law."""
-    policy, stop_ms = life.policy, life.first_ms(_ISSUED, _REFUSED, _REPLACED, _CANCELLED)
+    policy, stop_ms = life.policy, life.first_ms(_FULFILLED)
     next_ms = _lawful(life, request, stop_ms) if life.said.withdrawal else _NEVER
     promise = life.deadlines[RuleId.REFUND_PROMISE_BROKEN]
     if life.said.resolution == Resolution.EXCHANGE or not (promise.enabled or request.promised_ms):
@@ -241,13 +255,12 @@ def _signals(life: _Life, state: ReturnState) -> int:
     """When the refund may be released; _NEVER: nothing is to be said, whatever the time."""
     if life.request is None:
         return _NEVER
-    over = not life.facts.keys().isdisjoint(_OVER)
+    over = not _OVER.isdisjoint(life.facts)
     if state.signals:
-        stand = not over and all(
-            not one.revoked and (not one.release_at or _reached(life, ReleaseAt(one.release_at))[0])
-            for one in state.signals
-        )
-        return _NEVER if stand else _LOOK
+        for one in state.signals:
+            if over or one.revoked or (one.release_at and not _reached(life, one.release_at)[0]):
+                return _LOOK
+        return _NEVER
     paid = _ISSUED in life.facts or _SETTLED in life.facts
     if over or paid or life.said.resolution == Resolution.EXCHANGE:
         return _NEVER
@@ -270,11 +283,11 @@ def _release_ms(life: _Life, request: Told) -> int:
     return next_ms
 
 
-def _reached(life: _Life, stage: ReleaseAt) -> tuple[int, int]:
+def _reached(life: _Life, stage: str) -> tuple[int, int]:
     """Since when it has come so far, and when that was read; zeros: not yet."""
     parcel, inspected = life.parcel, life.facts.get(_INSPECTED)
-    if stage is not ReleaseAt.INSPECTED:
-        return _seen(parcel, delivered=stage is ReleaseAt.DELIVERED)
+    if stage != ReleaseAt.INSPECTED:
+        return _seen(parcel, delivered=stage == ReleaseAt.DELIVERED)
     if (
         inspected is None
         or _inspected_ms(life) == _NEVER
