@@ -50,6 +50,9 @@ def lines_of(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[
                     except ValueError as error:
                         yield Finding(f"{file}:{number}", str(error), todo="write it as docs/replay.md says")
                 told(int(number * of_bytes))
+    except KeyError as error:
+        what = f"has a map with the same key twice, in one of {ROWS_AT_ONCE} rows from here: {error}"
+        yield Finding(f"{file}:{number + 1}", what, todo="write it with every key once")
     except ArrowException as error:
         what = f"cannot be read as Parquet: {str(error).partition(chr(10))[0]}"
         yield Finding(f"{file}:{number + 1}" if number else str(file), what, todo="write or copy it anew")

@@ -61,9 +61,7 @@ def test_the_records_of_a_world_say_the_same_in_both_forms(
         rows.append(
             {**line, "value": event.value, "appended_at": event.appears_at, "headers": list(headers.items())}
         )
-    from pyarrow import map_, string
-
-    by_row = parquet(tmp_path, rows, headers=map_(string(), string()))
+    by_row = parquet(tmp_path, rows, headers=pyarrow.map_(pyarrow.string(), pyarrow.string()))
     by_line = jsonl(tmp_path, lines)
     assert records(by_row) == records(by_line)
     answers = [returnwatch("replay", "--json", str(file)) for file in (by_row, by_line)]
@@ -117,6 +115,15 @@ def test_a_wrong_row_is_named(tmp_path: Path, row: dict[str, Any], what: str) ->
     assert answer.err.count(what) == 9
     assert f"{file}:1: " in answer.err
     assert f"{file}:9: " in answer.err
+
+
+def test_a_header_that_comes_twice_is_told(tmp_path: Path) -> None:
+    headers = [("ce_id", "1"), ("ce_id", "2")]
+    row = {"kind": "orders", "value": "{}", "appended_at": AT, "headers": headers}
+    file = parquet(tmp_path, [row], headers=pyarrow.map_(pyarrow.string(), pyarrow.string()))
+    answer = returnwatch("replay", str(file))
+    assert answer.code == 1
+    assert f"{file}:1: has a map with the same key twice" in answer.err
 
 
 def test_what_is_no_parquet_file_is_told(tmp_path: Path) -> None:
