@@ -11,6 +11,7 @@ from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelReport, ReturnFact, enco
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import Milestone
+from streams.findings import RULES
 from streams.return_look import ReturnLook, look
 from streams.watermark import PARCELS_SOURCE
 from tests.property.parcel_lives import return_facts
@@ -132,6 +133,24 @@ def test_with_and_without_shortcuts_the_same_is_said_and_kept(told: list[Told], 
         long = live(told, policy)
     assert short.said == long.said
     assert short.store.rows == long.store.rows
+
+
+def test_every_rule_of_a_return_is_known_to_the_shortcut() -> None:
+    """A rule that it does not know would never be asked of an ordinary return: give it one there, and steps here."""
+    assert {rule.__name__ for _, rule in RULES} == {
+        "content_mismatch",  # no return with mismatches is ordinary
+        "dropoff_claim_unconfirmed",
+        "late_inspection",
+        "late_label",
+        "late_refund",
+        "late_refund_decision",
+        "late_restock",
+        "refund_failed",  # nor one with a failed refund
+        "refund_not_settled",
+        "refund_promises",
+        "refunded_not_returned",
+        "statutory_refund_deadline",
+    }
 
 
 def test_an_ordinary_return_is_looked_at_only_to_release_its_refund() -> None:
