@@ -3,8 +3,6 @@
 A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
-from copy import copy
-
 from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_record
 from schemas.vocabulary import AnswerReason, Milestone
 from streams.batch import Change
@@ -12,7 +10,6 @@ from streams.case_commands import answer_message, counted, remember, settled
 from streams.findings import nothing_to_look_for
 from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
-from streams.return_shortcuts import next_look_ms
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,
@@ -24,11 +21,6 @@ from streams.returns import (
 )
 from streams.terms import CompiledPolicy
 from streams.watermark import Outgoing
-
-_OWN_KEY = OWN_KEY.encode()
-MOST_RECENT = 4_000
-"""States that are kept decoded: some kilobytes each."""
-LARGEST_RECENT_BYTES = 2_000
 
 
 class ReturnLogic:
@@ -43,8 +35,6 @@ class ReturnLogic:
         self.delays: list[tuple[str, int]] = []
         self._policy: CompiledPolicy | None = None
         self._number = 0
-        self._recent: dict[bytes, tuple[bytes, ReturnState]] = {}
-        """Key -> the state as it was last encoded, and decoded."""
 
     def adopt(self, policy: bytes) -> str:
         """Decide by this policy from now on."""
@@ -61,7 +51,7 @@ class ReturnLogic:
         """Fold a fact or a report in; look, when there is a breach to judge."""
         record = decode_return_record(value)
         policy = self._policy
-        state = self._state(key, raw) if raw is not None else ReturnState()
+        state = decode_return(raw) if raw is not None else ReturnState()
         truncated = state.truncated
         if isinstance(record, CaseCommand):
             return self._command(key, record, state, raw, armed_ms, watermark_ms)
@@ -80,10 +70,8 @@ class ReturnLogic:
         if policy is None:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
-            return self._without_a_look(key, state, armed_ms, watermark_ms, policy)
-        return self._passed_by(key, state, watermark_ms, armed_ms, policy) or self._looked(
-            key, state, watermark_ms, armed_ms, policy
-        )
+            return _without_a_look(state, armed_ms, watermark_ms, policy)
+        return self._looked(key, state, watermark_ms, armed_ms, policy)
 
     def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
         """Fold a fact in; False: it is too old, or it tells nothing new."""
@@ -125,20 +113,13 @@ class ReturnLogic:
         """Evaluate the return at `now_ms`."""
         if self._policy is None:
             return Change(raw, 0)
-        state = self._state(key, raw)
+        state = decode_return(raw)
         before_ms = state.look_ms
-        if now_ms < before_ms and not policy_changed:
-            return Change(raw, before_ms)  # armed by a state that has moved on since: nothing is due before
-        if not policy_changed:
-            next_ms = _next_look_ms(key, state, now_ms, self._policy)
-            if next_ms:
-                return Change(raw, next_ms)  # worked out again after a restart, and not worth a record
         change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
             return change
-        as_before = copy(state)
-        as_before.look_ms = before_ms
-        return change._replace(raw=raw) if encode_return(as_before) == raw else change
+        state.look_ms = before_ms  # worked out again after a restart, and not worth a record
+        return change._replace(raw=raw) if encode_return(state) == raw else change
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
@@ -149,39 +130,6 @@ class ReturnLogic:
         """Nothing: the messages themselves are kept (says_again is False)."""
         del key, raw
         return []
-
-    def _without_a_look(
-        self, key: bytes, state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy
-    ) -> Change:
-        """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-        if armed_ms <= watermark_ms:
-            forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
-            armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-        return Change(self._encoded(key, state), armed_ms)
-
-    def _state(self, key: bytes, raw: bytes) -> ReturnState:
-        """The state, to be changed; what was encoded here lately need not be decoded."""
-        recent = self._recent.get(key)
-        return copy(recent[1]) if recent is not None and recent[0] == raw else decode_return(raw)
-
-    def _encoded(self, key: bytes, state: ReturnState) -> bytes:
-        """Encode a state that is not changed any more."""
-        raw = encode_return(state)
-        if len(raw) <= LARGEST_RECENT_BYTES:
-            if len(self._recent) >= MOST_RECENT:
-                self._recent.clear()
-            self._recent[key] = raw, state
-        return raw
-
-    def _passed_by(
-        self, key: bytes, state: ReturnState, now_ms: int, armed_ms: int, policy: CompiledPolicy
-    ) -> Change | None:
-        """What a look does to an ordinary return; None: it is none."""
-        next_ms = _next_look_ms(key, state, now_ms, policy)
-        if not next_ms:
-            return None
-        state.look_ms = next_ms
-        return Change(self._encoded(key, state), _armed(armed_ms, next_ms, now_ms))
 
     def _looked(
         self,
@@ -203,17 +151,17 @@ class ReturnLogic:
         self.delays += found.delays
         if not found.keep:
             return Change(None, 0, found.outgoing)
-        return Change(self._encoded(key, state), _armed(armed_ms, state.look_ms, now_ms), found.outgoing)
+        next_ms = state.look_ms
+        armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
+        return Change(encode_return(state), armed_ms, found.outgoing)
 
 
-def _armed(armed_ms: int, next_ms: int, now_ms: int) -> int:
-    """A timer that is armed earlier stays: it will find nothing and be armed again."""
-    return armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
-
-
-def _next_look_ms(key: bytes, state: ReturnState, now_ms: int, policy: CompiledPolicy) -> int:
-    """Of an ordinary return; 0: only a look can tell."""
-    return 0 if key.startswith(_OWN_KEY) else next_look_ms(state, now_ms, policy)
+def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
+    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
+    if armed_ms <= watermark_ms:
+        forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
+        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
+    return Change(encode_return(state), armed_ms)
 
 
 def return_logic() -> ReturnLogic:

@@ -76,13 +76,9 @@ def lawful(view: ReturnView, request: Told) -> Lawful | None:
     statute, proof = view.policy.statutes.get(view.terms.country), _proof(view)
     if statute is None or proof is None:
         return None
-    return lawful_by(statute, request, *proof, view.policy.settle_ms)
-
-
-def lawful_by(statute: Statute, request: Told, proof_ms: int, read_ms: int, settle_ms: int) -> Lawful:
-    """The deadline by a statute, when the goods, or proof that they were sent, were there at `proof_ms`, read at `read_ms`."""
+    proof_ms, read_ms = proof
     from_ms = request.at_ms if statute.counts_from is StatuteStart.NOTICE else proof_ms
-    settled_ms = max(request.arrived_ms, read_ms) + settle_ms
+    settled_ms = max(request.arrived_ms, read_ms) + view.policy.settle_ms
     return Lawful(statute, from_ms, from_ms + statute.days * DAY_MS, proof_ms, settled_ms)
 
 
