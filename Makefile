@@ -13,8 +13,10 @@ JOBS ?= auto
 BROKERS ?= 3
 SYSTEMS ?= 2
 SECS ?= 600
+MUTATION := .venv-mutation
+MUTANTS ?= $(shell nproc)
 
-.PHONY: help venv demo test test-all chaos lint format bench docs clean
+.PHONY: help venv demo test test-all chaos mutation lint format bench docs clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -55,6 +57,18 @@ chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make ch
 	RETURNWATCH_TEST_RETURNS=20000 RETURNWATCH_TEST_KILLS=20 RETURNWATCH_TEST_SECONDS=$(SECS) \
 		$(BIN)/pytest -q -s tests/system/test_killed_anywhere.py
 
+# Always from the beginning: what mutmut remembers of a run does not hold when a test has become weaker.
+mutation: $(MUTATION)/.installed  ## Change the rules in every small way: a test has to fail each time
+	rm -rf mutants
+	$(MUTATION)/bin/mutmut run --max-children $(MUTANTS)
+	$(MUTATION)/bin/python -m tests.mutation.survivors
+
+# Apart from $(VENV): mutmut and faust-streaming do not agree on click.
+$(MUTATION)/.installed: requirements-mutation.lock
+	test -x $(MUTATION)/bin/pip || $(PYTHON) -m venv $(MUTATION)
+	$(MUTATION)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
+	@touch $@
+
 lint: $(STAMP)  ## Check style, types and the borders between the rooms
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -74,5 +88,5 @@ docs: $(STAMP)  ## Write what is generated anew: contracts, the settings' page, 
 	$(BIN)/python -m agents.rules_reference
 
 clean:  ## Remove what can be made again, .venv included
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch
+	rm -rf $(VENV) $(MUTATION) mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -174,10 +174,13 @@ def check(
 
 
 @app.command()
-def replay(
+@takes_settings(TOPICS_FLAGS)
+def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    flags: FlagValues,
     files: Annotated[
-        list[Path], typer.Argument(help="Recorded events, JSONL or JSONL.gz.", metavar="FILE...")
-    ],
+        list[Path] | None,
+        typer.Argument(help="Recorded events: JSONL, JSONL.gz or Parquet.", metavar="FILE..."),
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(help="Policy in YAML; left out, the default.", metavar="FILE")
     ] = None,
@@ -194,9 +197,40 @@ def replay(
     html: Annotated[
         Path | None, typer.Option(help="With --against: write a report too.", metavar="FILE")
     ] = None,
+    topics: Annotated[
+        bool, typer.Option("--topics", help="Play a cluster's input topics, in place of files.")
+    ] = False,
+    since: Annotated[
+        str | None, typer.Option("--from", help="With --topics: from this append time.", metavar="TIME")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option("--to", help="With --topics: before this append time.", metavar="TIME")
+    ] = None,
+    log: Annotated[
+        bool,
+        typer.Option("--log", help="Play a cluster's `parcels` and `returns`: is the same said to the byte?"),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play recorded events by a policy, in virtual time and without Kafka: what would have been said?"""
+    if log:
+        if files or policy or against or topics:
+            why = "a log has its events, its policy and its times in it"
+            raise SettingsError(
+                [Finding("--log", "goes with no events and no policy", why, "leave them out")]
+            )
+        from agents.replay_log import replay_log
+
+        raise typer.Exit(replay_log(flags))
+    if bool(files) == topics:
+        todo = "name files with records, or give --topics or --log to read a cluster"
+        raise SettingsError(
+            [Finding("FILE", "is missing" if not files else "does not go with --topics", todo=todo)]
+        )
+    if (since or before) and not topics:
+        raise SettingsError(
+            [Finding("--from, --to", "are of topics", todo="add --topics, or leave them out")]
+        )
     step_by = _duration("--step", step)
     if not step_by >= timedelta(seconds=1):
         raise SettingsError([Finding("--step", f"{step!r} is too short", todo="give 1s or more, as 10m")])
@@ -213,7 +247,15 @@ def replay(
         html=html,
         as_json=as_json,
     )
-    raise typer.Exit(replay_command.replay(files, options))
+    if files:
+        raise typer.Exit(replay_command.replay(files, options))
+    from agents.explain_command import time_asked_for
+    from agents.settings_loading import load_settings
+
+    since_at = time_asked_for(since, "--from") if since is not None else None
+    before_at = time_asked_for(before, "--to") if before is not None else None
+    asked = replay_command.TopicRange(load_settings(flags), since_at, before_at)
+    raise typer.Exit(replay_command.replay(asked, options))
 
 
 @app.command()

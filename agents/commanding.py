@@ -25,6 +25,7 @@ from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import out, say, show_findings, write_line
 from schemas.command_answers import CommandAnswer, decode_command_answer
+from schemas.durations import duration_text as canonical_text
 from schemas.outputs import Case
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType
@@ -112,21 +113,24 @@ async def _tell(settings: Settings, told: Told, whom: Chosen) -> int:
     await reachable(settings)
     table = await read_cases(settings)
     now = table.now(datetime.now(UTC))
-    cases = _chosen_cases(table, whom, now)
+    cases = _chosen_cases(table, whom, now, told.command)
+    if not cases:
+        say(f"there are no such cases to {told.command}")
+        return 0
     if whom.wanted is not None and not whom.yes:
         show_list(cases, now, left_out=0)
         say(f"nothing was told yet: the same with --yes would {told.command} these")
         return 0
     sent = [_written(told, case, whom, now) for case in cases]
-    if not sent:
-        say("no such cases")
-        return 0
-    return _show(settings, told, sent, await _send(settings, sent, told.wait))
+    again = f"--audit-id {told.audit_id or whom.audit_id}" if whom.wanted is not None else ""
+    return _show(settings, told, sent, await _send(settings, sent, told.wait), again)
 
 
-def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime) -> list[Case]:
+def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime, command: str) -> list[Case]:
     if whom.wanted is not None:
         found = [case for case in table.cases.values() if whom.wanted.takes(case, now)]
+        if command == CommandType.ACKNOWLEDGE:  # nobody is to lose a case to somebody who only saw a list
+            found = [case for case in found if not _is_seen_to(case, now)]
         return sorted(found, key=lambda case: (-case.level, case.due_at, case.case_id))
     found = [case for case in table.cases.values() if matches(case, whom.name)]
     if len(found) == 1:
@@ -138,6 +142,11 @@ def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime) -> list[Case]:
     named = ", ".join(f"{case.case_id[:8]} ({case.rule}, {case.state})" for case in found[:SHOWN_CHOICES])
     todo = "give the id of the one that is meant"
     raise CaseNotFoundError([Finding(whom.name, f"names {len(found)} cases: {named}", todo=todo)])
+
+
+def _is_seen_to(case: Case, now: datetime) -> bool:
+    """Whether somebody looks at it, or has put it off."""
+    return bool(case.acknowledged_by) or (case.snoozed_until is not None and case.snoozed_until > now)
 
 
 def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
@@ -166,7 +175,7 @@ def _value(
     if audit_id is not None:
         event["audit_id"] = audit_id
     if told.command == CommandType.SNOOZE:
-        event["until"] = _until(told.said["until"], now)
+        event |= _until(event.pop("until"))
     value = json.dumps(event).encode()
     reader = EventReader(InputKind.COMMANDS, len(value))
     try:
@@ -179,11 +188,12 @@ def _value(
     return value
 
 
-def _until(text: str, now: datetime) -> str:
+def _until(text: str) -> dict[str, str]:
+    """A duration travels as one: the same once more says the same, and the log's clock, which may be behind, measures it."""
     if "T" in text:
-        return text
+        return {"until": text}
     try:
-        return (now + parse_duration(text)).isoformat()
+        return {"duration": canonical_text(parse_duration(text))}
     except (ValueError, OverflowError) as error:
         todo = "write 2026-03-01T08:00:00Z, or 2d for two days from now on"
         raise SettingsError(
@@ -238,13 +248,15 @@ def _show(
     told: Told,
     sent: Sequence[Written],
     answers: Mapping[str, CommandAnswer],
+    again: str,
 ) -> int:
     findings = []
     for one in sent:
         answer = answers.get(one.command_id)
         if answer is None:
             what = f"was sent to {settings.commands_topics[0]}, and not answered within {duration_text(told.wait)}"
-            todo = f"is a worker running that reads it? The same with --command-id {one.command_id} is not done twice"
+            same = again or f"--command-id {one.command_id}"
+            todo = f"is a worker running that reads it? The same with {same} is not done twice"
             findings.append(Finding(f"command {one.command_id}", what, todo=todo))
             continue
         if told.as_json:

@@ -61,15 +61,15 @@ def explain_name(flags: Mapping[str, object], name: str, options: ExplainOptions
     return 0
 
 
-def time_asked_for(text: str) -> datetime:
-    """The time of `--at`. Raises SettingsError when it is none, or could be any of 26 hours."""
+def time_asked_for(text: str, option: str = "--at") -> datetime:
+    """The time of an option. Raises SettingsError when it is none, or could be any of 26 hours."""
     form = "write it like 2026-03-01T12:00:00Z"
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError([Finding("--at", f"{text!r} is no time", todo=form)]) from error
+        raise SettingsError([Finding(option, f"{text!r} is no time", todo=form)]) from error
     if at.tzinfo is None:
-        raise SettingsError([Finding("--at", f"{text!r} has no offset", "it could be any of 26 hours", form)])
+        raise SettingsError([Finding(option, f"{text!r} has no offset", "it could be any of 26 hours", form)])
     return at
 
 

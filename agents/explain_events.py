@@ -58,6 +58,7 @@ def played(records: Sequence[Recorded], policy: bytes, at_ms: int, where: str) -
             advanced_ms = appended_ms
         taken = mapper.map_chunk(list(chunk), kind, appended_ms, topic=topic, partition=partition)
         engine.take_in(taken.facts, appended_ms)
+        engine.arrived(kind, 0, appended_ms, taken.arrivals)
         refused += len(taken.refused)
     engine.advance(at_ms)
     return PlayedStates(engine, policy, at_ms, where), refused

@@ -40,6 +40,7 @@ MOVED = {
 }
 LATER = {
     "allowance": "as the carrier's feed is usually so late",
+    "carrier_closed": "while the carrier was closed",
     "settle": "until what was read has settled",
     "customs_hold": "in customs",
     "available_for_pickup": "at a pickup point",
@@ -177,7 +178,8 @@ def clock_text(clock: ExplainedClock) -> str:
 
 def _part(part: ClockPart) -> str:
     since = f" since {_time(part.from_at)}" if part.from_at is not None else ""
-    return f"{duration_text(timedelta(milliseconds=part.more_ms))} {LATER[part.why]}{since}"
+    details = f": {part.details}" if part.details else ""
+    return f"{duration_text(timedelta(milliseconds=part.more_ms))} {LATER[part.why]}{since}{details}"
 
 
 def _skipped(clock: ExplainedClock) -> str:

@@ -26,9 +26,11 @@ async def partitions_of(settings: Settings, topic: str) -> list[TopicPartition]:
 
 
 async def read_to_end(
-    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], *, since_ms: int = 0
 ) -> AsyncIterator[list[Any]]:
     """Chunks of records (aiokafka ConsumerRecord) up to the end offsets of now, in order per partition.
+
+    `since_ms`: leave out those before the first with this timestamp or a later one.
 
     Raises:
         BrokerUnreachableError: a partition makes no progress for 30 s.
@@ -36,6 +38,9 @@ async def read_to_end(
     consumer.assign(list(partitions))
     await consumer.seek_to_beginning(*partitions)
     ends = await consumer.end_offsets(list(partitions))
+    if since_ms > 0:
+        for each, found in (await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))).items():
+            consumer.seek(each, found.offset if found is not None else ends[each])
     waiting = set(partitions)
     quiet = 0
     while True:

@@ -3,19 +3,24 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
 from agents.errors import Finding, PolicyRefusedError, ReplayError
+from agents.garbage import tame_garbage_collection
+from agents.kafka_connection import run
 from agents.policy_reading import policy_findings
 from agents.replay_comparison import compare
 from agents.replay_playing import Replayed, Span, play
 from agents.replay_reading import Recorded, read_records
 from agents.replay_report import report
+from agents.replay_topics import read_topics
+from agents.settings import Settings
 from agents.terminal import err, say
 from schemas.policy import Policy
 
@@ -37,16 +42,25 @@ class ReplayOptions:
     as_json: bool
 
 
-def replay(files: Sequence[Path], options: ReplayOptions) -> int:
-    """Replay the files and show what came of it.
+class TopicRange(NamedTuple):
+    """Input topics of a cluster, in place of files. None: from the start, to the end."""
+
+    settings: Settings
+    since_at: datetime | None
+    before_at: datetime | None
+
+
+def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
+    """Replay files or topics and show what came of it.
 
     Raises:
-        PolicyRefusedError, ReplayError: with every finding; then nothing is played.
+        PolicyRefusedError, ReplayError, TopicsError: with every finding; then nothing is played.
     """
     policies = _policies(options)
     with _progress() as progress:
-        records = _read(files, options.arrival, progress)
+        records = _read(source, options.arrival, progress)
         span = _span(records, options)
+        tame_garbage_collection()
         started = perf_counter()
         results, refused = _play(records, policies, span, progress)
         seconds = perf_counter() - started
@@ -89,10 +103,15 @@ def _policies(options: ReplayOptions) -> list[tuple[str, Policy]]:
     return read
 
 
-def _read(files: Sequence[Path], arrival: str, progress: Progress) -> list[Recorded]:
-    size = sum(file.stat().st_size for file in set(files) if file.is_file())
+def _read(source: Sequence[Path] | TopicRange, arrival: str, progress: Progress) -> list[Recorded]:
+    if isinstance(source, TopicRange):
+        reading = progress.add_task("reading", total=None)
+        records = run(read_topics(*source, told=lambda done: progress.update(reading, completed=done)))
+        progress.update(reading, total=len(records), completed=len(records))
+        return records
+    size = sum(file.stat().st_size for file in set(source) if file.is_file())
     reading = progress.add_task("reading", total=size)
-    records = read_records(files, arrival, lambda done: progress.update(reading, completed=done))
+    records = read_records(source, arrival, lambda done: progress.update(reading, completed=done))
     progress.update(reading, completed=size)
     return records
 

@@ -1,4 +1,4 @@
-"""Recorded input events from JSONL files, in the order in which they were appended.
+"""Recorded input events from JSONL and Parquet files, in the order in which they were appended.
 
 A line is a record, {"kind", "appended_at", "value" or "value_base64", ...}, or a bare event. All records are held in
 memory: only when the last line is read is it known which was appended first.
@@ -16,6 +16,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from agents import replay_parquet
 from agents.errors import Finding, ReplayError, did_you_mean
 from schemas.events import KIND_OF_TYPE
 from schemas.topics import InputKind
@@ -110,11 +111,14 @@ def read_records(
     if not records:
         why = "a replay of nothing would say nothing"
         raise ReplayError([Finding(", ".join(map(str, files)), "no records", why, "give files with records")])
-    return _in_order(records)
+    return in_order(records)
 
 
 def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:
     try:
+        if file.suffix == replay_parquet.SUFFIX and file.is_file():
+            yield from _read_parquet(file, arrival, told)
+            return
         with ExitStack() as stack:
             raw = stack.enter_context(file.open("rb"))
             lines: Iterable[bytes] = raw
@@ -131,6 +135,11 @@ def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterato
     except OSError as error:
         todo = "correct the path or the file's permissions"
         yield Finding(str(file), f"cannot be read: {error.strerror}", todo=todo)
+
+
+def _read_parquet(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:
+    for found in replay_parquet.lines_of(file, arrival, told):
+        yield found if isinstance(found, Finding) else _found(found[1], arrival, f"{file}:{found[0]}")
 
 
 def _found(line: bytes, arrival: str, where: str) -> Recorded | Finding:
@@ -218,7 +227,7 @@ def _sentence(error: Exception) -> str:
     return str(error).replace("`$.", "`").replace(" - at ", " at ")
 
 
-def _in_order(records: list[Recorded]) -> list[Recorded]:
+def in_order(records: list[Recorded]) -> list[Recorded]:
     """Sorted, and those without an offset numbered behind the ones that have it: case evidence names offsets."""
     records.sort(key=_place)
     following: dict[tuple[str, int], int] = {}

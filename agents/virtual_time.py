@@ -130,8 +130,12 @@ class VirtualTime:
 
     def states(self, stage: Stage) -> dict[bytes, bytes]:
         """Key -> state of every parcel, or of every return, as the stage keeps it now."""
+        return {key: raw for key, _, raw in self.kept(stage)}
+
+    def kept(self, stage: Stage) -> list[tuple[bytes, int, bytes]]:
+        """(key, when to look again, state) of every parcel, or of every return."""
         logs = self._parcels if stage == "parcels" else self._returns
-        return {key: raw for log in logs for key, (_, raw) in log.store.states.items()}
+        return [(key, armed_ms, raw) for log in logs for key, (armed_ms, raw) in log.store.states.items()]
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""

@@ -1,7 +1,6 @@
 """`returnwatch worker`: checks, then Faust's app around the engine, until a signal or an error ends it."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
@@ -19,6 +18,7 @@ from agents import transport
 from agents.control import agree, read_control
 from agents.engine import Engine, leave, no_checkpoint
 from agents.errors import Finding, PolicyRefusedError
+from agents.garbage import tame_garbage_collection
 from agents.health import HealthServer, Liveness, Readiness, health_app
 from agents.kafka_connection import open_admin, reachable
 from agents.kafka_security import faust_broker_urls, faust_credentials
@@ -221,13 +221,6 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
     log.info("stopping")
     await _stop(app, health)
     return 0
-
-
-def tame_garbage_collection() -> None:
-    """Collect rarely, and never what the start has made: the default settings take 40 % of all CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1_000)
 
 
 async def _stop(app: WorkerApp, health: HealthServer) -> None:

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 import msgspec
 from pydantic import Field, StringConstraints
 
-from schemas.event_fields import AboutParcelOrReturn, Id, Name, Time
+from schemas.durations import DURATION_PATTERN
+from schemas.event_fields import MAX_ID_CHARS, AboutParcelOrReturn, Name, Time
 
 MAX_NOTE_CHARS = 1_000
 
@@ -25,12 +26,25 @@ NoteText = Annotated[
 ]
 
 
+CommandId = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^@\s]+$"),
+    msgspec.Meta(min_length=1, max_length=MAX_ID_CHARS, pattern=r"^[^@\s]+\Z"),
+]
+"""It is told again in the answer, so it has no room for an e-mail address or a full name."""
+DurationText = Annotated[
+    str, StringConstraints(strict=True, pattern=DURATION_PATTERN), msgspec.Meta(pattern=DURATION_PATTERN)
+]
+
+
 class Command(AboutParcelOrReturn):
     """What every command has."""
 
     id: Annotated[
-        Id | None,
-        Field(description="Needed, here or in a CloudEvents envelope; a repeat carries the same."),
+        CommandId | None,
+        Field(
+            description="Needed, here or in a CloudEvents envelope; a repeat carries the same. No e-mail address."
+        ),
     ] = None
     case_id: Annotated[CaseId, Field(description="As in `cases`.")]
     by: Annotated[Name, Field(description="Opaque id of who tells it; no e-mail address, no full name.")]
@@ -49,7 +63,13 @@ class Snooze(Command):
     """Not before a time: the case goes up no further until then, and then catches up."""
 
     type: Literal["snooze"]
-    until: Time
+    until: Annotated[Time | None, Field(description="Needed, unless there is a duration.")] = None
+    duration: Annotated[
+        DurationText | None,
+        Field(
+            description="In place of `until`: so long from when it is decided, by the log's clock. `2d`, `36h`."
+        ),
+    ] = None
 
 
 class Assign(Command):

@@ -66,6 +66,11 @@ Country = Annotated[
     msgspec.Meta(pattern=r"^[A-Za-z]{2}\Z"),
 ]
 Count = Annotated[int, Field(strict=True, ge=1, le=10_000), msgspec.Meta(ge=1, le=10_000)]
+MAX_GRAMS = 10**9
+Grams = Annotated[
+    int, Field(strict=True, ge=-MAX_GRAMS, le=MAX_GRAMS), msgspec.Meta(ge=-MAX_GRAMS, le=MAX_GRAMS)
+]
+"""What no parcel weighs is taken in, too: a scale's nonsense is no reason to lose the event."""
 Flag = Annotated[bool, Field(strict=True)]
 Time = Annotated[AwareDatetime, BeforeValidator(_iso_text), msgspec.Meta(tz=True)]
 Version = Annotated[Literal[1], Field(description="Version of this contract.")]

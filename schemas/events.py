@@ -19,6 +19,7 @@ from schemas.event_fields import (
     Country,
     Flag,
     FreeText,
+    Grams,
     Id,
     InputEvent,
     KeyPart,
@@ -194,6 +195,7 @@ class LabelCreated(_LabelEvent):
     facility: Annotated[Text | None, Field(description="Id of the warehouse it goes to.")] = None
     shop: Annotated[Name | None, Field(description="The shop or brand, for the policy's overrides.")] = None
     value: Value | None = None
+    weight_grams: Annotated[Grams | None, Field(description="What the parcel should weigh, packed.")] = None
 
 
 class LabelVoided(_LabelEvent):
@@ -235,6 +237,12 @@ class CheckedIn(AboutParcelOrReturn):
     parcels: Annotated[ParcelRefs | None, Field(description="By return id: the parcels that came.")] = None
     complete: Annotated[Flag, Field(description="By return id: everything has come.")] = False
     count: Annotated[Count, Field(description="By return id: how many parcels came.")] = 1
+    weight_grams: Annotated[
+        Grams | None,
+        Field(
+            description="By tracking number: what the scale showed; 0, or more than 1,000 kg: not weighed."
+        ),
+    ] = None
 
 
 class CheckinRetracted(AboutParcelOrReturn):

@@ -64,10 +64,12 @@ class ClockPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something that makes a deadline later than its budget."""
 
     why: str
-    """allowance, settle, customs_hold, available_for_pickup, scanned_again or proof."""
+    """allowance, carrier_closed, settle, customs_hold, available_for_pickup, scanned_again or proof."""
     more_ms: int
     from_at: Time | None = None
-    """When a hold began."""
+    """When a hold or a closure began."""
+    details: str = ""
+    """Why the carrier was closed, and where it announced it."""
 
 
 class ExplainedClock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -40,6 +40,8 @@ class LabelTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Declared value in the currency's minor unit."""
     currency: str = ""
     shop: str = ""
+    weight_grams: int = 0
+    """What the parcel should weigh; 0: nobody says."""
 
 
 class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -63,6 +65,8 @@ class ParcelFact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     retracts: int = 0
     """Identity of the fact that this one takes back; the rest of the record then has no meaning of its own."""
     clamped: bool = False
+    weight_grams: int = 0
+    """Only with CHECKED_IN: what the scale showed; 0: not weighed."""
 
 
 class ReturnTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -125,11 +129,13 @@ class CaseCommand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag
     occurred_ms: int
     source: Source
     until_ms: int = 0
-    """Only with SNOOZE."""
+    """Only with SNOOZE, where it names a time."""
+    duration_ms: int = 0
+    """Only with SNOOZE, where it does not: so long from its decision on."""
     to: str = ""
     """Only with ASSIGN."""
     text: str = ""
-    """Only with NOTE. It goes into the answer and is not kept in any state."""
+    """Only with NOTE. It goes into the answer; no case and no return keeps it."""
     closure: Closure | None = None
     """Only with RESOLVE."""
 
@@ -174,6 +180,20 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     first_scan_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
     label_arrived_ms: int = 0
+    decisive_arrived_ms: int = 0
+    """When the last was read of what says whether the goods have come to us: any label, void, delivery, dock scan or diversion,
+    and what took a fact back.
+    """
+    diverted: str = ""
+    """`returned_to_customer` or `delivered_elsewhere_suspected`: as soon as a fact says so, also with the rule off."""
+    diverted_ms: int = 0
+    weight_grams: int = 0
+    """By the newest dock scan with a weight; 0: not weighed."""
+    expected_grams: int = 0
+    """By the label."""
+    weighed_ms: int = 0
+    weighed_arrived_ms: int = 0
+    weighed_evidence: tuple[Source, ...] = ()
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

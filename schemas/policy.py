@@ -6,11 +6,12 @@ A policy decides only from its place in the log on (`to_log`), so every worker a
 import json
 from datetime import time, timedelta
 from decimal import Decimal
+from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import combinations, pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import holidays
 from pydantic import (
@@ -27,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from schemas.carrier_codes import load_carrier_codes
 from schemas.durations import (
     BUDGET_PATTERN,
     Budget,
@@ -95,8 +97,8 @@ class LateBreach(StrEnum):
     COUNT = "count"
 
 
-class Override(PolicyModel):
-    """Another budget for some parcels and returns: all conditions have to hold.
+class Conditions(PolicyModel):
+    """For which parcels and returns an override holds: all conditions have to.
 
     The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
     facility, shop, service, lane, carrier, value. Two with the same conditions that could both fit are an error.
@@ -113,7 +115,6 @@ class Override(PolicyModel):
     """At least so much, in one of these currencies."""
     value_below: Amounts | None = None
     """Less than so much, in one of these currencies."""
-    budget: RuleBudget
 
     @model_validator(mode="after")
     def _applies_to_something(self) -> Self:
@@ -144,7 +145,7 @@ class Override(PolicyModel):
         at_least = least is None or minor_units(least, currency) <= value_minor
         return at_least and (below is None or value_minor < minor_units(below, currency))
 
-    def may_meet(self, other: "Override") -> bool:
+    def may_meet(self, other: "Conditions") -> bool:
         """Whether something could fit this and another one with the same conditions."""
         named = ("carrier", "lane", "service", "facility", "shop")
         if any(getattr(self, name) != getattr(other, name) for name in named):
@@ -154,7 +155,7 @@ class Override(PolicyModel):
         bands = [(self._band(currency), other._band(currency)) for currency in self._both(other)]
         return any(mine[0] < yours[1] and yours[0] < mine[1] for mine, yours in bands)
 
-    def _both(self, other: "Override") -> set[str]:
+    def _both(self, other: "Conditions") -> set[str]:
         mine, yours = ({*(one.value_from or {}), *(one.value_below or {})} for one in (self, other))
         return mine & yours
 
@@ -162,12 +163,43 @@ class Override(PolicyModel):
         least = (self.value_from or {}).get(currency, Decimal(0))
         return least, (self.value_below or {}).get(currency, Decimal("Infinity"))
 
+    @property
+    def says(self) -> str:
+        """What it gives to those for which it holds."""
+        raise NotImplementedError
 
-def _one_fits(overrides: tuple[Override, ...]) -> tuple[Override, ...]:
+
+class Override(Conditions):
+    """Another budget."""
+
+    budget: RuleBudget
+
+    @property
+    def says(self) -> str:
+        """See Conditions."""
+        return budget_text(self.budget)
+
+
+class WeightOverride(Conditions):
+    """Another tolerance."""
+
+    percent: Annotated[int, Field(ge=0, le=1_000)]
+    grams: Annotated[int, Field(ge=0, le=1_000_000)]
+
+    @property
+    def says(self) -> str:
+        """See Conditions."""
+        return f"{self.percent} % and {self.grams} g"
+
+
+_Overrides = TypeVar("_Overrides", bound=tuple[Conditions, ...])
+
+
+def _one_fits(overrides: _Overrides) -> _Overrides:
     for one, other in combinations(overrides, 2):
         if one.conditions == other.conditions and one.may_meet(other):
             raise ValueError(
-                f"two overrides fit the same parcels, with {budget_text(one.budget)} and {budget_text(other.budget)}: "
+                f"two overrides fit the same parcels, with {one.says} and {other.says}: "
                 "nothing says which counts; delete one, or give it another condition"
             )
     return overrides
@@ -186,6 +218,14 @@ class RulePolicy(PolicyModel):
     loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
     """In place of `action` for customers whom the shop marks as loyal; "": the same."""
     overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
+
+
+class WeightTolerance(PolicyModel):
+    """How far the weight of a parcel may be from what its label says: the larger of the two."""
+
+    percent: Annotated[int, Field(ge=0, le=1_000)] = 20
+    grams: Annotated[int, Field(ge=0, le=1_000_000)] = 250
+    overrides: Annotated[tuple[WeightOverride, ...], AfterValidator(_one_fits)] = ()
 
 
 class Level(PolicyModel):
@@ -277,6 +317,41 @@ class StopClocks(PolicyModel):
     pickup_point: Duration = timedelta(days=14)
 
 
+class Closure(PolicyModel):
+    """A time in which a carrier has announced that it does not work: a strike, the weather, a depot that is closed."""
+
+    carrier: Carrier
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    """Only parcels whose label names it as origin or destination; None: all."""
+    facility: str | None = None
+    """Only parcels to it; None: all."""
+    from_at: AwareDatetime
+    until_at: AwareDatetime
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    source: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    """Where the carrier announced it."""
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        if self.until_at <= self.from_at:
+            raise ValueError(
+                f"the closure ends at {self.until_at.isoformat()}, and begins at {self.from_at.isoformat()}: "
+                "swap from_at and until_at"
+            )
+        return self
+
+
+def _announced_once(closures: tuple[Closure, ...]) -> tuple[Closure, ...]:
+    for one, other in combinations(closures, 2):
+        about = [(each.carrier, each.country, each.facility) for each in (one, other)]
+        if about[0] == about[1] and one.from_at < other.until_at and other.from_at < one.until_at:
+            raise ValueError(
+                f"two closures of {one.carrier} overlap, {one.reason!r} and {other.reason!r}, for the same parcels: "
+                "write them as one, or let the second begin where the first ends"
+            )
+    return closures
+
+
 class StatuteStart(StrEnum):
     """What a statutory deadline counts from."""
 
@@ -339,7 +414,11 @@ class Policy(PolicyModel):
     late_breach: LateBreach = LateBreach.PUBLISH
     promise_warning_percent: Annotated[int, Field(ge=1, le=99)] = 80
     """refund_promise_at_risk is due when so much of the wait for the promised refund has passed."""
+    weight_tolerance: WeightTolerance = WeightTolerance()
+    """Further off it is a content_mismatch, and holds the refund."""
     stop_clocks: StopClocks = StopClocks()
+    closures: Annotated[tuple[Closure, ...], AfterValidator(_announced_once)] = ()
+    """Hours inside do not count for rules that wait for the carrier."""
     statutes: tuple[Statute, ...] = ()
     refund_tiers: tuple[RefundTier, ...] = ()
     """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
@@ -394,8 +473,25 @@ class Policy(PolicyModel):
         return self
 
     @model_validator(mode="after")
+    def _closed_carriers_exist(self) -> Self:
+        named = {one.carrier for rule in self.rules.values() for one in rule.overrides if one.carrier}
+        known = load_carrier_codes().carriers | named | set(self.allowances)
+        for closure in self.closures:
+            if closure.carrier not in known:
+                close = get_close_matches(closure.carrier, sorted(known), n=1)
+                hint = (
+                    f"did you mean {close[0]}?"
+                    if close
+                    else "take its name from schemas/carriers/aliases.csv"
+                )
+                raise ValueError(
+                    f"nobody knows the carrier {closure.carrier!r} that {closure.reason!r} closes: {hint}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _remembers_until_it_is_due(self) -> Self:
-        late = max(self.allowances.values(), default=timedelta(0))
+        late = max(self.allowances.values(), default=timedelta(0)) + self._longest_closed()
         for rule, numbers in self.rules.items():
             budgets = [numbers.budget, numbers.international, *(one.budget for one in numbers.overrides)]
             longest = max((_at_most(one) for one in budgets if one is not None), default=timedelta(0)) + late
@@ -405,6 +501,12 @@ class Policy(PolicyModel):
                     "what is forgotten before its deadline is never found"
                 )
         return self
+
+    def _longest_closed(self) -> timedelta:
+        closed: dict[str, timedelta] = {}
+        for one in self.closures:
+            closed[one.carrier] = closed.get(one.carrier, timedelta(0)) + (one.until_at - one.from_at)
+        return max(closed.values(), default=timedelta(0))
 
     def canonical(self) -> str:
         """JSON in one form: the same numbers give the same text, however they were written."""

@@ -11,6 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node
 
 from schemas.feed_policy import FeedPolicy, WatchedFeed
 from schemas.policy import (
+    Closure,
     Facility,
     FacilityPlace,
     Level,
@@ -20,6 +21,8 @@ from schemas.policy import (
     RulePolicy,
     Statute,
     StopClocks,
+    WeightOverride,
+    WeightTolerance,
 )
 from schemas.vocabulary import RuleId
 from schemas.yaml_reading import NotYamlError, Path, YamlFinding, YamlReader, compose, start_of
@@ -170,6 +173,10 @@ def _fields(path: Path) -> Iterator[str]:
         model = FacilityPlace if path[2:3] == ("places",) else Facility
     elif path[:1] == ("stop_clocks",):
         model = StopClocks
+    elif path[:1] == ("weight_tolerance",):
+        model = WeightOverride if "overrides" in path else WeightTolerance
+    elif path[:1] == ("closures",):
+        model = Closure
     elif path[:1] == ("statutes",):
         model = Statute
     elif path[:1] == ("refund_tiers",):

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 from schemas.vocabulary import Milestone
@@ -33,6 +33,8 @@ class Stories(NamedTuple):
     whole: ReturnStory
     parcels: list[ParcelStory]
     expected: list[Expectation]
+    read_at: datetime
+    """When the last was appended of what decides whether the goods have come, and of all that was said of the return."""
 
 
 class Dossier(Protocol):
@@ -90,7 +92,16 @@ class ReturnDossier:
         told_of = [self._parcel(name, count, parcels_until) for name, count in counts.items() if count]
         parcels = [story for story, _ in told_of]
         whole = ReturnStory(still_true(self._told, returns_until), {story.parcel: story for story in parcels})
-        return Stories(whole, parcels, [one for _, expected in told_of for one in expected])
+        heard = [at for at in self.return_times if at <= returns_until]
+        heard += [at for story in parcels for at in story.decisive_at]
+        heard += [
+            news.appended_at
+            for told in self._parcels.values()
+            for news in told
+            if news.retracts is not None and news.appended_at <= parcels_until
+        ]
+        read_at = max(heard, default=datetime.min.replace(tzinfo=UTC))
+        return Stories(whole, parcels, [one for _, expected in told_of for one in expected], read_at)
 
     def _counts(self, parcels_until: datetime) -> dict[str, int]:
         return {name: bisect_right(times, parcels_until) for name, times in self._times.items()}

@@ -48,8 +48,12 @@ def dropoff_claim_unconfirmed(story: ReturnStory, terms: Terms) -> Iterator[Expe
     claims: dict[str, ReturnNews] = {}
     for claim in story.news(Milestone.DROPOFF_CLAIMED):
         subject = claim.parcels[0] if claim.parcels else ""
-        if not subject and len(story.linked) == 1:
-            subject = next(iter(story.linked))
+        if not subject:
+            there = [
+                name for name, p in story.linked.items() if p.label is not None and p.label.at <= claim.at
+            ]
+            could_be = there or list(story.linked)
+            subject = could_be[0] if len(could_be) == 1 else ""
         if subject in story.linked or (not subject and story.linked):
             claims.setdefault(subject, claim)
     for subject, claim in claims.items():
@@ -73,7 +77,9 @@ def late_label(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     labelled: list[End] = [] if story.labelled_at is None else [(story.labelled_at, Reason.LABEL_CREATED)]
     otherwise = story.ends(
         Milestone.RETURN_CANCELLED,
+        Milestone.INSPECTED,
         Milestone.REFUND_APPROVED,
+        Milestone.REFUND_REFUSED,
         Milestone.REFUND_ISSUED,
         Milestone.REPLACEMENT_SENT,
     )

@@ -30,13 +30,19 @@ def late_refund_decision(story: ReturnStory, terms: Terms) -> Iterator[Expectati
 
 def late_refund(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """An approved refund waits for its payment; refused after all, or replaced, it is none."""
-    rule, approved = RuleId.LATE_REFUND, story.first(Milestone.REFUND_APPROVED)
-    if approved is not None:
+    rule, refusals = RuleId.LATE_REFUND, [news.at for news in story.news(Milestone.REFUND_REFUSED)]
+    waited_for: list[ReturnNews] = []
+    for approved in story.news(Milestone.REFUND_APPROVED):
+        if waited_for and not any(waited_for[-1].at <= refused < approved.at for refused in refusals):
+            continue
         ends = [
             *story.ends(Milestone.REFUND_ISSUED, Milestone.REPLACEMENT_SENT),
             *story.ends(Milestone.REFUND_REFUSED, since=approved.at),
         ]
-        yield _of_return(rule, approved, terms.due(rule, approved, story.route), ends)
+        due = terms.due(rule, approved, story.route)
+        anchor = approved.identity if waited_for else ""
+        yield Expectation(rule, "", anchor, approved.at, due, tuple(ends))
+        waited_for.append(approved)
 
 
 def _of_return(rule: RuleId, start: ReturnNews, due: datetime, ends: list[End]) -> Expectation:

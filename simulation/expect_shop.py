@@ -5,7 +5,7 @@ from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import End, Expectation
-from simulation.ledger import ReturnNews
+from simulation.ledger import ParcelNews, ReturnNews
 from simulation.parcel_story import ParcelStory
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
@@ -59,10 +59,29 @@ def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     inspections = story.news(Milestone.INSPECTED)
     for news in inspections:
         if news.mismatch:
-            again = [i for i in inspections if i.at > news.at and not i.mismatch]
+            again = [i for i in inspections if i.at > news.at and i.all_right]
             ends = [*story.ends(*_DECIDED, since=news.at), *found_right(story, news, again)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
+    for parcel, weighed, looked_into in wrong_weights(story, terms):
+        due = terms.due(rule, weighed, story.route_of(parcel))
+        ends = [*looked_into[:1], *story.ends(*_DECIDED, since=weighed.at)]
+        yield Expectation(rule, parcel.parcel, "weight", weighed.at, due, tuple(ends))
+
+
+def wrong_weights(story: ReturnStory, terms: Terms) -> Iterator[tuple[ParcelStory, ParcelNews, list[End]]]:
+    """The parcels that weigh something else than their labels say, by which dock scan, and when somebody looked into them."""
+    for name, parcel in story.linked.items():
+        weighed, label = parcel.weighed, parcel.label
+        if weighed is None or label is None:
+            continue
+        if terms.weighs_wrong(label.grams, weighed.grams, story.route_of(parcel)):
+            looked_into = [
+                (news.at, Reason.INSPECTED)
+                for news in story.news(Milestone.INSPECTED)
+                if news.at >= weighed.at and (name in news.parcels or not news.parcels)
+            ]
+            yield parcel, weighed, looked_into
 
 
 def found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:

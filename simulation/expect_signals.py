@@ -13,17 +13,18 @@ from typing import Final, NamedTuple
 
 from schemas.outputs import RefundAction, RefundSignal
 from schemas.policy import RefundTier, ReleaseAt
-from schemas.vocabulary import Milestone, Reason, RuleId
+from schemas.vocabulary import Milestone, Reason
 from simulation.dossier import ReturnDossier, Stories, dossiers
-from simulation.expect_shop import came, found_right
+from simulation.expect_dock import delivered_elsewhere_suspected
+from simulation.expect_shop import came, found_right, wrong_weights
+from simulation.expect_transit import sent_to_us_again
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.parcel_story import ParcelStory
 from simulation.reading import Reading
 from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
-_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REFUND_REFUSED, Milestone.REPLACEMENT_SENT)
-_SPEAKS_AGAINST: Final = {RuleId.RETURNED_TO_CUSTOMER, RuleId.DELIVERED_ELSEWHERE_SUSPECTED}
+_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REPLACEMENT_SENT)
 _Came = tuple[datetime, datetime]
 """When the goods had come so far, and when the last that shows it was appended."""
 
@@ -109,15 +110,11 @@ class _Walk:
         """Tiers that the return fits."""
         self._stands: tuple[object, ...] = ()
         for moment, following in pairwise([*how.moments(dossier, until_at), until_at]):
-            stories = dossier.stories(*how.known_until(moment))
-            raised = {one.due_at for one in stories.expected if one.rule in _SPEAKS_AGAINST}
-            points = [moment, *sorted(at for at in raised if moment < at < following), following]
-            for now, then in pairwise(points):
-                self._from(stories, now, then)
+            self._from(dossier.stories(*how.known_until(moment)), moment, following)
 
     def _from(self, stories: Stories, now: datetime, then: datetime) -> None:
         """Nothing more is known until then."""
-        against = _speaks_against(stories, now)
+        against = _speaks_against(stories, self.terms)
         self._note(stories, now, against=against)
         last = self.released[-1] if self.released else None
         if last is not None and not last.revoked and (against or _came_to(stories, last.stage) is None):
@@ -143,14 +140,13 @@ class _Walk:
     def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier]]:
         """The tiers that can be released by what is known, in the policy's order, and from when on."""
         whole, request = stories.whole, stories.whole.request
-        if request is None or request.resolution == "exchange" or _is_paid(whole):
+        if request is None or _is_paid(whole):
             return
-        labels = [one.label.appended_at for one in stories.parcels if one.label is not None]
         used = {release.tier for release in self.released}
         for tier in self.terms.policy.refund_tiers:
             far = _came_to(stories, tier.release_at)
             if tier.tier not in used and far is not None and _fits(tier, request):
-                yield max(*far, request.appended_at, *labels) + self.terms.settle, tier
+                yield max(*far, stories.read_at) + self.terms.settle, tier
 
 
 def _is_paid(whole: ReturnStory) -> bool:
@@ -168,23 +164,33 @@ def _fits(tier: RefundTier, request: ReturnNews) -> bool:
     return amount is not None and currency in tier.max_value and amount <= tier.max_value[currency]
 
 
-def _speaks_against(stories: Stories, now: datetime) -> bool:
+def _speaks_against(stories: Stories, terms: Terms) -> bool:
     """Whether anything that is known says that these goods are not to be paid for."""
     whole = stories.whole
     if any(whole.first(milestone) for milestone in _OFF):
         return True
+    decisions = [news.at for news in whole.news(Milestone.REFUND_REFUSED)]
+    approvals = [news.at for news in whole.news(Milestone.REFUND_APPROVED)]
+    if decisions and max(approvals, default=decisions[-1]) <= decisions[-1]:
+        return True
+    if whole.request is not None and whole.request.resolution == "exchange":
+        return True
     inspections = whole.news(Milestone.INSPECTED)
-    for wrong in (news for news in inspections if news.mismatch):
-        again = [news for news in inspections if news.at > wrong.at and not news.mismatch]
+    for wrong in (news for news in inspections if not news.all_right):
+        again = [news for news in inspections if news.at > wrong.at and news.all_right]
         if not found_right(whole, wrong, again):
             return True
-    for one in stories.expected:
-        if one.rule in _SPEAKS_AGAINST and one.due_at <= now and one.breached and one.parcel in whole.linked:
-            put_right = {why for why in one.reasons if why is not Reason.DELIVERED}
-            delivered = Reason.DELIVERED in one.reasons and one.rule is not RuleId.RETURNED_TO_CUSTOMER
-            if not put_right and not delivered and came(whole, whole.linked[one.parcel]) is None:
-                return True
-    return False
+    if any(not looked_into for _, _, looked_into in wrong_weights(whole, terms)):
+        return True
+    astray = (one for one in whole.linked.values() if _went_astray(one, terms))
+    return any(came(whole, parcel) is None for parcel in astray)
+
+
+def _went_astray(parcel: ParcelStory, terms: Terms) -> bool:
+    if parcel.news(Milestone.RETURNED_TO_SENDER) and not sent_to_us_again(parcel, terms):
+        return True
+    wrong = delivered_elsewhere_suspected(parcel, terms)
+    return any(not any(why is Reason.DELIVERED for _, why in one.ends) for one in wrong)
 
 
 def _came_to(stories: Stories, stage: ReleaseAt) -> _Came | None:
@@ -224,19 +230,21 @@ def _inspected(stories: Stories) -> _Came | None:
     inspections = whole.news(Milestone.INSPECTED)
     if not inspections:
         return None
-    read = [news.appended_at for news in inspections]
+    times, read = [inspections[0].at], [news.appended_at for news in inspections]
     for name, parcel in whole.linked.items():
         received = came(whole, parcel)
         if received is None:
             return None
-        means_it = (
-            name in news.parcels if news.parcels else len(whole.linked) == 1 or news.at >= received[0]
+        means_it = [
+            news.at
             for news in inspections
-        )
-        if not any(means_it):
+            if (name in news.parcels if news.parcels else len(whole.linked) == 1 or news.at >= received[0])
+        ]
+        if not means_it:
             return None
+        times.append(means_it[0])
         read.append(received[1])
-    return inspections[-1].at, max(read)
+    return max(times), max(read)
 
 
 def wrong_signals(

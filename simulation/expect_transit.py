@@ -13,7 +13,8 @@ from simulation.terms import Terms
 
 def _due(rule: RuleId, story: ParcelStory, terms: Terms, start: ParcelNews) -> datetime:
     """Deadline of a clock that stands still while customs or a pickup point keep the parcel."""
-    return stopped(terms.due(rule, start, story.route), start.at, story, terms.hold_caps)
+    due, closed = terms.due(rule, start, story.route), terms.closed(story.route)
+    return stopped(due, start.at, story, terms.hold_caps, closed)
 
 
 # ---- nothing happens --------------------------------------------------------------------------------------
@@ -153,10 +154,19 @@ def _trouble(
 
 
 def returned_to_customer(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
-    """A case at once; it ends when the parcel is delivered after all."""
+    """A case at once; it ends when the parcel is delivered to the warehouse after all."""
     for news in story.news(Milestone.RETURNED_TO_SENDER)[:1]:
-        delivered = [s for s in story.scans_after(news) if s.milestone is Milestone.DELIVERED]
-        yield _report(RuleId.RETURNED_TO_CUSTOMER, story, terms, news, delivered[:1])
+        yield _report(RuleId.RETURNED_TO_CUSTOMER, story, terms, news, sent_to_us_again(story, terms)[:1])
+
+
+def sent_to_us_again(story: ParcelStory, terms: Terms) -> list[ParcelNews]:
+    """Deliveries after the last turn-back for which the carrier names the warehouse; others are the customer's."""
+    turned_back = story.news(Milestone.RETURNED_TO_SENDER)
+    places = terms.places(story.route.facility)
+    later = story.scans_after(turned_back[-1]) if turned_back else []
+    return [
+        scan for scan in later if scan.milestone is Milestone.DELIVERED and scan.spot.is_surely_one_of(places)
+    ]
 
 
 def carrier_reported_lost(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:

@@ -149,6 +149,7 @@ class Journey:
             "origin_country": self.lane.origin,
             "destination_country": self.lane.facility.country,
             "facility": self.lane.facility.facility_id,
+            "weight_grams": self.weight_grams(parcel),
         }
         if len(parcel.returns) == 1 and self.rng.random() < 0.5:
             body["return_id"] = parcel.returns[0]
@@ -222,9 +223,23 @@ class Journey:
 
     # ---- the dock -------------------------------------------------------------------------------------------
 
-    def check_in(self, parcel: SimParcel, at: datetime, *, appears_at: datetime | None = None) -> str:
+    def check_in(
+        self,
+        parcel: SimParcel,
+        at: datetime,
+        *,
+        appears_at: datetime | None = None,
+        weight: float | None = None,
+    ) -> str:
         """A dock scan of the parcel's label; returns the event's id."""
-        return self.warehouse("checked_in", parcel.number, at, appears_at, **self._parcel_fields(parcel))
+        more = {} if weight is None else {"weight_grams": int(self.weight_grams(parcel) * weight)}
+        return self.warehouse(
+            "checked_in", parcel.number, at, appears_at, **self._parcel_fields(parcel), **more
+        )
+
+    def weight_grams(self, parcel: SimParcel) -> int:
+        """What the shop says that the parcel weighs."""
+        return 600 + (self.serial * 37 + self.parcels.index(parcel) * 500) % 4_000
 
     def check_in_by_return(
         self, return_id: str, at: datetime, *, appears_at: datetime | None = None, **more: Any

@@ -6,12 +6,12 @@ skipped, since they can prove nothing.
 
 import json
 import unicodedata
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
 from schemas.events import KIND_OF_TYPE
@@ -64,6 +64,27 @@ class Spot(NamedTuple):
         precise = next(filter(None, (self.site, self.city, self.postal_code)), "")
         return (self.country, precise) if self.country or precise else ()
 
+    def is_surely_one_of(self, places: "Sequence[Wanted]") -> bool:
+        """Whether it is one of the places, by the most precise that it says of itself besides its country."""
+        part = next((name for name in ("site", "city", "postal_code") if getattr(self, name)), None)
+        return part is not None and any(
+            (self.country, getattr(self, part)) == (_folded(one.country), _folded(getattr(one, part)))
+            for one in places
+        )
+
+
+class Wanted(Protocol):
+    """A place as a policy writes it."""
+
+    @property
+    def country(self) -> str: ...
+    @property
+    def site(self) -> str | None: ...
+    @property
+    def city(self) -> str | None: ...
+    @property
+    def postal_code(self) -> str | None: ...
+
 
 @lru_cache(maxsize=10_000)
 def _folded(text: str | None) -> str:
@@ -92,6 +113,8 @@ class ParcelNews:
     route: Route = NOWHERE
     retracts: Hashable = None
     physical: bool = False
+    grams: int = 0
+    """What a label says that the parcel should weigh, or what the dock weighed; 0: nothing that a parcel may weigh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +144,11 @@ class ReturnNews:
     category: str = ""
     disposition: str = ""
     mismatch: bool = False
+
+    @property
+    def all_right(self) -> bool:
+        """Of an inspection: the goods are as announced, and taken back."""
+        return not self.mismatch and self.disposition != "reject"
 
 
 @dataclass(slots=True)
@@ -265,7 +293,14 @@ def _label(
             body.get("shop") or "",
             _worth(body),
         ),
+        grams=_grams(body),
     )
+
+
+def _grams(body: dict[str, Any]) -> int:
+    """A weight of more than nothing and at most a ton."""
+    said = body.get("weight_grams") or 0
+    return said if 1 <= said <= 1_000 * 1_000 else 0
 
 
 def _scan(
@@ -308,7 +343,14 @@ def _check_in(
     if scanned:
         named = () if return_id is None else (return_id,)
         dock_scan = ParcelNews(
-            identity, milestone, evidence, at, event.appended_at, returns=named, retracts=retracts
+            identity,
+            milestone,
+            evidence,
+            at,
+            event.appended_at,
+            returns=named,
+            retracts=retracts,
+            grams=_grams(body) if retracts is None else 0,
         )
         news.append((scanned, dock_scan))
     if return_id is not None:

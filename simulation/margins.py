@@ -17,7 +17,6 @@ TRANSIT: Final = {False: timedelta(days=8), True: timedelta(days=12)}
 MISROUTED: Final = timedelta(hours=24)
 DELIVERY_FAILED: Final = timedelta(hours=24)
 PICKUP_POINT: Final = timedelta(days=5)
-MOVING: Final = timedelta(hours=24)
 NOT_DELIVERED: Final = timedelta(hours=48)
 UNEXPECTED: Final = timedelta(hours=24)
 INSPECTION: Final = timedelta(hours=48)
@@ -28,6 +27,7 @@ STATUTE: Final = timedelta(days=14)
 NOT_RETURNED: Final = timedelta(days=30)
 LABEL_DAYS: Final = 1
 """Business days, here and below."""
+MOVING_DAYS: Final = 1
 RESTOCK_DAYS: Final = 2
 DECISION_DAYS: Final = 1
 REFUND_DAYS: Final = 1

@@ -15,6 +15,7 @@ _GIVEN_UP: Final = {
     Milestone.LOST: Reason.LOST,
     Milestone.DISPOSED: Reason.LOST,
 }
+_DECISIVE: Final = {Milestone.DELIVERED_ELSEWHERE, *_GIVEN_UP}
 _HEARSAY: Final = {Evidence.ANNOUNCED, Evidence.CLAIMED}
 _HOLDS: Final = {Milestone.CUSTOMS_HOLD, Milestone.AVAILABLE_FOR_PICKUP}
 
@@ -68,8 +69,14 @@ class ParcelStory:
         self.scans = [n for n in told if n.physical]
         self.delivered = next((n for n in self.scans if n.milestone is Milestone.DELIVERED), None)
         self.checked_in = next((n for n in told if n.milestone is Milestone.CHECKED_IN), None)
+        self.weighed = next(
+            (n for n in reversed(told) if n.milestone is Milestone.CHECKED_IN and n.grams), None
+        )
+        """The last dock scan that tells a weight."""
         self.voided_at = next((n.at for n in told if self._voids(n)), None)
         self._given_up = next((n for n in told if n.milestone in _GIVEN_UP), None)
+        self.decisive_at = [news.appended_at for news in told if self._is_decisive(news)]
+        """When what says whether the goods have come was appended."""
         self.holds = list(self._find_holds())
         """When somebody kept the parcel, by time; several holds before the same scan are one."""
 
@@ -77,6 +84,15 @@ class ParcelStory:
         names_it = not news.returns or self.return_id in news.returns
         after_the_label = self.label is not None and news.at >= self.label.at
         return news.milestone is Milestone.LABEL_VOIDED and names_it and after_the_label
+
+    def _is_decisive(self, news: ParcelNews) -> bool:
+        if news.milestone is Milestone.CHECKED_IN:
+            return news is self.checked_in or news is self.weighed
+        if news.milestone is Milestone.DELIVERED:
+            return news.physical and (self.checked_in is None or news.at <= self.checked_in.at)
+        if news.milestone in {Milestone.LABEL_CREATED, Milestone.LABEL_VOIDED}:
+            return True
+        return news.milestone in _DECISIVE and news.evidence not in _HEARSAY
 
     @property
     def linked(self) -> bool:
@@ -159,15 +175,25 @@ def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once
 
 
 def stopped(
-    due: datetime, start: datetime, story: ParcelStory, caps: Mapping[Milestone, timedelta]
+    due: datetime,
+    start: datetime,
+    story: ParcelStory,
+    caps: Mapping[Milestone, timedelta],
+    closed: Sequence[tuple[datetime, datetime]] = (),
 ) -> datetime:
-    """The deadline of a clock that began at `start` and stands still while somebody holds the parcel."""
+    """The deadline of a clock that began at `start` and stands still while somebody holds the parcel.
+
+    `closed`: when it stands still anyway, which has been counted.
+    """
     left = dict(caps)
+    counted = [span for span in closed if span[0] < due]
     for hold in story.holds:
         if start <= hold.since < due:
             still = left[hold.kind] if hold.until is None else min(left[hold.kind], hold.until - hold.since)
             left[hold.kind] -= still
-            due += still
+            until = hold.since + still
+            overlaps = (min(until, end) - max(hold.since, begin) for begin, end in counted)
+            due += still - sum((one for one in overlaps if one > timedelta(0)), timedelta(0))
     return due
 
 

@@ -1,6 +1,7 @@
 """What is known about one return at one moment: what shop and warehouse say, and the stories of its parcels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason
@@ -46,8 +47,19 @@ class ReturnStory:
 
     @property
     def request(self) -> ReturnNews | None:
-        """What the customer asked for, by the first request."""
-        return self.first(Milestone.RETURN_REQUESTED)
+        """What the customer asks for: the last word of each thing, with the time of the first."""
+        told = self.news(Milestone.RETURN_REQUESTED)
+        if len(told) < 2:
+            return told[0] if told else None
+        worth = [news.worth for news in told if news.worth is not None]
+        promised = [news.promised_at for news in told if news.promised_at is not None]
+        return replace(
+            told[-1],
+            at=told[0].at,
+            identity=told[0].identity,
+            worth=worth[-1] if worth else None,
+            promised_at=promised[-1] if promised else None,
+        )
 
     @property
     def in_store(self) -> bool:

@@ -23,7 +23,7 @@ from simulation.legs import (
     through_hubs,
     until_delivered,
 )
-from simulation.margins import INSPECTION, MOVING, NOT_DELIVERED, UNEXPECTED
+from simulation.margins import INSPECTION, MOVING_DAYS, NOT_DELIVERED, UNEXPECTED
 from simulation.story import story
 
 # ---- delivered, not checked in ----------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def moving_on_for_ever(journey: Journey) -> None:
 def moved_on_and_came_back(journey: Journey) -> None:
     """Delivered, scanned in hubs from the next day on, and delivered again days later."""
     parcel, delivered = _moving_on(journey)
-    again = beyond(journey, delivered + 20 * HOUR + MOVING)
+    again = beyond_days(journey, delivered + 20 * HOUR, MOVING_DAYS)
     received(journey, parcel, dock_time(journey, deliver(journey, again, parcel)))
 
 

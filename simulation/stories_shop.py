@@ -7,6 +7,7 @@ from schemas.vocabulary import RuleId
 from simulation.aftermath import (
     beyond,
     beyond_days,
+    dealt_with,
     inspect,
     inspected_in_time,
     made_good,
@@ -20,11 +21,11 @@ from simulation.margins import INSPECTION, RESTOCK_DAYS
 from simulation.story import story
 
 
-def _came(journey: Journey) -> tuple[SimParcel, datetime]:
+def _came(journey: Journey, weight: float | None = None) -> tuple[SimParcel, datetime]:
     """A parcel that the dock has checked in in its time."""
     parcel = labelled(journey)
     came = dock_time(journey, until_delivered(journey, parcel))
-    journey.check_in(parcel, came)
+    journey.check_in(parcel, came, weight=weight)
     return parcel, came
 
 
@@ -100,6 +101,30 @@ def mismatch_cleared_up(journey: Journey) -> None:
     _refunded(journey, return_id, again)
 
 
+def too_light(journey: Journey) -> None:
+    """The dock weighs little more than cardboard, and days later somebody looks into the box and finds nothing else."""
+    parcel, came = _came(journey, weight=0.1)
+    inspected = beyond(journey, came, 10)
+    inspect(journey, parcel.returns[0], inspected, disposition="reject", mismatch=["empty_box"])
+    journey.order("refund_refused", inspected + journey.hours(0.05, 0.3), parcel.returns[0])
+
+
+def weighed_again(journey: Journey) -> None:
+    """The scale was wrong, and shows the right weight days later."""
+    parcel, came = _came(journey, weight=2.5)
+    again = beyond(journey, came, 10)
+    journey.check_in(parcel, again, weight=1.04)
+    inspected_in_time(journey, parcel.returns[0], again, parcel)
+    _refunded(journey, parcel.returns[0], again + journey.hours(20, 24))
+
+
+def a_little_heavier(journey: Journey) -> None:
+    """Weighed, and within what the policy puts up with."""
+    parcel, came = _came(journey, weight=1.1)
+    for return_id in parcel.returns:
+        dealt_with(journey, return_id, came, parcel)
+
+
 def _not_as_announced(journey: Journey, **request: Any) -> tuple[str, datetime]:
     parcel = labelled(journey, **request)
     came = dock_time(journey, until_delivered(journey, parcel))
@@ -157,6 +182,9 @@ SHOP: Final = (
     story(0.008, mismatch_decided_late, _MISMATCH),
     story(0.004, mismatch_never_decided, _MISMATCH),
     story(0.004, mismatch_cleared_up, _MISMATCH, may_find=(_DECISION,)),
+    story(0.005, too_light, _MISMATCH, may_find=(_INSPECTION,)),
+    story(0.004, weighed_again, _MISMATCH, may_find=(_INSPECTION, _DECISION, _SHELF)),
+    story(0.004, a_little_heavier),
     story(0.008, restocked_late, _SHELF),
     story(0.005, never_restocked, _SHELF),
     story(0.004, restocking_posted_late, _SHELF),

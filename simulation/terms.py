@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility, FacilityPlace, Override, Policy, Statute
+from schemas.policy import DAYS, Conditions, Facility, FacilityPlace, Policy, Statute
 from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
 from simulation.ledger import ParcelNews, ReturnNews, Route
@@ -59,7 +59,28 @@ class Terms:
     def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
         """When what began with `start` must have ended."""
         used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
+        if rule in _WAIT_FOR_A_CARRIER:
+            for closed_at, open_at in self.closed(route):
+                if start.at < open_at and closed_at < used_up:
+                    used_up += open_at - max(closed_at, start.at)
         return max(used_up, start.appended_at + self.settle)
+
+    def closed(self, route: Route) -> list[tuple[datetime, datetime]]:
+        """When the carrier of the route does not work, by time, each hour once."""
+        spans = sorted(
+            (one.from_at, one.until_at)
+            for one in self.policy.closures
+            if one.carrier == route.carrier
+            and (one.country is None or one.country in {route.origin, route.destination})
+            and (one.facility is None or one.facility == route.facility)
+        )
+        apart: list[tuple[datetime, datetime]] = []
+        for begin, end in spans:
+            if apart and begin <= apart[-1][1]:
+                apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+            else:
+                apart.append((begin, end))
+        return apart
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""
@@ -97,6 +118,15 @@ class Terms:
         known = self.policy.facilities.get(facility)
         return () if known is None else known.places
 
+    def weighs_wrong(self, announced: int, weighed: int, route: Route) -> bool:
+        """Whether two weights that are known lie further apart than the policy puts up with."""
+        fitting = [one for one in self.policy.weight_tolerance.overrides if _fits(one, route)]
+        limits = max(fitting, key=_weight) if fitting else self.policy.weight_tolerance
+        apart = abs(weighed - announced)
+        return (
+            min(announced, weighed) > 0 and apart > limits.grams and apart > announced * limits.percent // 100
+        )
+
     def statute(self, country: str) -> Statute | None:
         """The law of the country about refunds."""
         return next((law for law in self.policy.statutes if country in law.countries), None)
@@ -108,7 +138,7 @@ class Terms:
         return _ANYWHERE if default is None else self._calendars[default]
 
 
-def _fits(override: Override, route: Route) -> bool:
+def _fits(override: Conditions, route: Route) -> bool:
     asked = (
         (override.carrier, route.carrier),
         (override.lane, f"{route.origin}-{route.destination}"),
@@ -119,7 +149,7 @@ def _fits(override: Override, route: Route) -> bool:
     return all(wanted in {None, found} for wanted, found in asked) and _worth_it(override, route)
 
 
-def _worth_it(override: Override, route: Route) -> bool:
+def _worth_it(override: Conditions, route: Route) -> bool:
     bands = (override.value_from, override.value_below)
     if bands == (None, None):
         return True
@@ -130,7 +160,7 @@ def _worth_it(override: Override, route: Route) -> bool:
     return (least is None or amount >= least) and (below is None or amount < below)
 
 
-def _weight(override: Override) -> tuple[int, list[bool]]:
+def _weight(override: Conditions) -> tuple[int, list[bool]]:
     """More conditions before fewer; among as many, in this order."""
     asks = [
         override.facility is not None,

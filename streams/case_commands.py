@@ -9,7 +9,8 @@
 
 An acknowledged case goes up no further. A snoozed one neither, until its time; then it wakes with the level it has come
 to meanwhile. One takes the place of the other. To tell again what is so already is accepted, and changes nothing.
-What was decided is remembered by the command's identity: a repeat changes nothing and is answered with the same record.
+What was decided is remembered by the command's identity, as long as the return is, and of refusals the newest: a repeat
+changes nothing and is answered with the same record. An answer that says anything else has another id.
 """
 
 from collections.abc import Sequence
@@ -29,11 +30,11 @@ from streams.returns import CaseRecord, Decided, Handling, ReturnState
 from streams.watermark import Outgoing
 
 MOST_COMMANDS: Final = 256
-"""Commands of one return; no more are taken."""
+"""Commands that one return has accepted; no more are taken."""
+MOST_REFUSED: Final = 256
+"""Of so many refusals the newest are remembered: a repeat of an older one is decided anew."""
 FURTHEST_SNOOZE_MS: Final = 90 * DAY_MS
 _DISPUTES = frozenset({Reason.DISPUTE_OPENED, Reason.DISPUTE_CLOSED})
-_NOT_REMEMBERED = frozenset({AnswerReason.TOO_OLD, AnswerReason.TOO_MANY, AnswerReason.ID_REUSED})
-"""Refusals that the next try, at another time, need not meet with."""
 _NOBODY = Handling()
 
 _EXPLANATIONS: Final[dict[AnswerReason, str]] = {
@@ -47,7 +48,7 @@ _EXPLANATIONS: Final[dict[AnswerReason, str]] = {
     AnswerReason.UNTIL_PASSED: "The time until which it was to be quiet has passed; give a later one.",
     AnswerReason.UNTIL_TOO_FAR: "A case is put off for 90 days at most; give an earlier time.",
     AnswerReason.TOO_OLD: "The command is older than what is accepted (the policy's `accept_age`).",
-    AnswerReason.TOO_MANY: f"This return has had {MOST_COMMANDS} commands, and takes no more.",
+    AnswerReason.TOO_MANY: f"This return has accepted {MOST_COMMANDS} commands, and takes no more.",
     AnswerReason.ID_REUSED: "Another command had this id; give each command an id of its own.",
 }
 
@@ -124,16 +125,17 @@ def _handled(
         after = replace(_awake(handling), acknowledged_by=by, acknowledged_ms=at_ms)
         reason = Reason.ACKNOWLEDGED
     else:
-        if command.until_ms <= now_ms:
+        until_ms = command.until_ms or now_ms + command.duration_ms
+        if until_ms <= now_ms:
             return AnswerReason.UNTIL_PASSED, None
-        if command.until_ms > now_ms + FURTHEST_SNOOZE_MS:
+        if until_ms > now_ms + FURTHEST_SNOOZE_MS:
             return AnswerReason.UNTIL_TOO_FAR, None
         after = replace(
             handling,
             acknowledged_by="",
             acknowledged_ms=0,
             snoozed_by=by,
-            snoozed_until_ms=command.until_ms,
+            snoozed_until_ms=until_ms,
         )
         reason = Reason.SNOOZED
     if after == handling:
@@ -199,7 +201,7 @@ def settled(
         return known if known.content == command.content else _unseen(command, AnswerReason.ID_REUSED)
     if accept_age_ms is not None and command.occurred_ms <= now_ms - accept_age_ms:
         return _unseen(command, AnswerReason.TOO_OLD)
-    if len(state.commands) >= MOST_COMMANDS:
+    if sum(AnswerReason(one.answer).accepted for one in state.commands) >= MOST_COMMANDS:
         return _unseen(command, AnswerReason.TOO_MANY)
     return None
 
@@ -215,7 +217,9 @@ def remember(
     """Note what was decided, so that a repeat is known."""
     at_ms = command.occurred_ms
     told = Decided(command.identity, command.content, answer.value, at_ms, now_ms or at_ms, revision)
-    state.commands = (*state.commands, told)
+    refused = [one for one in state.commands if not AnswerReason(one.answer).accepted]
+    gone = refused[0] if not answer.accepted and len(refused) >= MOST_REFUSED else None
+    state.commands = (*(one for one in state.commands if one is not gone), told)
     return told
 
 
@@ -227,10 +231,11 @@ def counted(command: CaseCommand, answer: AnswerReason) -> tuple[str, str]:
 def answer_message(command: CaseCommand, told: Decided, name: str, partition: int) -> Outgoing:
     """The record for `command-answers`. `name`: the key under which the case lives in `returns`."""
     reason = AnswerReason(told.answer)
-    occasion = f"|{told.at_ms}" if reason in _NOT_REMEMBERED else ""
+    # All of it: what is not remembered may be decided otherwise another time, and is then another answer.
+    told_apart = (command.identity, command.content, reason.value, told.at_ms, told.decided_ms, told.revision)
     own = name.startswith(OWN_KEY)
     answer = CommandAnswer(
-        answer_id=str(uuid5(NAMESPACE, f"command|{command.identity}|{command.content}{occasion}")),
+        answer_id=str(uuid5(NAMESPACE, "|".join(map(str, ("command", name, *told_apart))))),
         command_id=command.command_id,
         audit_id=command.audit_id,
         command=command.command,

@@ -53,6 +53,8 @@ class CaseTeller:
         self.disputed = telling.state.disputed()
         self.more = False
         """There was no room for all that is to be said."""
+        self.explains_anew = False
+        """What a case stood in the place of is to be judged once more."""
         self._said_bytes = 0
         self._case_bytes = sum(_case_bytes(case.parcel) for case in telling.state.cases)
 
@@ -168,6 +170,7 @@ class CaseTeller:
     def change_by_hand(self, finding: Finding, change: ByHand) -> None:
         """What a command does to a case."""
         self._change(finding, change.state, change.reason, self.now_ms, handling=change.handling)
+        self.explains_anew = change.reason in {Reason.BY_HAND, Reason.REOPENED}
         if change.reason is Reason.REOPENED:
             self._raise_level(finding)
 

@@ -34,7 +34,7 @@ from schemas.outputs import (
     encode_escalation,
     utc,
 )
-from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Closure, Reason, RuleId
 from streams.feed_state import Feed
 from streams.keys import feed_named, split_parcel_key
 from streams.returns import Carried, CaseRecord, Handling, ReturnState
@@ -237,9 +237,9 @@ def _is_loyal(state: ReturnState) -> bool:
 
 
 def _value(state: ReturnState, carried: Carried | None) -> Money | None:
-    for fact in state.true_facts():
-        if fact.milestone == Milestone.RETURN_REQUESTED and fact.currency:
-            return Money(fact.value_minor, fact.currency)
+    request = state.request()
+    if request is not None and request.currency:
+        return Money(request.value_minor, request.currency)
     if carried is not None and carried.currency:
         return Money(carried.value_minor, carried.currency)
     return None
@@ -266,7 +266,7 @@ _WAITING = {
     RuleId.UNEXPECTED_PARCEL: "The dock checked it in on {since}, and no label had spoken of it by {due}",
     RuleId.LATE_LABEL: "The return was approved on {since}, and there was no label by {due}",
     RuleId.LATE_INSPECTION: "The goods came on {since}, and nobody had inspected them by {due}",
-    RuleId.CONTENT_MISMATCH: "The inspection of {since} found other goods than announced",
+    RuleId.CONTENT_MISMATCH: "What was inspected or weighed on {since} is not what was announced",
     RuleId.LATE_RESTOCK: "The inspection of {since} found the goods fit for sale, and they were not on the shelf by {due}",
     RuleId.LATE_REFUND_DECISION: "The goods were inspected on {since}, and nobody had decided about the refund by {due}",
     RuleId.LATE_REFUND: "The refund was approved on {since}, and had not been paid by {due}",

@@ -295,6 +295,7 @@ def _clock(told: Reckoning) -> ExplainedClock:
             why=part.why.value,
             more_ms=part.more_ms,
             from_at=utc(part.from_ms) if part.from_ms else None,
+            details=part.details,
         )
         for part in told.later
     )

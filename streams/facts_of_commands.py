@@ -3,8 +3,10 @@
 from typing import Any, Protocol
 
 from schemas.commands import Command
+from schemas.durations import parse_duration
 from schemas.facts import CaseCommand, Source
 from schemas.vocabulary import Closure, CommandType, DeadLetterReason
+from streams.clocks import to_ms
 from streams.identity import identity_of_content
 from streams.refusal import RefusalError
 
@@ -29,10 +31,15 @@ def case_command(command: CommandType, event: Command, key: str, stamp: Stamp, u
     if not stamp.event_id:
         detail = "id: a command needs one, so that a repeat of it is known and its answer found"
         raise RefusalError(DeadLetterReason.MISSING_FIELD, detail)
+    if "@" in stamp.event_id or any(map(str.isspace, stamp.event_id)):
+        detail = "id: it is told again in the answer, so it must be no e-mail address and no name: letters, digits, -_.:/"
+        raise RefusalError(DeadLetterReason.BAD_VALUE, detail)
     said: Any = event  # what only some of the commands have
+    duration_ms = _duration_ms(said, until_ms) if command is CommandType.SNOOZE else 0
     to, text, closure = getattr(said, "to", ""), getattr(said, "text", ""), getattr(said, "reason", None)
     audit_id = event.audit_id or ""
-    content = (key, event.case_id, event.by, audit_id, str(until_ms), to, text, closure or "")
+    until = str(until_ms) if until_ms else f"for {duration_ms}"
+    content = (key, event.case_id, event.by, audit_id, until, to, text, closure or "")
     return CaseCommand(
         identity=stamp.identity(command.value),
         content=identity_of_content(command.value, *content),
@@ -44,7 +51,21 @@ def case_command(command: CommandType, event: Command, key: str, stamp: Stamp, u
         occurred_ms=stamp.occurred_ms,
         source=stamp.source,
         until_ms=until_ms,
+        duration_ms=duration_ms,
         to=to,
         text=text,
         closure=Closure(closure) if closure else None,
     )
+
+
+def _duration_ms(event: Any, until_ms: int) -> int:
+    """For how long a case is put off, where no time is given. Raises RefusalError unless there is just one of them."""
+    if (event.duration is None) == (until_ms == 0):
+        reason = DeadLetterReason.BAD_VALUE if until_ms else DeadLetterReason.MISSING_FIELD
+        raise RefusalError(reason, "until: a snooze needs either a time `until`, or a `duration`")
+    if event.duration is None:
+        return 0
+    try:
+        return to_ms(parse_duration(event.duration))
+    except (ValueError, OverflowError) as error:
+        raise RefusalError(DeadLetterReason.BAD_VALUE, f"duration: {error}") from error

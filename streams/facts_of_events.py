@@ -78,6 +78,7 @@ _NO_SUCH_PROMISE = "promised_refund_at: needs a time between the years 1970 and 
 _UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
 _VOIDED = Milestone.LABEL_VOIDED
 _MAX_PLACES = 20_000
+_HEAVIEST_GRAMS = 1_000_000
 _USUAL = ReturnTerms()
 _LABEL_FACTS = {
     "label_created": (Milestone.LABEL_CREATED, Evidence.ANNOUNCED),
@@ -260,6 +261,7 @@ class FactMaker:
             value_minor=value_minor,
             currency=currency,
             shop=event.shop or "",
+            weight_grams=_plausible(event.weight_grams),
         )
         self._label(chunk, key, stamp, "label_created", terms)
 
@@ -270,7 +272,9 @@ class FactMaker:
     @staticmethod
     def _label(chunk: Chunk, key: str, stamp: _Stamp, name: str, terms: LabelTerms) -> None:
         content = (terms.service, terms.origin, terms.destination, terms.facility, str(terms.value_minor))
-        shop = (terms.shop,) if terms.shop else ()
+        shop: tuple[str, ...] = (terms.shop,) if terms.shop else ()
+        if terms.weight_grams:
+            shop += (f"{terms.weight_grams} g",)
         identity = stamp.identity(name, key, *terms.returns, "", *content, *shop)
         seen, clamped = stamp.seen(), stamp.clamped
         milestone, evidence = _LABEL_FACTS[name]
@@ -341,11 +345,22 @@ class FactMaker:
         parcels = tuple(sorted({parcel, *named} - {""}))
         facility, complete, count = event.facility or "", event.complete, max(event.count, len(parcels))
         content = (return_id, *parcels, "", facility, str(complete), str(count))
+        weight_grams = _plausible(event.weight_grams) if parcel else 0
+        if weight_grams:
+            content += (f"{weight_grams} g",)
         identity, milestone, seen = stamp.identity("checked_in", *content), Milestone.CHECKED_IN, stamp.seen()
         if parcel:
             evidence = Evidence.WAREHOUSE_MATCH if return_id else Evidence.WAREHOUSE_SCAN
             clamped = stamp.clamped
-            dock_scan = ParcelFact(identity, milestone, evidence, *seen, facility=facility, clamped=clamped)
+            dock_scan = ParcelFact(
+                identity,
+                milestone,
+                evidence,
+                *seen,
+                facility=facility,
+                clamped=clamped,
+                weight_grams=weight_grams,
+            )
             _to_parcel(chunk, parcel, dock_scan)
         if return_id:
             receipt = ReturnFact(identity, milestone, *seen, parcels, complete, count, facility)
@@ -417,6 +432,11 @@ def _to_parcel(chunk: Chunk, key: str, fact: ParcelFact) -> None:
 
 def _to_return(chunk: Chunk, return_id: str, fact: ReturnFact) -> None:
     chunk.facts.append(("returns", return_id.encode(), encode_json(fact)))
+
+
+def _plausible(weight_grams: int | None) -> int:
+    """A weight that a parcel may have, else 0."""
+    return weight_grams if weight_grams is not None and 0 < weight_grams <= _HEAVIEST_GRAMS else 0
 
 
 _Maker = Callable[[FactMaker, Chunk, Any, _Stamp], None]

@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from schemas.vocabulary import Milestone, Reason, RuleId
+from schemas.vocabulary import CaseState, Closure, Milestone, Reason, RuleId
 from streams.cases import Finding, Verdict
 from streams.feed_holds import UNWATCHED, Holding
 from streams.feeds import Feeds
 from streams.held import HeldWait
 from streams.keys import split_parcel_key
 from streams.parcel_look import ENDED, RETRACTED
-from streams.return_view import Awaited, ReturnView, Rule
+from streams.return_view import Awaited, CaseKey, ReturnView, Rule
 from streams.returns import Carried, CarriedBreach, ReturnState, Told
 from streams.root_cases import told_apart
-from streams.rules import goods, handing_over, promises, refunds
+from streams.rules import goods, handing_over, promises, refunds, weights
 
 NEVER_MS = 1 << 62
 
@@ -28,6 +28,7 @@ RULES: tuple[tuple[Milestone, Rule], ...] = (
     (Milestone.DROPOFF_CLAIMED, handing_over.dropoff_claim_unconfirmed),
     (Milestone.CHECKED_IN, goods.late_inspection),
     (Milestone.INSPECTED, goods.content_mismatch),
+    (Milestone.CHECKED_IN, weights.content_mismatch_by_weight),
     (Milestone.INSPECTED, goods.late_restock),
     (Milestone.REFUND_ISSUED, goods.refunded_not_returned),
     (Milestone.INSPECTED, refunds.late_refund_decision),
@@ -79,7 +80,19 @@ def findings(
     found, waiting_ms, _ = _of_return(view, state.newest_ms, now_ms, holding, policy_changed=policy_changed)
     if any(carried.breaches for carried in state.carried):
         found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
-    return Findings(told_apart(found, now_ms), min(waiting_ms, holding.again_ms), tuple(holding.held))
+    told = told_apart(found, now_ms, _false_alarms(state))
+    return Findings(told, min(waiting_ms, holding.again_ms), tuple(holding.held))
+
+
+def _false_alarms(state: ReturnState) -> dict[CaseKey, int]:
+    """The cases that somebody closed as false alarms, and when."""
+    return {
+        (case.rule, case.parcel, case.anchor): case.effective_ms
+        for case in state.cases
+        if case.handling is not None
+        and case.handling.closure == Closure.FALSE_ALARM
+        and case.state == CaseState.RESOLVED
+    }
 
 
 def _of_parcels(state: ReturnState, view: ReturnView, *, policy_changed: bool) -> Iterator[Finding]:

@@ -56,6 +56,7 @@ _NOTABLE = frozenset(map(int, NOTABLE))
 _SORTED_APART = _NOTABLE | {_LABEL, _VOID, _CHECKED_IN}
 _NO_SCANS = frozenset(map(int, NO_SCANS))
 _HEARSAY = frozenset({int(Evidence.ANNOUNCED), int(Evidence.CLAIMED)})
+_DECISIVE = _GIVEN_UP | {int(Milestone.DELIVERED_ELSEWHERE)}
 _ELSEWHERE = int(Milestone.DELIVERED_ELSEWHERE)
 _seen = Seen._make
 
@@ -77,6 +78,7 @@ class Journey:
         "_returns",
         "checked_in",
         "delivered",
+        "dock_scans",
         "elsewhere",
         "given_up",
         "labels",
@@ -100,6 +102,8 @@ class Journey:
         self.elsewhere: Seen | None = None
         """The first scan by which the carrier says that it delivered to somebody else."""
         self.checked_in: Seen | None = None
+        """The first of the dock scans."""
+        self.dock_scans: list[Seen] = []
         self.given_up: Seen | None = None
         self.notable: list[Seen] = []
         """Facts of the milestones in NOTABLE."""
@@ -118,6 +122,7 @@ class Journey:
             elif label is not None:
                 self.labels.append((_seen(raw), label))
         elif milestone == _CHECKED_IN:
+            self.dock_scans.append(_seen(raw))
             if self.checked_in is None:
                 self.checked_in = _seen(raw)
         else:
@@ -139,6 +144,22 @@ class Journey:
             or self.given_up is not None
             or self.elsewhere is not None
         )
+
+    def decisive_arrived_ms(self, marked_arrived_ms: int) -> int:
+        """When the last was read of what says whether it has come to us, retractions included."""
+        times = [marked_arrived_ms]
+        times += [fact.arrived_ms for fact, _ in (*self.labels, *self.voids)]
+        times += [fact.arrived_ms for fact in self.notable if fact.milestone in _DECISIVE]
+        if self.checked_in is not None:
+            times.append(self.checked_in.arrived_ms)
+        if self.delivered is not None:
+            until_ms = self.checked_in.at_ms if self.checked_in is not None else self.scan_times[-1]
+            times += [
+                raw[2] >> 16
+                for raw in self.scans
+                if (raw[0] >> 8) & 255 == _DELIVERED and raw[0] >> 16 <= until_ms
+            ]
+        return max(times)
 
     @property
     def name(self) -> str:
@@ -187,7 +208,7 @@ class Journey:
                     return fact, label
         return self.labels[0]
 
-    def ends(self, *, delivery: bool) -> list[End]:
+    def ends(self, *, delivery: bool = False) -> list[End]:
         """What ends all waiting for the parcel: check-in, void, that the carrier gave up; the delivery on request."""
         ends = []
         if delivery and self.delivered is not None:

@@ -59,6 +59,14 @@ class Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
     currency: str
     service: str
     shop: str = ""
+    weight_grams: int = 0
+
+
+class Weighed(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What the scale showed at a dock scan."""
+
+    identity: int
+    grams: int
 
 
 class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -92,6 +100,14 @@ class Breach(msgspec.Struct, array_like=True, frozen=True, gc=False):
         )
 
 
+class Diversion(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """The carrier took the parcel elsewhere, and it has not come to us since. `rule`: the one whose cases tell of it."""
+
+    journey: str
+    rule: str
+    at_ms: int
+
+
 class ParcelState(msgspec.Struct, gc=False):
     """What a parcel's changelog record holds."""
 
@@ -105,6 +121,10 @@ class ParcelState(msgspec.Struct, gc=False):
     """Retracted identities, sorted."""
     marked_ms: int = 0
     """Event time of the newest retraction."""
+    marked_arrived_ms: int = 0
+    """When the last retraction was read; one that its producer repeats is read again."""
+    weights: tuple[Weighed, ...] = ()
+    """Of the dock scans among the facts that have one, sorted by identity."""
     truncated: bool = False
     # -- ledger
     look_ms: int = 0
@@ -123,6 +143,8 @@ class ParcelState(msgspec.Struct, gc=False):
     breaches: tuple[Breach, ...] = ()
     """Said, and not the same as never having been said: open, ended or retracted."""
     expired: bool = False
+    diversions: tuple[Diversion, ...] = ()
+    """As last said."""
     held: tuple[HeldWait, ...] = ()
     """Over, and not told yet."""
 
@@ -133,12 +155,10 @@ class ParcelState(msgspec.Struct, gc=False):
         return max(last, self.marked_ms)
 
 
-_Rest = tuple[tuple[Label, ...], bytes, int, bool, bytes, int, int, tuple[str, ...], tuple[Breach, ...], bool]
-"""labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired"""
-_RestAndHeld = tuple[
+_Rest = tuple[
     tuple[Label, ...],
     bytes,
-    int,
+    tuple[int, int],
     bool,
     bytes,
     int,
@@ -146,11 +166,28 @@ _RestAndHeld = tuple[
     tuple[str, ...],
     tuple[Breach, ...],
     bool,
+    tuple[Diversion, ...],
+    tuple[Weighed, ...],
+]
+"""labels, marks, when told and read, truncated, where, revision, digest, told, breaches, expired, diversions, weights"""
+_RestAndHeld = tuple[
+    tuple[Label, ...],
+    bytes,
+    tuple[int, int],
+    bool,
+    bytes,
+    int,
+    int,
+    tuple[str, ...],
+    tuple[Breach, ...],
+    bool,
+    tuple[Diversion, ...],
+    tuple[Weighed, ...],
     tuple[HeldWait, ...],
 ]
 """The same and held, for the few that have any."""
-_TEN_FIELDS = b"\x9a"
-"""How the MessagePack of a _Rest begins."""
+_WITHOUT_HELD = b"\x9c"
+"""How the MessagePack of a _Rest begins: twelve fields."""
 
 _head = Struct(">BBHQQ")
 """stage, number of facts, bytes of the topics' names, look_ms, quiet_ms"""
@@ -169,7 +206,7 @@ def encode_parcel(state: ParcelState) -> bytes:
     rest = (
         state.labels,
         state.marks,
-        state.marked_ms,
+        (state.marked_ms, state.marked_arrived_ms),
         state.truncated,
         state.where,
         state.revision,
@@ -177,6 +214,8 @@ def encode_parcel(state: ParcelState) -> bytes:
         state.told,
         state.breaches,
         state.expired,
+        state.diversions,
+        state.weights,
     )
     if state.held:
         return b"".join((head, facts, topics, _encode_rest((*rest, state.held))))
@@ -189,18 +228,33 @@ def decode_parcel(raw: bytes) -> ParcelState:
     facts_end = HEAD_BYTES + count * FACT_BYTES
     topics_end = facts_end + topics_bytes
     held: tuple[HeldWait, ...] = ()
-    if raw[topics_end : topics_end + 1] == _TEN_FIELDS:
+    if raw[topics_end : topics_end + 1] == _WITHOUT_HELD:
         rest = _decode_rest(memoryview(raw)[topics_end:])
     else:
         more = _decode_rest_and_held(memoryview(raw)[topics_end:])
-        rest, held = more[:10], more[10]
-    labels, marks, marked_ms, truncated, where, revision, digest, told, breaches, expired = rest
+        rest, held = more[:12], more[12]
+    (
+        labels,
+        marks,
+        marked,
+        truncated,
+        where,
+        revision,
+        digest,
+        told,
+        breaches,
+        expired,
+        diversions,
+        weights,
+    ) = rest
     return ParcelState(
         raw[HEAD_BYTES:facts_end],
         labels,
         topics_of(raw[facts_end:topics_end]),
         marks,
-        marked_ms,
+        marked[0],
+        marked[1],
+        weights,
         truncated,
         look_ms,
         stage,
@@ -211,6 +265,7 @@ def decode_parcel(raw: bytes) -> ParcelState:
         told,
         breaches,
         expired,
+        diversions,
         held,
     )
 
@@ -269,12 +324,13 @@ class Seen(NamedTuple):
 Raw = tuple[int, int, int, int, int]
 
 
-Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, bool]
+Fold = tuple[bytes, tuple[Label, ...], tuple[str, ...], bytes, int, int, tuple[Weighed, ...], bool]
 
 
 def fold_of(state: ParcelState) -> Fold:
     """The order-free part of a state: the same facts and retractions give the same, whatever their order."""
-    return state.facts, state.labels, state.topics, state.marks, state.marked_ms, state.truncated
+    marked = (state.marks, state.marked_ms, state.marked_arrived_ms)
+    return state.facts, state.labels, state.topics, *marked, state.weights, state.truncated
 
 
 def raw_facts(state: ParcelState) -> Iterator[Raw]:
@@ -317,6 +373,7 @@ def append_fact(state: ParcelState, fact: ParcelFact) -> bool:
     if (
         len(state.facts) >= (MOST_FACTS - 1) * FACT_BYTES
         or state.marks
+        or fact.weight_grams
         or find_fact(state.facts, fact.identity) >= 0
     ):
         return False
@@ -353,6 +410,8 @@ def merge(state: ParcelState, fact: ParcelFact) -> None:
         _insert(state, state.facts, packed)
     if fact.label is not None and find_fact(state.facts, fact.identity) >= 0:
         _add_label(state, fact.identity, fact.label)
+    if fact.weight_grams and find_fact(state.facts, fact.identity) >= 0:
+        _add_weight(state, Weighed(fact.identity, fact.weight_grams))
 
 
 def _smaller(one: bytes, other: bytes) -> bytes:
@@ -377,6 +436,7 @@ def _insert(state: ParcelState, facts: bytes, packed: bytes) -> None:
         facts = facts[: EARLIEST * FACT_BYTES] + facts[-LATEST * FACT_BYTES :]
         state.truncated = True
         state.labels = tuple(label for label in state.labels if find_fact(facts, label.identity) >= 0)
+        state.weights = tuple(one for one in state.weights if find_fact(facts, one.identity) >= 0)
     state.facts = facts
 
 
@@ -397,6 +457,7 @@ def _topic_index(state: ParcelState, topic: str) -> int:
 
 def _mark(state: ParcelState, fact: ParcelFact) -> None:
     state.marked_ms = max(state.marked_ms, fact.occurred_ms)
+    state.marked_arrived_ms = max(state.marked_arrived_ms, fact.arrived_ms)
     marks = state.marks
     known = {marks[at : at + MARK_BYTES] for at in range(0, len(marks), MARK_BYTES)}
     known.add(fact.retracts.to_bytes(MARK_BYTES, "big"))
@@ -417,6 +478,7 @@ def label_of(identity: int, terms: LabelTerms) -> Label:
         terms.currency,
         terms.service,
         terms.shop,
+        terms.weight_grams,
     )
 
 
@@ -425,3 +487,10 @@ def _add_label(state: ParcelState, identity: int, terms: LabelTerms) -> None:
     same = [known for known in state.labels if known.identity == identity]
     smallest = min([label_of(identity, terms), *same], key=msgspec.structs.astuple)
     state.labels = tuple(sorted([*others, smallest], key=lambda known: known.identity))
+
+
+def _add_weight(state: ParcelState, weighed: Weighed) -> None:
+    others = [known for known in state.weights if known.identity != weighed.identity]
+    same = [known.grams for known in state.weights if known.identity == weighed.identity]
+    smallest = Weighed(weighed.identity, min([weighed.grams, *same]))
+    state.weights = tuple(sorted([*others, smallest], key=lambda known: known.identity))

@@ -17,7 +17,7 @@ from streams.feeds import Feeds
 from streams.held import Worth
 from streams.journeys import Journey, journeys
 from streams.keys import split_parcel_key
-from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, ParcelState, Seen, raw_facts
+from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, Diversion, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
 from streams.rules import (
     carrier_reports,
@@ -129,7 +129,11 @@ def look(
     said = state.breaches
     if said or breaches:
         state.breaches = _ledger(said, breaches, policy_changed=cause.policy_changed)
-    news = _news(key, state, found, changed=cause.terms_changed or state.breaches != said)
+    diverted = state.diversions
+    if diverted or any(journey.notable or journey.delivered is not None for journey in found):
+        state.diversions = tuple(_diversions(found, terms))
+    changed = cause.terms_changed or state.breaches != said or state.diversions != diverted
+    news = _news(key, state, found, changed=changed)
     note_stage(state, found, terms[-1] if terms else None)
     return Look(True, news)
 
@@ -232,6 +236,14 @@ def _breach(expectation: Expectation, journey: Journey, topics: Sequence[str], r
     )
 
 
+def _diversions(found: Sequence[Journey], terms: Sequence[ParcelTerms | None]) -> Iterator[Diversion]:
+    for journey, deadlines in zip(found, terms, strict=True):
+        if journey.labels and deadlines is not None:
+            diverted = carrier_reports.diversion(journey, deadlines)
+            if diverted is not None:
+                yield Diversion(journey.name, diverted[0].value, diverted[1].at_ms)
+
+
 def _expired(breach: Breach, at_ms: int) -> Breach:
     return _changed(breach, ENDED, Reason.EXPIRED, at_ms)
 
@@ -300,6 +312,9 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             told += [journey.scan_times[0], journey.scan(0).arrived_ms] if journey.scans else [0, 0]
             told += [delivered.at_ms, delivered.arrived_ms] if delivered is not None else [0, 0]
             told += [checked_in.at_ms, checked_in.arrived_ms] if checked_in is not None else [0, 0]
+            told.append(journey.decisive_arrived_ms(state.marked_arrived_ms))
+            weighed = _weighed(state, journey)
+            told += [weighed[1], weighed[0].content] if weighed is not None else []
     return digest(tuple(told))
 
 
@@ -341,6 +356,7 @@ def _unlinked(key: str, state: ParcelState) -> ParcelReport:
         carrier=split_parcel_key(key)[0],
         linked=False,
         unlinked_reason=Reason.UNLINKED.value,
+        decisive_arrived_ms=state.marked_arrived_ms,
     )
 
 
@@ -350,6 +366,8 @@ def _report(
     journey, void = mine[-1]
     fact, label = next((fact, label) for fact, label in journey.labels if return_id in label.returns)
     times, delivered, checked_in = journey.scan_times, journey.delivered, journey.checked_in
+    diverted = next((one for one in state.diversions if one.journey == journey.name), None)
+    weighed = _weighed(state, journey)
     return ParcelReport(
         parcel=key,
         revision=state.revision,
@@ -372,8 +390,27 @@ def _report(
         first_scan_arrived_ms=journey.scan(0).arrived_ms if times else 0,
         checked_in_arrived_ms=checked_in.arrived_ms if checked_in is not None else 0,
         label_arrived_ms=fact.arrived_ms,
+        decisive_arrived_ms=journey.decisive_arrived_ms(state.marked_arrived_ms),
+        diverted=diverted.rule if diverted is not None else "",
+        diverted_ms=diverted.at_ms if diverted is not None else 0,
+        weight_grams=weighed[1] if weighed is not None else 0,
+        expected_grams=label.weight_grams,
+        weighed_ms=weighed[0].at_ms if weighed is not None else 0,
+        weighed_arrived_ms=weighed[0].arrived_ms if weighed is not None else 0,
+        weighed_evidence=(weighed[0].source(state.topics),) if weighed is not None else (),
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
+    )
+
+
+def _weighed(state: ParcelState, journey: Journey) -> tuple[Seen, int] | None:
+    """The newest dock scan with a weight, and the weight."""
+    if not state.weights:
+        return None
+    grams = {one.identity: one.grams for one in state.weights}
+    return next(
+        ((scan, grams[scan.identity]) for scan in reversed(journey.dock_scans) if scan.identity in grams),
+        None,
     )
 
 

@@ -138,8 +138,8 @@ def first_label(
 
 
 def _move_of(fact: ParcelFact, stage: int, newest_ms: int) -> int:
-    """What the fact does at a stage; a LOOK, unless it is the newest of its journey and takes nothing back."""
-    if not newest_ms < fact.occurred_ms <= newest_ms + SILENT_MS or fact.retracts:
+    """What the fact does at a stage; a LOOK, unless it is the newest of its journey, weighs nothing and takes nothing back."""
+    if not newest_ms < fact.occurred_ms <= newest_ms + SILENT_MS or fact.retracts or fact.weight_grams:
         return _LOOK
     return _MOVES.get((stage, _STEPS.get((fact.milestone, fact.evidence), 4)), _LOOK)
 
@@ -230,7 +230,9 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
     if stage > _ON_THE_WAY:
         delivery = _times(facts, delivered_at)
     check_in = _times(facts, len(facts) // FACT_BYTES - 1) if checked_in_ms else (0, 0)
-    state.digest = digest((0, 1, label_content, label_arrived_ms, *scan, *delivery, *check_in))
+    decisive_ms = max(label_arrived_ms, delivery[1], check_in[1])
+    told = (label_content, label_arrived_ms, *scan, *delivery, *check_in, decisive_ms)
+    state.digest = digest((0, 1, *told))
     state.revision += 1
     label, parcel = state.labels[0], key.decode()
     report = ParcelReport(
@@ -253,6 +255,8 @@ def _tell(key: bytes, state: ParcelState, last_scan_ms: int, checked_in_ms: int)
         first_scan_arrived_ms=scan[1],
         checked_in_arrived_ms=check_in[1],
         label_arrived_ms=label_arrived_ms,
+        decisive_arrived_ms=decisive_ms,
+        expected_grams=label.weight_grams,
     )
     value = encode_json(report)
     return [Outgoing("returns", return_id.encode(), value, [], None) for return_id in state.told]
@@ -285,7 +289,8 @@ def digest(told: tuple[int, ...]) -> int:
 def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTerms | None) -> None:
     """After a look: note how far an ordinary life has come, for the shortcut of the next fact."""
     state.stage, state.quiet_ms = int(Stage.NOT_ORDINARY), 0
-    if len(found) != 1 or deadlines is None or state.marks or state.breaches or state.held or state.truncated:
+    told_of = state.marks or state.breaches or state.diversions or state.held
+    if len(found) != 1 or deadlines is None or told_of or state.truncated:
         return
     journey = found[0]
     if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_up is not None:

@@ -11,6 +11,7 @@ from schemas.durations import budget_text, duration_text
 from schemas.policy import Override
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import CountedDays, from_ms
+from streams.closures import closed_before
 from streams.expectation import Expectation
 from streams.journeys import Journey
 from streams.return_view import Awaited, ReturnView
@@ -26,6 +27,8 @@ class Later(StrEnum):
 
     ALLOWANCE = "allowance"
     """The carrier's feed is usually so late."""
+    CARRIER_CLOSED = "carrier_closed"
+    """The carrier did not work."""
     SETTLE = "settle"
     """What was read has to settle first."""
     CUSTOMS_HOLD = "customs_hold"
@@ -43,6 +46,7 @@ class Part(NamedTuple):
     why: Later
     more_ms: int
     from_ms: int = 0
+    details: str = ""
 
 
 class Reckoning(NamedTuple):
@@ -82,7 +86,13 @@ class ToldDeadline(Deadline):
     __slots__ = ("budget", "chosen_by", "facility")
 
     def __init__(self, deadline: Deadline, budget: str, chosen_by: str, facility: str) -> None:
-        super().__init__(deadline.clock, deadline.allowance_ms, deadline.settle_ms, enabled=deadline.enabled)
+        super().__init__(
+            deadline.clock,
+            deadline.allowance_ms,
+            deadline.settle_ms,
+            enabled=deadline.enabled,
+            closed=deadline.closed,
+        )
         self.least_ms = -_NEVER_MS
         self.budget, self.chosen_by, self.facility = budget, chosen_by, facility
 
@@ -128,6 +138,11 @@ def reckon(deadline: Deadline, since_ms: int, arrived_ms: int) -> Reckoning:
         facility = deadline.facility if counted is not None else ""
     told = Reckoning(since_ms, budget, chosen_by, facility, counted, used_up_ms)
     told = told.put_off(Later.ALLOWANCE, used_up_ms + deadline.allowance_ms)
+    closed = tuple(
+        Part(Later.CARRIER_CLOSED, one.until_ms - one.from_ms, one.from_ms, one.why)
+        for one in closed_before(deadline.closed, since_ms, told.due_ms)
+    )
+    told = told._replace(later=(*told.later, *closed))
     return told.put_off(Later.SETTLE, arrived_ms + deadline.settle_ms)
 
 

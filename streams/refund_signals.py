@@ -2,11 +2,17 @@
 
 A return fits the first of the policy's `refund_tiers` whose value, customer risk and category it has, and each later one that
 it fits as well. It is released when all of its parcels have come as far as its tier asks, unless it was cancelled, refused,
-exchanged or paid already, or something contradicts it: an inspection that found other goods, the carrier turning a parcel
-back or delivering it elsewhere. What contradicts a release that was said revokes it. A tier releases a return once: after a
-revocation only a later one can. A release waits until what it stands on has been read and has settled (policy `settle`), the
-request and the labels with it: a cancellation on its way by another road is not paid for first, nor is a delivery before it
-can be suspected to have gone elsewhere.
+exchanged or paid already, or something contradicts it: an inspection that found other goods, or rejected any of them (what
+is left of the refund is for a person to say: a signal is about the whole of it), a parcel that weighs something else than it
+should and that nobody has looked into, the carrier turning a parcel
+back or delivering it elsewhere (by what it reports, whether there is a case or not). What contradicts a release that was
+said revokes it. A tier releases a return once: after a revocation only a later one can, so there are at most two messages for
+each tier, however often the evidence changes.
+
+To withhold and to revoke is done at once, to release only when nothing more has been read of the return for as long as things
+take to settle (policy `settle`): neither what it stands on, nor what takes an obstacle away. So a cancellation on its way by
+another road is not paid for first. A revocation for a fact that is taken back a second later stands: money that is held is
+paid later by a person or a later tier, money that is paid is gone.
 
 Nothing is said of a return that nobody requested: its value and its customer are not known.
 """
@@ -27,19 +33,19 @@ from schemas.outputs import (
     utc,
 )
 from schemas.policy import ReleaseAt
-from schemas.vocabulary import Milestone, Reason, Resolution, Risk, RuleId, SignalReason
+from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
 from streams.cases import NAMESPACE, Telling
 from streams.return_view import ReturnView
-from streams.returns import CarriedBreach, SignalRecord, Told
-from streams.rules.goods import inspects, put_right
+from streams.returns import Carried, SignalRecord, Told
+from streams.rules.goods import inspects, is_rejected, put_right
+from streams.rules.weights import is_off, looked_into
 from streams.watermark import Outgoing
 
 _OVER = {
     Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
-    Milestone.REFUND_REFUSED: SignalReason.REFUND_REFUSED,
     Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
 }
-_CONTRADICTS = {
+_DIVERTED = {
     RuleId.RETURNED_TO_CUSTOMER.value: SignalReason.RETURNED_TO_CUSTOMER,
     RuleId.DELIVERED_ELSEWHERE_SUSPECTED.value: SignalReason.DELIVERED_ELSEWHERE,
 }
@@ -48,7 +54,7 @@ _CONTRADICTS = {
 class _Why(NamedTuple):
     reason: SignalReason
     since_ms: int
-    facts: tuple[Told, ...] = ()
+    facts: Sequence[Told] = ()
     read_ms: int = 0
     """When the last that it stands on was read."""
 
@@ -87,7 +93,7 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     request = view.request
     paid = view.first(Milestone.REFUND_ISSUED) or view.first(Milestone.REFUND_SETTLED)
-    if request is None or paid or view.terms.resolution == Resolution.EXCHANGE:
+    if request is None or paid:
         return NOTHING
     used = {record.tier for record in telling.state.signals}
     fitting = (
@@ -98,24 +104,17 @@ def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     there = [(tier, why) for tier in fitting if (why := _reached(view, tier.release_at)) is not None]
     if not there or _against(view):
         return NOTHING
-    asked_ms, settle_ms, next_ms = _asked_ms(view), view.policy.settle_ms, 0
+    last_read_ms, settle_ms, next_ms = view.last_read_ms, view.policy.settle_ms, 0
     for tier, why in there:
         if why.since_ms + settle_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
-        settled_ms = max(why.since_ms, why.read_ms, asked_ms) + settle_ms
+        settled_ms = max(why.since_ms, why.read_ms, last_read_ms) + settle_ms
         if settled_ms <= now_ms:
             record = SignalRecord(tier.name, False, tier.release_at.value)
             telling.state.signals = (*telling.state.signals, record)
             return Signals([_message(view, telling, tier.name, why, now_ms, revision=1)])
         next_ms = min(next_ms or settled_ms, settled_ms)
     return Signals([], next_ms) if next_ms else NOTHING
-
-
-def _asked_ms(view: ReturnView) -> int:
-    """When we had read what the customer asks for, and which parcels it takes, by whichever road that came first."""
-    facts = (view.request, *view.all(Milestone.LABEL_CREATED))
-    read = [fact.arrived_ms for fact in facts if fact is not None]
-    return max([*read, *(one.label_arrived_ms for one in view.parcels)])
 
 
 def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
@@ -136,22 +135,26 @@ def _against(view: ReturnView) -> _Why | None:
         fact = view.first(milestone)
         if fact is not None:
             return _Why(reason, fact.at_ms, (fact,))
+    refused = view.all(Milestone.REFUND_REFUSED)
+    if refused and view.stop(Milestone.REFUND_APPROVED, since_ms=refused[-1].at_ms, after=True) is None:
+        return _Why(SignalReason.REFUND_REFUSED, refused[-1].at_ms, refused[-1:])
+    if view.request is not None and view.terms.resolution == Resolution.EXCHANGE:
+        return _Why(SignalReason.EXCHANGE_REQUESTED, view.request.at_ms)
     for inspection in reversed(view.all(Milestone.INSPECTED)):
-        if inspection.mismatches and put_right(view, inspection) is None:
-            return _Why(SignalReason.CONTENT_MISMATCH, inspection.at_ms, (inspection,))
-    for parcel in view.parcels:
-        for breach in parcel.breaches:
-            if breach.rule in _CONTRADICTS and _goes_on(breach) and not view.received_ms(parcel):
-                return _Why(_CONTRADICTS[breach.rule], breach.since_ms)
+        wrong = SignalReason.CONTENT_MISMATCH if inspection.mismatches else None
+        if wrong is None and is_rejected(inspection):
+            wrong = SignalReason.GOODS_REJECTED
+        if wrong is not None and put_right(view, inspection) is None:
+            return _Why(wrong, inspection.at_ms, (inspection,))
+    return next(filter(None, (_against_parcel(view, parcel) for parcel in view.parcels)), None)
+
+
+def _against_parcel(view: ReturnView, parcel: Carried) -> _Why | None:
+    if parcel.weighed_ms and is_off(view, parcel) and looked_into(view, parcel) is None:
+        return _Why(SignalReason.CONTENT_MISMATCH, parcel.weighed_ms)
+    if parcel.diverted and not view.received_ms(parcel):
+        return _Why(_DIVERTED[parcel.diverted], parcel.diverted_ms)
     return None
-
-
-def _goes_on(breach: CarriedBreach) -> bool:
-    """Whether nothing has put it right: that the parcel is no longer watched does not, nor does a delivery of what was turned
-    back, which may be the one to the customer.
-    """
-    turned_back = breach.rule == RuleId.RETURNED_TO_CUSTOMER and breach.reason == Reason.DELIVERED
-    return breach.state == "open" or breach.reason == Reason.EXPIRED or turned_back
 
 
 def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
@@ -180,17 +183,19 @@ def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
 
 
 def _inspected(view: ReturnView) -> _Why | None:
+    """Since when each parcel has been inspected for the first time: what is looked at again came no further."""
     inspections = view.all(Milestone.INSPECTED)
     if not inspections:
         return None
-    last, read_ms = inspections[-1], max(one.arrived_ms for one in inspections)
+    since_ms, read_ms = inspections[0].at_ms, max(one.arrived_ms for one in inspections)
     for parcel in view.parcels:
         received_ms, arrived_ms = view.receipt(parcel)
-        read_ms = max(read_ms, arrived_ms)
         only = len(view.parcels) == 1
-        if not received_ms or not any(inspects(one, parcel, received_ms, only=only) for one in inspections):
+        first = next((one for one in inspections if inspects(one, parcel, received_ms, only=only)), None)
+        if not received_ms or first is None:
             return None
-    return _Why(SignalReason.INSPECTED, last.at_ms, (last,), read_ms)
+        since_ms, read_ms = max(since_ms, first.at_ms), max(read_ms, arrived_ms)
+    return _Why(SignalReason.INSPECTED, since_ms, inspections[-1:], read_ms)
 
 
 def _message(

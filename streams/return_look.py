@@ -57,7 +57,7 @@ def look(
         obey(command, teller, telling, found, now_ms)
     state.cases = tuple(teller.cases.values())
     teller.notes += told_of(held, state.held, told)
-    next_ms = min(waiting_ms, teller.next_level_ms())
+    next_ms = min(waiting_ms, teller.next_level_ms(), now_ms + 1 if teller.explains_anew else NEVER_MS)
     if return_id and not teller.more:
         refund = signals(view, telling, now_ms)
         teller.outgoing += refund.outgoing

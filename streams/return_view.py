@@ -13,7 +13,7 @@ from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.held import Worth
 from streams.keys import split_parcel_key
 from streams.returns import Carried, ReturnState, Told, received_by_number
-from streams.terms import CompiledPolicy, Deadline, ParcelTerms
+from streams.terms import CompiledPolicy, Deadline, ParcelTerms, Tolerance
 
 _REASONS: dict[int, Reason] = {
     Milestone.RETURN_CANCELLED: Reason.RETURN_CANCELLED,
@@ -94,7 +94,7 @@ class ReturnView:
             received_by_number(state) if Milestone.CHECKED_IN in self._facts else {}
         )
         """Parcel -> the check-in by the return's number that accounts for it."""
-        self.request = self.first(Milestone.RETURN_REQUESTED)
+        self.request = state.request()
         self.terms = (self.request.terms or _USUAL) if self.request is not None else _USUAL
         """What the request says of the return."""
         self._own_terms: ParcelTerms | None = None
@@ -111,6 +111,13 @@ class ReturnView:
     def at_the_dock(self) -> list[Carried]:
         """Parcels whose label was voided although the dock has them."""
         return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
+
+    @property
+    def last_read_ms(self) -> int:
+        """When the last was read of all that is known of the return, and of what decides whether its parcels have come."""
+        state = self._state
+        times = [state.marked_arrived_ms, *(fact.arrived_ms for fact in state.facts)]
+        return max([*times, *(max(one.decisive_arrived_ms, one.weighed_arrived_ms) for one in state.carried)])
 
     @property
     def milestones(self) -> frozenset[int]:
@@ -162,6 +169,10 @@ class ReturnView:
             terms = self._own_terms
         deadline = terms.deadlines[rule]
         return deadline if deadline.enabled else None
+
+    def tolerance(self, parcel: Carried) -> Tolerance:
+        """How far a parcel may be from the weight that it should have."""
+        return self._terms_of(parcel).tolerance
 
     def deadline_of_nowhere(self, rule: RuleId) -> Deadline | None:
         """The rule's deadline before anybody knows by which carrier and where to; None: switched off."""

@@ -69,6 +69,14 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     delivered_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
     label_arrived_ms: int = 0
+    decisive_arrived_ms: int = 0
+    diverted: str = ""
+    diverted_ms: int = 0
+    weight_grams: int = 0
+    expected_grams: int = 0
+    weighed_ms: int = 0
+    weighed_arrived_ms: int = 0
+    weighed_evidence: tuple[Source, ...] = ()
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -157,6 +165,10 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    # -- folded
+    marked_arrived_ms: int = 0
+    """When the last retraction was read; one that its producer repeats is read again."""
+    # -- ledger
     held: tuple[HeldWait, ...] = ()
     """Over, and not told yet."""
 
@@ -172,8 +184,21 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
         return max([newest, *(carried.newest_ms for carried in self.carried)])
 
     def request(self) -> Told | None:
-        """The earliest request that holds."""
-        return next((f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED), None)
+        """What the customer asks for by the newest request, since the earliest; value and promise by the newest with one."""
+        requests = [f for f in self.true_facts() if f.milestone == Milestone.RETURN_REQUESTED]
+        if len(requests) < 2:
+            return requests[0] if requests else None
+        first, newest = requests[0], requests[-1]
+        valued = next((f for f in reversed(requests) if f.currency), newest)
+        promised_ms = next((f.promised_ms for f in reversed(requests) if f.promised_ms), 0)
+        return msgspec.structs.replace(
+            newest,
+            at_ms=first.at_ms,
+            identity=first.identity,
+            value_minor=valued.value_minor,
+            currency=valued.currency,
+            promised_ms=promised_ms,
+        )
 
     def disputed(self) -> bool:
         """Whether the customer disputes, by the newest word on it."""
@@ -255,14 +280,14 @@ def _content(fact: Told) -> tuple[object, ...]:
 
 
 def _mark(state: ReturnState, fact: ReturnFact) -> bool:
-    marked_ms = max(state.marked_ms, fact.occurred_ms)
+    before = (state.marks, state.marked_ms, state.marked_arrived_ms)
     marks = tuple(sorted({*state.marks, fact.retracts}))
     if len(marks) > MOST_MARKS:
         state.truncated, marks = True, marks[:MOST_MARKS]
-    if (marks, marked_ms) == (state.marks, state.marked_ms):
-        return False
-    state.marks, state.marked_ms = marks, marked_ms
-    return True
+    state.marks = marks
+    state.marked_ms = max(state.marked_ms, fact.occurred_ms)
+    state.marked_arrived_ms = max(state.marked_arrived_ms, fact.arrived_ms)
+    return before != (state.marks, state.marked_ms, state.marked_arrived_ms)
 
 
 def merge_report(state: ReturnState, report: ParcelReport) -> bool:
@@ -313,6 +338,14 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.delivered_arrived_ms,
         report.checked_in_arrived_ms,
         report.label_arrived_ms,
+        report.decisive_arrived_ms,
+        report.diverted,
+        report.diverted_ms,
+        report.weight_grams,
+        known.expected_grams if bare and known else report.expected_grams,
+        report.weighed_ms,
+        report.weighed_arrived_ms,
+        report.weighed_evidence,
     )
 
 

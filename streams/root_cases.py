@@ -7,15 +7,19 @@ rules stand are cut out. What is left of it at the time of the look is the case:
 - its last piece goes on: the case is open since that piece began;
 - the cause has been told by a higher rule since: resolved, `explained`, when that case opened.
 
+What a person called a false alarm explains nothing from then on.
+
 `now` is the log's: a higher breach whose deadline has not come explains nothing yet, and one that ends later than now (facts are
 ahead of the watermark) still explains. So a slow walk of the watermark and a jump find the same.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from schemas.vocabulary import Reason, RuleId
 from streams.cases import Finding, Verdict
+from streams.return_view import CaseKey
 
 _GONE = (RuleId.CARRIER_REPORTED_LOST, RuleId.RETURNED_TO_CUSTOMER)
 _HELD_SOMEWHERE = (RuleId.MISROUTED, RuleId.DELIVERY_FAILED, RuleId.PICKUP_POINT_EXPIRING)
@@ -42,6 +46,7 @@ EXPLAINED_BY: dict[RuleId, tuple[RuleId, ...]] = {
     ),
     RuleId.CARRIER_REPORTED_DAMAGED: _GONE,
     RuleId.MOVING_AFTER_DELIVERY: _GONE,
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED: (RuleId.RETURNED_TO_CUSTOMER,),
     RuleId.DELIVERED_NOT_CHECKED_IN: (
         RuleId.DELIVERED_ELSEWHERE_SUSPECTED,
         RuleId.MOVING_AFTER_DELIVERY,
@@ -55,6 +60,7 @@ EXPLAINED_BY: dict[RuleId, tuple[RuleId, ...]] = {
 
 _ORDER = {rule: number for number, rule in enumerate(EXPLAINED_BY, 1)}
 _FOR_EVER = 1 << 62
+NO_FALSE_ALARMS: Final[Mapping[CaseKey, int]] = MappingProxyType({})
 
 
 class _Stands(NamedTuple):
@@ -62,8 +68,13 @@ class _Stands(NamedTuple):
     until_ms: int
 
 
-def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
-    """The findings at `now_ms`, higher rules first, those that others explain changed to what is left of them."""
+def told_apart(
+    found: Sequence[Finding], now_ms: int, false_alarms: Mapping[CaseKey, int] = NO_FALSE_ALARMS
+) -> list[Finding]:
+    """The findings at `now_ms`, higher rules first, those that others explain changed to what is left of them.
+
+    `false_alarms`: cases that somebody closed as such, and when.
+    """
     if sum(finding.verdict is not Verdict.NONE and finding.due_ms <= now_ms for finding in found) < 2:
         return list(found)
     standing: dict[tuple[str, str], list[_Stands]] = {}
@@ -81,7 +92,11 @@ def told_apart(found: Sequence[Finding], now_ms: int) -> list[Finding]:
         told[index] = _left(finding, begun)
         if len(begun) < len(pieces):
             told[index] = told[index]._replace(again_ms=pieces[len(begun)].from_ms)
-        standing.setdefault((finding.rule, finding.parcel), []).extend(begun)
+        until_ms = false_alarms.get(finding[:3], _FOR_EVER)
+        covering = (_Stands(one.from_ms, min(one.until_ms, until_ms)) for one in begun)
+        standing.setdefault((finding.rule, finding.parcel), []).extend(
+            one for one in covering if one.from_ms < one.until_ms
+        )
     return told
 
 

@@ -1,7 +1,8 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
-from datetime import timedelta
-from typing import NamedTuple
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
 
 from schemas.durations import Budget
 from schemas.facts import LabelTerms, ReturnTerms
@@ -9,6 +10,7 @@ from schemas.money import minor_units
 from schemas.outputs import Severity
 from schemas.policy import (
     FEED_RULES,
+    Conditions,
     FacilityPlace,
     LateBreach,
     Level,
@@ -20,6 +22,7 @@ from schemas.policy import (
 )
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
+from streams.closures import Closed, closed_before, without_overlaps
 from streams.feed_terms import FeedTerms
 from streams.parcel import Label, place_number
 from streams.places import place_token
@@ -54,22 +57,49 @@ _OFF = RulePolicy(enabled=False, action="none: the policy in force does not know
 class Deadline:
     """Deadline of one rule for one parcel."""
 
-    __slots__ = ("allowance_ms", "clock", "enabled", "least_ms", "settle_ms")
+    __slots__ = ("allowance_ms", "clock", "closed", "enabled", "least_ms", "settle_ms")
 
-    def __init__(self, clock: Clock, allowance_ms: int, settle_ms: int, *, enabled: bool) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        allowance_ms: int,
+        settle_ms: int,
+        *,
+        enabled: bool,
+        closed: tuple[Closed, ...] = (),
+    ) -> None:
         self.clock, self.allowance_ms, self.settle_ms, self.enabled = clock, allowance_ms, settle_ms, enabled
+        self.closed = closed
+        """When the carrier that is waited for does not work."""
         self.least_ms = clock.least_ms + allowance_ms
         """What happens within this after the start cannot be late: spares working the deadline out."""
 
     def due_ms(self, since_ms: int, arrived_ms: int) -> int:
-        """Clock plus allowance, but never before what we read has settled."""
-        return max(self.clock.due_ms(since_ms) + self.allowance_ms, arrived_ms + self.settle_ms)
+        """Clock plus allowance, hours that do not count on top, but never before what we read has settled."""
+        due_ms = self.clock.due_ms(since_ms) + self.allowance_ms
+        if self.closed:
+            due_ms += sum(
+                part.until_ms - part.from_ms for part in closed_before(self.closed, since_ms, due_ms)
+            )
+        return max(due_ms, arrived_ms + self.settle_ms)
+
+
+class Places(NamedTuple):
+    """Of a facility, as packed facts keep places."""
+
+    possible: frozenset[int]
+    certain: frozenset[int]
+
+
+_ANYWHERE = Places(frozenset(), frozenset())
 
 
 class ParcelTerms:
     """The deadlines of all rules for parcels of one carrier, lane and facility."""
 
     __slots__ = (
+        "certain_places",
+        "closed",
         "deadlines",
         "dock",
         "first_scan",
@@ -78,18 +108,29 @@ class ParcelTerms:
         "progress",
         "quiet_ms",
         "silence",
+        "tolerance",
         "transit",
         "unused",
     )
 
     def __init__(
-        self, deadlines: dict[RuleId, Deadline], hold_ms: dict[int, int], our_places: frozenset[int]
+        self,
+        deadlines: dict[RuleId, Deadline],
+        hold_ms: dict[int, int],
+        places: "Places",
+        closed: tuple[Closed, ...],
+        tolerance: "Tolerance",
     ) -> None:
+        self.tolerance = tolerance
         self.deadlines = deadlines
         self.hold_ms = hold_ms
         """Milestone of a hold -> how long clocks stand still for it at most."""
-        self.our_places = our_places
+        self.closed = closed
+        """When the carrier does not work."""
+        self.our_places = places.possible
         """Where carriers deliver to the facility, as packed facts keep places; none: anywhere."""
+        self.certain_places = places.certain
+        """Those of them that tell the facility from the rest of its country."""
         self.unused = deadlines[RuleId.LABEL_EXPIRED_UNUSED]
         self.transit = deadlines[RuleId.TRANSIT_OVERDUE]
         self.first_scan = deadlines[RuleId.MISSING_FIRST_SCAN]
@@ -131,7 +172,7 @@ class CompiledPolicy:
         self.feeds = FeedTerms(policy)
         self.settle_ms = to_ms(policy.settle)
         self.orphan_ttl_ms = to_ms(policy.orphan_ttl)
-        self.go_live_ms = int(policy.go_live_at.timestamp() * 1000) if policy.go_live_at else 0
+        self.go_live_ms = _epoch_ms(policy.go_live_at) if policy.go_live_at else 0
         self.counts_late_breaches = policy.late_breach is LateBreach.COUNT
         self.levels: tuple[tuple[int, Level], ...] = tuple(
             (to_ms(level.after), level) for level in policy.levels
@@ -140,9 +181,13 @@ class CompiledPolicy:
         self._anywhere = BusinessCalendar(ALWAYS_WEEKDAYS)
         if policy.default_facility is not None:
             self._anywhere = self._calendars[policy.default_facility]
-        overrides = [override for rule in policy.rules.values() for override in rule.overrides]
-        self._carriers = {one.carrier for one in overrides} | set(policy.allowances)
-        self._facilities = {one.facility for one in overrides} | set(policy.facilities)
+        overrides: list[Conditions] = [one for rule in policy.rules.values() for one in rule.overrides]
+        overrides += policy.weight_tolerance.overrides
+        closed = policy.closures
+        self._carriers = {one.carrier for one in overrides} | {one.carrier for one in closed}
+        self._carriers |= set(policy.allowances)
+        self._facilities = {one.facility for one in overrides} | {one.facility for one in closed}
+        self._facilities |= set(policy.facilities)
         self.enabled_feed_rules = frozenset(rule.value for rule in FEED_RULES if self._numbers(rule).enabled)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
@@ -151,10 +196,7 @@ class CompiledPolicy:
             int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),
             int(Milestone.AVAILABLE_FOR_PICKUP): to_ms(policy.stop_clocks.pickup_point),
         }
-        self._places = {
-            name: frozenset(number for one in facility.places for number in _numbers_of(one))
-            for name, facility in policy.facilities.items()
-        }
+        self._places = {name: _places_of(facility.places) for name, facility in policy.facilities.items()}
         self._services = {one.service for one in overrides}
         self._shops = {one.shop for one in overrides}
         self._bands = [one for one in overrides if one.conditions[-1]]
@@ -219,14 +261,16 @@ class CompiledPolicy:
                 self._terms.clear()
             about = About(*kind[:6], value_minor, currency)
             deadlines = {rule: self._deadline(rule, about) for rule in RuleId}
-            places = self._places.get(facility, frozenset())
-            found = self._terms[kind] = ParcelTerms(deadlines, self._hold_ms, places)
+            places = self._places.get(facility, _ANYWHERE)
+            found = self._terms[kind] = ParcelTerms(
+                deadlines, self._hold_ms, places, self._closed(about), self._tolerance(about)
+            )
         return found
 
     def _budget(self, rule: RuleId, about: "About") -> tuple[Budget | None, Override | None]:
         """The rule's budget, and the override that gives it."""
         numbers = self._numbers(rule)
-        override = _most_specific(numbers, about)
+        override = _most_specific(numbers.overrides, about)
         if override is not None:
             return override.budget, override
         abroad = about.origin and about.destination and about.origin != about.destination
@@ -241,7 +285,22 @@ class CompiledPolicy:
             to_ms(allowance) if allowance is not None else 0,
             self.settle_ms,
             enabled=self._numbers(rule).enabled,
+            closed=self._closed(about) if rule in WAITS_FOR_CARRIER else (),
         )
+
+    def _closed(self, about: "About") -> tuple[Closed, ...]:
+        return without_overlaps(
+            Closed(_epoch_ms(one.from_at), _epoch_ms(one.until_at), f"{one.reason} ({one.source})")
+            for one in self.policy.closures
+            if one.carrier == about.carrier
+            and one.country in {None, about.origin, about.destination}
+            and one.facility in {None, about.facility}
+        )
+
+    def _tolerance(self, about: "About") -> "Tolerance":
+        usual = self.policy.weight_tolerance
+        override = _most_specific(usual.overrides, about) or usual
+        return Tolerance(override.percent, override.grams)
 
     def _numbers(self, rule: RuleId) -> RulePolicy:
         return self.policy.rules.get(rule, _OFF)
@@ -252,6 +311,20 @@ class CompiledPolicy:
         if numbers.international is not None:
             budgets.append(numbers.international)
         return min(clock_of(budget, self._anywhere).least_ms for budget in budgets)
+
+
+def _epoch_ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+class Tolerance(NamedTuple):
+    """How far off a weight may be: the larger of the two."""
+
+    percent: int
+    grams: int
+
+
+_Override = TypeVar("_Override", bound=Conditions)
 
 
 class About(NamedTuple):
@@ -267,10 +340,10 @@ class About(NamedTuple):
     currency: str
 
 
-def _most_specific(numbers: RulePolicy, about: About) -> Override | None:
+def _most_specific(overrides: Sequence[_Override], about: About) -> _Override | None:
     fitting = [
         override
-        for override in numbers.overrides
+        for override in overrides
         if override.carrier in {None, about.carrier}
         and override.lane in {None, f"{about.origin}-{about.destination}"}
         and override.facility in {None, about.facility}
@@ -281,13 +354,16 @@ def _most_specific(numbers: RulePolicy, about: About) -> Override | None:
     return max(fitting, key=lambda one: (sum(one.conditions), one.conditions), default=None)
 
 
-def _numbers_of(place: FacilityPlace) -> set[int]:
-    """What packed facts have for a place, whichever part of it the carrier names; nothing but the country may be ours, too."""
-    country, city, postal_code, site = place.country, place.city, place.postal_code, place.site
-    named = (
-        place_token(country, None, None, site),
-        place_token(country, city, None, None),
-        place_token(country, None, postal_code, None),
-        place_token(country, None, None, None),
-    )
-    return {place_number(token) for token in named}
+def _places_of(places: Sequence[FacilityPlace]) -> Places:
+    """What packed facts have for them, whichever part of one the carrier names; nothing but the country may be ours, too."""
+    countries = {place_number(place_token(place.country, None, None, None)) for place in places}
+    named = {
+        place_number(token)
+        for place in places
+        for token in (
+            place_token(place.country, None, None, place.site),
+            place_token(place.country, place.city, None, None),
+            place_token(place.country, None, place.postal_code, None),
+        )
+    }
+    return Places(frozenset(countries | named), frozenset(named - countries))

@@ -3,7 +3,9 @@
 Nothing is waited for but what is read to settle (or a budget, where the policy gives one). Anchor: the fact that says so
 first.
 
-- `returned_to_customer`: ends with a delivery to us after all, dock check-in, void.
+- `returned_to_customer`: ends with a delivery to us after all, dock check-in, void. After it was turned back the carrier delivers
+  it, too, and that is the delivery to the customer; so only one counts that it writes one of the facility's own places for
+  (its country is not enough), after the last time that it was turned back.
 - `carrier_reported_lost` (also disposed of): ends with any later scan, dock check-in, void.
 - `carrier_reported_damaged`: ends with dock check-in (the inspection judges then), void, the carrier giving it up.
 - `delivered_elsewhere_suspected`: a delivery that the carrier itself calls elsewhere, or at a place that is none of the
@@ -26,8 +28,16 @@ def returned_to_customer(journey: Journey, terms: ParcelTerms) -> Iterator[Expec
     """At most one."""
     facts = of_milestone(journey, Milestone.RETURNED_TO_SENDER)
     if facts:
-        delivered = next_scan(journey, facts[0], lambda scan: scan.milestone == _DELIVERED)
+        delivered = _brought_to_us(journey, terms, facts[-1])
         yield from _at_once(RuleId.RETURNED_TO_CUSTOMER, journey, terms, facts[0], delivered)
+
+
+def _brought_to_us(journey: Journey, terms: ParcelTerms, turned_back: Seen) -> Seen | None:
+    return next_scan(
+        journey,
+        turned_back,
+        lambda scan: scan.milestone == _DELIVERED and scan.place in terms.certain_places,
+    )
 
 
 def carrier_reported_lost(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
@@ -49,10 +59,25 @@ def delivered_elsewhere_suspected(journey: Journey, terms: ParcelTerms) -> Itera
     """At most one."""
     start = _elsewhere(journey, terms)
     if start is not None:
-        delivered = next_scan(
-            journey, start, lambda scan: scan.milestone == _DELIVERED and _is_ours(scan, terms)
-        )
+        delivered = _delivered_rightly(journey, terms, start)
         yield from _at_once(RuleId.DELIVERED_ELSEWHERE_SUSPECTED, journey, terms, start, delivered)
+
+
+def diversion(journey: Journey, terms: ParcelTerms) -> tuple[RuleId, Seen] | None:
+    """Where else the carrier took it, whatever rules are switched on; None: nowhere, or it has come to us since."""
+    if journey.checked_in is not None:
+        return None
+    turned_back = of_milestone(journey, Milestone.RETURNED_TO_SENDER) if journey.notable else []
+    if turned_back and _brought_to_us(journey, terms, turned_back[-1]) is None:
+        return RuleId.RETURNED_TO_CUSTOMER, turned_back[0]
+    start = _elsewhere(journey, terms)
+    if start is not None and _delivered_rightly(journey, terms, start) is None:
+        return RuleId.DELIVERED_ELSEWHERE_SUSPECTED, start
+    return None
+
+
+def _delivered_rightly(journey: Journey, terms: ParcelTerms, elsewhere: Seen) -> Seen | None:
+    return next_scan(journey, elsewhere, lambda scan: scan.milestone == _DELIVERED and _is_ours(scan, terms))
 
 
 def _elsewhere(journey: Journey, terms: ParcelTerms) -> Seen | None:
@@ -86,7 +111,7 @@ def _at_once(
         return
     ends = [End(scan, moved_on(scan))] if scan is not None else []
     gives_up = set(GIVEN_UP.values())
-    ends += [end for end in journey.ends(delivery=False) if given_up or end.reason not in gives_up]
+    ends += [end for end in journey.ends() if given_up or end.reason not in gives_up]
     end = first_of(ends)
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     yield Expectation(rule, name_of(start), start, due_ms, end)

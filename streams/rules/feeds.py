@@ -11,19 +11,22 @@ Each holds from when it is certain until the feed comes as before. Anchor: when 
 
 from collections.abc import Iterator
 
-from schemas.vocabulary import Reason
+from schemas.vocabulary import Reason, RuleId
 from streams.cases import Finding, Verdict
 from streams.feed_state import Feed
 from streams.feed_terms import MINUTE_MS
 from streams.keys import feed_subject
 
+RULES = (RuleId.FEED_SILENT, RuleId.FEED_LAGGING, RuleId.MAPPING_GAP, RuleId.CLOCK_SKEW)
+
 
 def of_feed(name: str, feed: Feed, now_ms: int) -> Iterator[Finding]:
     """One for each rule that the feed has broken, of the last time that it did."""
-    for rule, spell in sorted(feed.spells.items()):
-        if spell.told * MINUTE_MS <= now_ms:
+    for rule in RULES:
+        spell = feed.spells.get(rule.value)
+        if spell is not None and spell.told * MINUTE_MS <= now_ms:
             yield Finding(
-                rule,
+                rule.value,
                 feed_subject(name),
                 str(spell.since),
                 Verdict.ENDED if spell.ended else Verdict.OPEN,

@@ -4,7 +4,7 @@
   inspection that names the parcel, or that names none and came after it; of a return's only parcel any inspection will do.
   Anchor: the parcel.
 - `content_mismatch`: an inspection found other goods than announced. Ends with: a decision about the refund, a replacement, a
-  later inspection of the same parcels (or of all) that finds nothing wrong. Anchor: the inspection.
+  later inspection of the same parcels (or of all) that finds nothing wrong and rejects nothing. Anchor: the inspection.
 - `late_restock`: starts with an inspection after which the goods can be sold again; the n-th of them waits for the n-th
   restocking. Anchor: the inspection.
 - `refunded_not_returned`: starts with a refund; each parcel is waited for, whether it came before or after. Not for returns
@@ -41,10 +41,9 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         stop = first_stop(*inspected, view.stop(Milestone.RESTOCKED, since_ms=received_ms))
         if view.was_in_time(deadline, received_ms, stop, (RuleId.LATE_INSPECTION, parcel.parcel, "")):
             continue
-        by_number = view.received.get(parcel.parcel)
-        known = by_number if by_number is not None and by_number.at_ms == received_ms else None
+        by_number = view.received.get(parcel.parcel)  # never later than the dock scan
         due_ms = deadline.due_ms(received_ms, arrived_ms)
-        evidence = (known.source,) if known is not None else ()
+        evidence = (by_number.source,) if by_number is not None else ()
         told = (RuleId.LATE_INSPECTION, parcel.parcel, "", received_ms, due_ms, stop, evidence)
         yield Awaited(*told, deadline, arrived_ms)
 
@@ -81,11 +80,16 @@ def put_right(view: ReturnView, inspection: Told) -> Told | None:
     """
     left = set(inspection.parcels or (one.parcel for one in view.parcels))
     for later in view.all(Milestone.INSPECTED):
-        if later.at_ms > inspection.at_ms and not later.mismatches:
+        if later.at_ms > inspection.at_ms and not later.mismatches and not is_rejected(later):
             left -= set(later.parcels)
             if not later.parcels or not left:
                 return later
     return None
+
+
+def is_rejected(inspection: Told) -> bool:
+    """Whether goods were not taken back, for whatever reason."""
+    return inspection.disposition == Disposition.REJECT
 
 
 def late_restock(view: ReturnView) -> Iterator[Awaited]:

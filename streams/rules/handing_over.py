@@ -1,10 +1,11 @@
 """Before the carrier has the parcel: the shop makes a label, the customer says that it was handed over.
 
 - `late_label`: starts with the approval; fulfilled by a label. Not for returns that are brought to a shop. Ends with:
-  cancellation, check-in by the return's number, a refund or replacement that did not wait. The default calendar holds: which
-  facility it goes to, the label will say. Anchor: the return.
+  cancellation, check-in by the return's number, an inspection, a decision about the refund, a refund or replacement that did
+  not wait. The default calendar holds: which facility it goes to, the label will say. Anchor: the return.
 - `dropoff_claim_unconfirmed`: starts with the customer's claim; fulfilled by a scan of an agent or carrier of the parcel that
-  the claim names, else of the return's only parcel, else of any of its parcels. Ends with: check-in, cancellation. A claim
+  the claim names, else of the only parcel that the return had a label for at the time of the claim (or has at all, where the
+  labels are younger), else of any of its parcels. Ends with: check-in, cancellation. A claim
   about a parcel without a label is not waited for. Anchor: the parcel, or the return.
 """
 
@@ -27,7 +28,9 @@ def late_label(view: ReturnView) -> Iterable[Awaited]:
         Milestone.LABEL_CREATED,
         Milestone.RETURN_CANCELLED,
         Milestone.CHECKED_IN,
+        Milestone.INSPECTED,
         Milestone.REFUND_APPROVED,
+        Milestone.REFUND_REFUSED,
         Milestone.REFUND_ISSUED,
         Milestone.REPLACEMENT_SENT,
     )
@@ -38,7 +41,7 @@ def dropoff_claim_unconfirmed(view: ReturnView) -> Iterator[Awaited]:
     """One for each parcel that claims are about, and one for claims about no parcel of several."""
     earliest: dict[str, Told] = {}
     for claim in view.all(Milestone.DROPOFF_CLAIMED):
-        for parcel in claim.parcels or (_only(view),):
+        for parcel in claim.parcels or (_only(view, claim.at_ms),):
             earliest.setdefault(parcel, claim)
     for parcel in sorted(earliest):
         about = [one for one in view.parcels if parcel in {"", one.parcel}]
@@ -46,8 +49,10 @@ def dropoff_claim_unconfirmed(view: ReturnView) -> Iterator[Awaited]:
             yield from _unconfirmed(view, parcel, earliest[parcel], about)
 
 
-def _only(view: ReturnView) -> str:
-    return view.parcels[0].parcel if len(view.parcels) == 1 else ""
+def _only(view: ReturnView, at_ms: int) -> str:
+    """The parcel that a claim of that time must mean, since there was no other; a second label later does not change that."""
+    parcels = [one for one in view.parcels if one.label_ms <= at_ms] or view.parcels
+    return parcels[0].parcel if len(parcels) == 1 else ""
 
 
 def _unconfirmed(view: ReturnView, parcel: str, claim: Told, about: list[Carried]) -> Iterator[Awaited]:

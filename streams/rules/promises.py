@@ -1,7 +1,8 @@
 """By when the customer was promised a refund, and by when the law wants it.
 
-All start with the request, are fulfilled by the refund or a replacement, and end when the refund is refused or the return
-cancelled. Anchor: the return.
+All start with the first request, are fulfilled by the refund or a replacement, and end when the refund is refused or the
+return cancelled: for what is approved on appeal `late_refund` waits. What was asked for and promised, the newest request
+says. Anchor: the return.
 
 - `refund_promise_broken`: due when the request says (promised_refund_at), else when the rule's budget is used up. Not for
   exchanges.
@@ -49,7 +50,7 @@ def promised_ms(request: Told, promise: Deadline | None) -> int:
 
 def warned_ms(request: Told, promised: int, percent: int) -> int:
     """When so much of the wait for the promised refund has passed."""
-    return request.at_ms + max(0, promised - request.at_ms) * percent // 100
+    return max(request.at_ms, request.at_ms + (promised - request.at_ms) * percent // 100)
 
 
 class Lawful(NamedTuple):
@@ -70,9 +71,12 @@ class Lawful(NamedTuple):
 
 def lawful(view: ReturnView, request: Told) -> Lawful | None:
     """The deadline that the law sets; None: it sets none, or not yet."""
-    statute, (proof_ms, read_ms) = view.policy.statutes.get(view.terms.country), _proof(view)
-    if statute is None or not proof_ms or not view.terms.withdrawal:
+    if not view.terms.withdrawal:
         return None
+    statute, proof = view.policy.statutes.get(view.terms.country), _proof(view)
+    if statute is None or proof is None:
+        return None
+    proof_ms, read_ms = proof
     from_ms = request.at_ms if statute.counts_from is StatuteStart.NOTICE else proof_ms
     settled_ms = max(request.arrived_ms, read_ms) + view.policy.settle_ms
     return Lawful(statute, from_ms, from_ms + statute.days * DAY_MS, proof_ms, settled_ms)
@@ -81,11 +85,7 @@ def lawful(view: ReturnView, request: Told) -> Lawful | None:
 def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
     """At most one."""
     request = view.request
-    if (
-        request is None
-        or not view.terms.withdrawal
-        or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None
-    ):
+    if request is None or view.deadline(RuleId.STATUTORY_REFUND_DEADLINE) is None:
         return ()
     law = lawful(view, request)
     if law is None:
@@ -93,12 +93,12 @@ def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
     return (_awaited(RuleId.STATUTORY_REFUND_DEADLINE, request, law.due_ms, _stop(view)),)
 
 
-def _proof(view: ReturnView) -> tuple[int, int]:
-    """When the goods, or proof that they were sent, were there, and when that was read; zeros: not yet."""
+def _proof(view: ReturnView) -> tuple[int, int] | None:
+    """When the goods, or proof that they were sent, were there, and when that was read; None: not yet."""
     times = [(one.first_scan_ms, one.first_scan_arrived_ms) for one in view.parcels]
     times += [(one.checked_in_ms, one.checked_in_arrived_ms) for one in view.parcels]
-    times += [(fact.at_ms, fact.arrived_ms) for fact in view.all(Milestone.CHECKED_IN)[:1]]
-    return min((time for time in times if time[0]), default=(0, 0))
+    times += [(fact.at_ms, fact.arrived_ms) for fact in view.all(Milestone.CHECKED_IN)]
+    return min((time for time in times if time[0]), default=None)
 
 
 def _stop(view: ReturnView) -> Stop | None:

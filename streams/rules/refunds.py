@@ -3,7 +3,7 @@
 - `late_refund_decision`: starts with the first inspection; fulfilled by the refund's approval or refusal, a refund, a
   replacement. Anchor: the return.
 - `late_refund`: starts with the approval; fulfilled by the refund, or a replacement; ends when it is refused after all.
-  Anchor: the return.
+  Anchor: the return; of an approval after a refusal (on appeal), the approval.
 - `refund_failed`: the payment provider could not pay. Ends with a later refund, settlement or replacement. Anchor: the
   failure.
 - `refund_not_settled`: the n-th refund waits for the n-th word of the bank since the first, good or bad. Anchor: the refund.
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 from schemas.vocabulary import Milestone, RuleId
 from streams.return_view import Awaited, ReturnView, anchor_of, awaited, first_stop, stop_of
+from streams.returns import Told
 
 
 def late_refund_decision(view: ReturnView) -> Iterable[Awaited]:
@@ -30,16 +31,23 @@ def late_refund_decision(view: ReturnView) -> Iterable[Awaited]:
     return awaited(view, RuleId.LATE_REFUND_DECISION, inspected, stop)
 
 
-def late_refund(view: ReturnView) -> Iterable[Awaited]:
-    """At most one."""
-    approved = view.first(Milestone.REFUND_APPROVED)
-    if approved is None:
-        return ()
-    stop = first_stop(
-        view.stop(Milestone.REFUND_ISSUED, Milestone.REPLACEMENT_SENT),
-        view.stop(Milestone.REFUND_REFUSED, since_ms=approved.at_ms),
-    )
-    return awaited(view, RuleId.LATE_REFUND, approved, stop)
+def late_refund(view: ReturnView) -> Iterator[Awaited]:
+    """One for the first approval, and one for each that follows a refusal."""
+    before: Told | None = None
+    for approved in view.all(Milestone.REFUND_APPROVED):
+        if before is not None and not _refused_between(view, before, approved):
+            continue
+        stop = first_stop(
+            view.stop(Milestone.REFUND_ISSUED, Milestone.REPLACEMENT_SENT),
+            view.stop(Milestone.REFUND_REFUSED, since_ms=approved.at_ms),
+        )
+        anchor = "" if before is None else anchor_of(approved)
+        yield from awaited(view, RuleId.LATE_REFUND, approved, stop, anchor=anchor)
+        before = approved
+
+
+def _refused_between(view: ReturnView, one: Told, other: Told) -> bool:
+    return any(one.at_ms <= fact.at_ms < other.at_ms for fact in view.all(Milestone.REFUND_REFUSED))
 
 
 def refund_failed(view: ReturnView) -> Iterator[Awaited]:

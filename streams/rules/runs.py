@@ -65,8 +65,8 @@ def runs(
     deadline = terms.deadlines[rule]
     if not deadline.enabled:
         return
-    over = journey.ends(delivery=False)
-    until_ms = -1
+    over = journey.ends()
+    until_ms = 0
     for fact in facts:
         if fact.at_ms < until_ms:
             continue

@@ -86,7 +86,7 @@ def _raised(journey: Journey, indexes: range, terms: ParcelTerms) -> tuple[int, 
                 break
             due_ms = max(scan.at_ms, scan.arrived_ms + terms.progress.settle_ms)
         latest = scan
-    scanned_again = len(indexes) > 1 and latest.at_ms > journey.scan_times[indexes[0]]
+    scanned_again = latest.at_ms > journey.scan_times[indexes[0]]
     return due_ms, scanned_again and _due_ms(journey, terms, latest, terms.silence) > due_ms
 
 

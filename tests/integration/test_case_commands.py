@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import time
 from pathlib import Path
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.kafka_connection import open_producer
 from agents.settings import Settings
 from schemas.command_answers import CommandAnswer, decode_command_answer
+from streams.keys import partition_of
+from streams.parcel_look import OWN_KEY
 from tests.chaos.installation import (
     ONE_OF_EACH,
     case_state,
@@ -17,8 +20,8 @@ from tests.chaos.installation import (
     outputs,
 )
 from tests.chaos.plan import Plan
-from tests.chaos.processes import until, workers
-from tests.chaos.traffic import label, send_events
+from tests.chaos.processes import PATIENCE_S, until, workers
+from tests.chaos.traffic import TEN_DAYS, at, label, send_events
 from tests.command_line import Answer, returnwatch
 
 OPEN = ("open", "escalated")
@@ -111,6 +114,36 @@ async def test_a_command_that_nobody_answers_yet_is_told_again_under_its_id(
         await worker.ready()
         (first,) = await answered(settings, "acknowledge", "R1", "--command-id", "C1", "--wait", "60s")
         assert (first.reason, first.revision) == ("done", (await case_of(settings, "R1"))["revision"])
+
+
+async def test_an_answer_about_a_parcel_without_a_return_is_heard_in_whatever_partition_its_case_lives(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """The case lives in the partition of the parcel's own key; the answer's key, the parcel, belongs to another."""
+    settings = installation(kafka.bootstrap_servers, tmp_path, INPUTS)
+    await create_inputs(settings)
+    parcels = [f"ups:1Z{number}" for number in range(1, 7)]
+    lives = {one: partition_of((OWN_KEY + one).encode(), settings.returns_partitions) for one in parcels}
+    assert len(set(lives.values())) > 1
+    assert any(partition_of(one.encode(), settings.returns_partitions) != lives[one] for one in parcels)
+    with workers(settings, tmp_path, Plan()) as (worker,):
+        await worker.ready()
+        dock_scans = [
+            {"type": "checked_in", "id": f"dock-{number}", "occurred_at": at(TEN_DAYS)}
+            | {"carrier": "ups", "tracking_number": f"1Z{number}"}
+            for number in range(1, 7)
+        ]
+        await send_events(settings, settings.warehouse_topics[0], *dock_scans)
+
+        deadline = time.monotonic() + PATIENCE_S
+        while {one["parcel"] for one in (await cases(settings)).values()} != set(parcels):
+            assert time.monotonic() < deadline, "no case of each parcel"
+            await asyncio.sleep(0.5)
+        for parcel in parcels:
+            (answer,) = await answered(settings, "acknowledge", parcel.removeprefix("ups:"), "--wait", "60s")
+            assert (answer.reason, answer.parcel, answer.return_id) == ("done", parcel, "")
+    heard = await outputs(settings, settings.topics.command_answers)
+    assert {one.key.decode(): one.partition for one in heard} == lives
 
 
 async def test_what_names_no_case_is_refused_and_what_is_no_command_is_a_dead_letter(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.facts import LabelTerms, ParcelFact, ReturnFact, Source
 from schemas.vocabulary import Evidence, Milestone
@@ -59,9 +60,13 @@ def facts(draw: st.DrawFn, *, days: int = 40, identities: int = 12) -> ParcelFac
     if kind in {"label", "void"}:
         names = draw(RETURNS) if kind == "label" else draw(st.one_of(st.just(()), RETURNS))
         terms = LabelTerms(
-            returns=names, carrier="ups", origin="FR", destination=draw(st.sampled_from(["FR", "DE", ""]))
+            returns=names,
+            carrier="ups",
+            origin="FR",
+            destination=draw(st.sampled_from(["FR", "DE", ""])),
+            weight_grams=draw(st.sampled_from([0, 1_800])),
         )
-    return parcel_fact(
+    fact = parcel_fact(
         milestone,
         at_ms,
         evidence=EVIDENCE.get(kind, Evidence.SYSTEM),
@@ -72,6 +77,9 @@ def facts(draw: st.DrawFn, *, days: int = 40, identities: int = 12) -> ParcelFac
         retracts=draw(st.integers(1, identities)) if kind == "retraction" else 0,
         source=Source(draw(TOPICS), draw(st.integers(0, 2)), draw(st.integers(0, 9))),
     )
+    if milestone is not Milestone.CHECKED_IN:
+        return fact
+    return replace(fact, weight_grams=draw(st.sampled_from([0, 300, 1_900])))
 
 
 OF_RETURNS = (

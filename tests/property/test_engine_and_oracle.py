@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
@@ -14,11 +15,19 @@ from tests.property.random_timelines import END, random_timelines
 from tests.scenarios.one_process import OneProcess
 
 PERIOD = timedelta(hours=1)
+STORM = {"carrier": "fedex", "reason": "storm", "source": "fedex.com"}
+CLOSURES = [
+    {**STORM, "from_at": "2026-03-20T07:00:00Z", "until_at": "2026-03-23T07:00:00Z"},
+    {**STORM, "country": "CA", "from_at": "2026-03-22T00:00:00Z", "until_at": "2026-03-25T00:00:00Z"},
+    {**STORM, "facility": "SDF1", "from_at": "2026-04-05T00:00:00Z", "until_at": "2026-04-06T12:00:00Z"},
+]
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_engine_and_oracle_agree_on_random_timelines(seed: int) -> None:
     policy = policy_of_this_world(default_policy())
+    if seed in {2, 5}:
+        policy = Policy.model_validate({**policy.model_dump(mode="json"), "closures": CLOSURES})
     slow_road = timedelta(hours=24 * (seed % 2))
     leeway = slow_road + 2 * PERIOD
     events = random_timelines(seed, count=50)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelFact, encode_json
 from schemas.policy import Policy
@@ -48,6 +49,8 @@ def lives(draw: st.DrawFn) -> list[tuple[ParcelFact, int]]:
         else:
             arrived_ms = at_ms + draw(st.sampled_from([0, 0, 0, 7 * DAY]))
             fact = parcel_fact(step[0], at_ms, evidence=step[1], place=place, arrived_ms=arrived_ms)
+            if step[0] is Milestone.CHECKED_IN:
+                fact = replace(fact, weight_grams=draw(st.sampled_from([0, 0, 300])))
             told.append((fact, reached))
     return told
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from msgspec.structs import replace
 
 from schemas.command_answers import decode_command_answer
 from schemas.contracts_generation import contract_files
 from schemas.facts import encode_json
+from schemas.outputs import utc
 from schemas.vocabulary import (
     AnswerReason,
     CaseState,
@@ -20,11 +22,22 @@ from schemas.vocabulary import (
     Reason,
     RuleId,
 )
-from streams.case_commands import MOST_COMMANDS
+from streams.case_commands import MOST_COMMANDS, MOST_REFUSED
 from streams.cases import case_id
 from streams.parcel_look import OWN_KEY
 from streams.returns import decode_return
-from tests.stages import DAY, HOUR, Record, case_command, only, parcel_fact, returns_run
+from tests.stages import (
+    DAY,
+    HOUR,
+    MONDAY,
+    Record,
+    Shop,
+    case_command,
+    label_fact,
+    only,
+    parcel_fact,
+    returns_run,
+)
 from tests.unit.test_cases import Desk, breach
 
 ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CommandType
@@ -313,6 +326,51 @@ def test_a_return_takes_so_many_commands_and_no_more() -> None:
     assert shop.news() == []
 
 
+def test_refusals_do_not_count_and_the_newest_are_remembered() -> None:
+    shop = office("open")
+    for number in range(MOST_REFUSED + 10):
+        assert shop.tell(REOPEN, 73 * HOUR + number) is BY_HAND_ONLY
+    assert len(decode_return(shop.returns.store.rows[b"R1"][1]).commands) == MOST_REFUSED
+    assert shop.tell(NOTE) is DONE
+
+
+def test_a_duration_counts_from_the_decision_by_the_clock_of_the_log() -> None:
+    shop = office("open")
+    shop.reach(80 * HOUR)
+    told = {"until_ms": 0, "duration_ms": 90 * DAY}
+    answers = []
+    for at_ms in (170 * HOUR, 171 * HOUR):  # the clock of the sender is far ahead, and it tells it twice
+        command = replace(case_command(SNOOZE, CASE, at_ms, command_id="C1"), **told)
+        answers.append(shop.command("R1", replace(command, content=7)))
+    assert [one.reason for one in answers] == [DONE, DONE]
+    assert answers[0] == answers[1]
+    (put_off,) = shop.news()
+    assert put_off.snoozed_until == utc(MONDAY + 80 * HOUR + 90 * DAY)
+    assert shop.tell(SNOOZE, 171 * HOUR, until_ms=-MONDAY, duration_ms=91 * DAY) is AnswerReason.UNTIL_TOO_FAR
+
+
+def test_an_answer_that_says_something_else_has_another_id() -> None:
+    shop = office("open")
+    for number in range(MOST_COMMANDS):
+        shop.tell(NOTE, 73 * HOUR + number)
+    told = case_command(RESOLVE, CASE, 73 * HOUR, closure=Closure.OTHER)
+    too_many = shop.command("R1", told)
+    shop.reach(125 * DAY)
+    too_old = shop.command("R1", told)
+    assert (too_many.reason, too_old.reason) == (AnswerReason.TOO_MANY, AnswerReason.TOO_OLD)
+    assert too_many.answer_id != too_old.answer_id
+
+
+def test_an_id_that_is_used_again_after_its_return_was_forgotten_is_another_answer() -> None:
+    asked = case_command(NOTE, CASE, 73 * HOUR)
+    first = office("open").command("R1", asked)
+    forgotten = Office()
+    forgotten.reach(90 * HOUR)
+    again = forgotten.command("R7", asked)
+    later = forgotten.command("R1", asked)
+    assert len({first.answer_id, again.answer_id, later.answer_id}) == 3
+
+
 def test_before_the_first_policy_there_is_no_case() -> None:
     run = returns_run()
     run.feed([Record(0, b"R1", encode_json(case_command(ACKNOWLEDGE, CASE, HOUR)))])
@@ -376,3 +434,29 @@ def test_a_case_without_a_return_is_told_of_by_its_parcel() -> None:
     answer = shop.command(OWN_KEY + "ups:9", case_command(ACKNOWLEDGE, opened.case_id, 3 * DAY))
     assert (answer.reason, answer.return_id, answer.parcel) == (DONE, "", "ups:9")
     assert [one.acknowledged_by for one in shop.news()] == ["ops-1"]
+
+
+@pytest.mark.parametrize(
+    ("closure", "opens"), [(Closure.FALSE_ALARM, ["missing_first_scan opened"]), (Closure.CLAIMED, [])]
+)
+def test_a_false_alarm_no_longer_stands_in_the_place_of_what_it_explained(
+    closure: Closure, opens: list[str]
+) -> None:
+    shop = Shop(only(RuleId.MISSING_FIRST_SCAN, RuleId.PICKUP_FAILED, levels=[]))
+    shop.parcel_fact("ups:1", label_fact(0, "R1"))
+    shop.parcel_fact(
+        "ups:1", parcel_fact(Milestone.PICKUP_FAILED, 10 * HOUR, evidence=Evidence.CARRIER_INFERRED)
+    )
+    shop.reach(80 * HOUR)
+    (higher,) = shop.news()
+    assert higher.rule is RuleId.PICKUP_FAILED
+    told = case_command(RESOLVE, higher.case_id, 80 * HOUR, closure=closure)
+    assert shop.command("R1", told).reason is DONE
+    shop.reach(81 * HOUR)
+    _, *lower = shop.news()
+    assert [f"{one.rule} opened" for one in lower] == opens
+    reopened = case_command(REOPEN, higher.case_id, 82 * HOUR)
+    assert shop.command("R1", reopened).reason is DONE
+    shop.reach(83 * HOUR)
+    changes = [(one.rule.value, one.reason.value) for one in shop.news()]
+    assert changes == [("pickup_failed", "reopened"), *[("missing_first_scan", "explained")] * len(opens)]

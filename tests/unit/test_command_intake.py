@@ -10,7 +10,7 @@ from schemas.facts import CaseCommand, Source, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Closure, CommandType, DeadLetterReason
 from streams.parcel_look import OWN_KEY
-from tests.input_events import CASE, HOUR_MS, NOON, NOON_MS, Record, command, scan, take_in
+from tests.input_events import CASE, HOUR_MS, NOON, NOON_MS, Headers, Record, command, scan, take_in
 
 COMMANDS = InputKind.COMMANDS
 
@@ -39,6 +39,7 @@ def test_a_command_goes_to_its_return_with_all_that_it_says() -> None:
     ("event", "field", "value"),
     [
         (command("snooze", until="2026-03-02T13:00:00+01:00"), "until_ms", NOON_MS + HOUR_MS),
+        (command("snooze", duration="1d 12h"), "duration_ms", 36 * HOUR_MS),
         (command("assign", to="team.north"), "to", "team.north"),
         (command("note", text="asked the carrier"), "text", "asked the carrier"),
         (command("resolve", reason="written_off"), "closure", Closure.WRITTEN_OFF),
@@ -129,3 +130,31 @@ def test_what_is_no_command_is_refused_with_the_field_and_what_to_do(
 def test_a_command_on_a_topic_of_events_is_told_where_it_belongs() -> None:
     (refused,) = take_in(InputKind.ORDERS, command("acknowledge", occurred_at=NOON)).refused
     assert "acknowledge belongs on commands" in refused.detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, DeadLetterReason.MISSING_FIELD),
+        ({"until": NOON, "duration": "2d"}, DeadLetterReason.BAD_VALUE),
+        ({"duration": "500d"}, DeadLetterReason.BAD_VALUE),
+        ({"duration": "soon"}, DeadLetterReason.BAD_VALUE),
+    ],
+)
+def test_a_snooze_says_until_when_in_one_way(fields: dict[str, str], reason: DeadLetterReason) -> None:
+    (refused,) = take_in(COMMANDS, command("snooze", **fields)).refused
+    assert refused.reason is reason
+
+
+@pytest.mark.parametrize("name", ["ops@example.com", "Jane Doe"])
+def test_an_id_has_no_room_for_a_person(name: str) -> None:
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", name.encode()),
+        ("ce_source", b"/crm"),
+        ("ce_type", b"note"),
+    ]
+    value = json.dumps(command("note", text="x", id=None)).encode()
+    events = (command("note", text="x", id=name), Record(value, 1, headers))
+    refused = take_in(COMMANDS, *events).refused
+    assert [one.reason for one in refused] == [DeadLetterReason.BAD_VALUE] * 2

@@ -77,15 +77,15 @@ def test_what_the_dock_has_was_not_delivered_elsewhere(tape: Tape) -> None:
 # ---- moving on -------------------------------------------------------------------------------------------------
 
 
-def test_a_delivered_parcel_that_moves_on_is_told_after_a_day(tape: Tape) -> None:
+def test_a_delivered_parcel_that_moves_on_is_told_after_a_business_day(tape: Tape) -> None:
     tape.scan(50, DELIVERED, LIL1)
-    tape.scan(60, HUB)
+    tape.scan(60, HUB)  # Wednesday 18:00 UTC, after closing time
     tape.scan(70, HUB)
-    assert tape.one(MOVING) == (84, "escalated", "due")
+    assert tape.one(MOVING) == (97, "escalated", "due")
 
 
 @pytest.mark.parametrize(
-    ("again", "found"), [(80, []), (100, [("moving_after_delivery", 84, "resolved", "delivered")])]
+    ("again", "found"), [(80, []), (100, [("moving_after_delivery", 97, "resolved", "delivered")])]
 )
 def test_the_next_delivery_ends_it(
     tape: Tape, again: float, found: list[tuple[str, float, str, str]]
@@ -108,7 +108,7 @@ def test_a_parcel_that_is_brought_back_moves_for_a_reason(tape: Tape) -> None:
     tape.scan(50, DELIVERED, LIL1)
     tape.scan(60, HUB)
     tape.scan(100, TURNED_BACK)
-    assert tape.one(MOVING) == (84, "resolved", "turned_back")
+    assert tape.one(MOVING) == (97, "resolved", "turned_back")
 
 
 # ---- at the dock, and not delivered ----------------------------------------------------------------------------

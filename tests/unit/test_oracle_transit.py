@@ -15,6 +15,7 @@ from tests.unit.oracle_tape import (
     DHL_PICKED_UP,
     DHL_PICKUP_POINT,
     DHL_TURNED_BACK,
+    LIL1,
     NEIGHBOUR,
     Tape,
 )
@@ -184,10 +185,11 @@ def test_a_parcel_at_the_dock_is_neither_lost_nor_turned_back(
 
 
 def test_a_parcel_that_was_turned_back_waits_for_a_delivery_and_not_for_any_scan(tape: Tape) -> None:
-    tape.scan(20, DHL_DELIVERED)  # before: no end of it
+    tape.scan(20, DHL_DELIVERED, LIL1)  # before: no end of it
     tape.scan(30, DHL_TURNED_BACK)
     tape.scan(50, DHL_HUB)
-    tape.scan(70, DHL_DELIVERED)
+    tape.scan(60, DHL_DELIVERED, {"country": "FR"})  # to the customer
+    tape.scan(70, DHL_DELIVERED, LIL1)
     assert tape.one(BACK) == (AT_ONCE, "resolved", "delivered")
 
 
@@ -207,3 +209,11 @@ def test_a_damaged_parcel_is_no_longer_damaged_when_it_is_gone(tape: Tape) -> No
     tape.scan(30, DHL_DAMAGED)
     tape.scan(60, DHL_DISPOSED)
     assert tape.one(DAMAGED) == (AT_ONCE, "resolved", "lost")
+
+
+def test_while_the_carrier_is_closed_no_hour_counts_not_even_twice_for_customs(tape: Tape) -> None:
+    closure = {"carrier": "dhl_express", "reason": "strike", "source": "dhl.com"}
+    closure |= {"from_at": "2026-03-17T06:00:00Z", "until_at": "2026-03-18T06:00:00Z"}
+    tape.scan(30, DHL_CUSTOMS)
+    tape.scan(60, DHL_HUB)
+    assert tape.of(OVERDUE, closures=[closure]) == [("transit_overdue", 202 + 24 + 12, "escalated", "due")]

@@ -1,7 +1,7 @@
 """Policies: what they may say, and how a wrong one is refused."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 from textwrap import dedent
@@ -15,6 +15,7 @@ from schemas.policy import Policy, policy_from_log
 from schemas.policy_loading import PolicyError, default_policy, load_policy
 from schemas.vocabulary import RuleId
 from streams.clocks import DAY_MS
+from streams.reckoning import reckon
 from streams.terms import CompiledPolicy
 
 RULES = """\
@@ -275,3 +276,55 @@ def test_the_published_schema_takes_what_is_right_and_marks_what_is_wrong() -> N
         editor.validate(YAML(typ="safe").load(right))
     for wrong in ("rules: {stalled: {budget: 2d}}", "settle: 30", "levels: [{after: 1d}]", "setle: 1h"):
         assert not editor.is_valid(YAML(typ="safe").load(wrong)), wrong
+
+
+STRIKE = {
+    "carrier": "ups",
+    "from_at": "2026-03-05T00:00:00+01:00",
+    "until_at": "2026-03-07T00:00:00+01:00",
+    "reason": "strike",
+    "source": "ups.com",
+}
+
+
+@pytest.mark.parametrize(
+    ("closures", "taught"),
+    [
+        ([{**STRIKE, "until_at": "2026-03-04T00:00:00+01:00"}], "swap from_at and until_at"),
+        (
+            [STRIKE, {**STRIKE, "from_at": "2026-03-06T00:00:00+01:00", "reason": "snow"}],
+            "overlap, 'strike' and 'snow'",
+        ),
+        ([{**STRIKE, "carrier": "fedexx"}], "did you mean fedex"),
+    ],
+)
+def test_closures_that_cannot_be_meant_are_told(closures: list[dict[str, str]], taught: str) -> None:
+    numbers = default_policy().model_dump(mode="json")
+    with pytest.raises(ValueError, match=taught):
+        Policy.model_validate({**numbers, "closures": closures})
+
+
+def test_closures_of_other_parcels_may_overlap_and_every_hour_counts_once() -> None:
+    numbers = default_policy().model_dump(mode="json")
+    french = {
+        **STRIKE,
+        "country": "FR",
+        "from_at": "2026-03-06T00:00:00+01:00",
+        "until_at": "2026-03-08T00:00:00+01:00",
+    }
+    policy = CompiledPolicy(Policy.model_validate({**numbers, "closures": [french, STRIKE]}).to_log())
+    start_ms = int(datetime(2026, 3, 4, tzinfo=UTC).timestamp() * 1_000)
+    day_ms = 86_400_000
+    late = {
+        country: policy.terms("ups", country, country, "").silence.due_ms(start_ms, 0) - start_ms - 5 * day_ms
+        for country in ("FR", "DE")
+    }
+    assert late == {"FR": 3 * day_ms, "DE": 2 * day_ms}
+    assert policy.terms("dhl_express", "FR", "FR", "").silence.due_ms(start_ms, 0) == start_ms + 5 * day_ms
+    told = reckon(policy.terms("ups", "FR", "FR", "").silence, start_ms, 0)
+    assert [(part.why.value, part.more_ms // day_ms, part.details) for part in told.later] == [
+        ("carrier_closed", 2, "strike (ups.com)"),
+        ("carrier_closed", 1, "strike (ups.com)"),
+    ]
+    dock = policy.terms("ups", "DE", "DE", "").dock.due_ms(start_ms, 0)
+    assert dock == start_ms + day_ms, "the dock works"

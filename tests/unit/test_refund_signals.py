@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from schemas.outputs import RefundSignal, decode_refund_signal
 from schemas.policy import Policy
@@ -244,6 +245,57 @@ def test_an_empty_box_revokes_and_a_clean_inspection_releases_by_a_later_tier() 
     assert shop.told() == ["release standard delivered"]
 
 
+def test_goods_that_are_rejected_are_not_paid_for_until_they_are_taken_back_after_all() -> None:
+    shop = till()
+    shop.requested(500)
+    shop.life_until(CHECKED_IN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, disposition="reject")
+    shop.reach(65 * HOUR)
+    assert shop.told() == []
+    shop.says(Milestone.INSPECTED, 66 * HOUR, disposition="refurbish")
+    shop.reach(67 * HOUR)
+    assert shop.told() == ["release inspected inspected"]
+
+
+def test_one_rejected_parcel_of_two_revokes_the_whole_release() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact("ups:2", label_fact(HOUR, "R1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN, "ups:2")
+    shop.sees(Milestone.CHECKED_IN, CHECKED_IN, "ups:2", evidence=Evidence.WAREHOUSE_SCAN)
+    shop.life_until(CHECKED_IN)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, parcels=(PARCEL,), disposition="restock")
+    shop.says(Milestone.INSPECTED, 61 * HOUR, parcels=("ups:2",), disposition="reject")
+    shop.says(Milestone.INSPECTED, 62 * HOUR, parcels=(PARCEL,))
+    shop.reach(90 * HOUR)
+    assert shop.told() == ["release instant first_scan", "revoke instant goods_rejected"]
+
+
+@pytest.mark.parametrize(
+    ("grams", "told"),
+    [
+        (300, ["release instant first_scan", "revoke instant content_mismatch"]),
+        (1_900, ["release instant first_scan"]),
+        (0, ["release instant first_scan"]),
+    ],
+)
+def test_a_parcel_that_is_too_light_at_the_dock_revokes(grams: int, told: list[str]) -> None:
+    shop = till()
+    shop.requested()
+    terms = replace(label("R1"), weight_grams=1_800)
+    shop.parcel_fact(PARCEL, replace(label_fact(HOUR, "R1"), label=terms))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    shop.reach(CHECKED_IN)
+    dock_scan = parcel_fact(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
+    shop.parcel_fact(PARCEL, replace(dock_scan, weight_grams=grams))
+    shop.reach(60 * HOUR)
+    assert shop.told() == told
+    shop.says(Milestone.INSPECTED, INSPECTED)
+    shop.reach(INSPECTED + HOUR)
+    assert shop.told() == ["release standard delivered"] * (len(told) - 1)
+
+
 def test_an_empty_box_stays_one_when_the_other_parcel_is_found_right() -> None:
     shop = Till(only(RuleId.CONTENT_MISMATCH))
     shop.requested()
@@ -306,6 +358,154 @@ def test_what_was_turned_back_and_delivered_is_paid_when_the_dock_has_it() -> No
     shop.sees(Milestone.CHECKED_IN, CHECKED_IN, evidence=Evidence.WAREHOUSE_SCAN)
     shop.reach(CHECKED_IN + HOUR)
     assert shop.told() == ["release standard delivered"]
+
+
+def test_what_is_approved_on_appeal_is_released_by_a_later_tier() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    shop.says(Milestone.REFUND_REFUSED, 20 * HOUR)
+    shop.life_until(DELIVERED)
+    assert shop.told() == ["release instant first_scan", "revoke instant refund_refused"]
+    shop.says(Milestone.REFUND_APPROVED, DELIVERED + 2 * HOUR)
+    shop.reach(DELIVERED + 3 * HOUR)
+    assert shop.told() == ["release standard delivered"]
+    shop.says(Milestone.REFUND_REFUSED, DELIVERED + 4 * HOUR)
+    assert shop.told() == ["revoke standard refund_refused"]
+
+
+@pytest.mark.parametrize(("amended", "later"), [(50, "release instant first_scan"), (500, "")])
+def test_an_amended_request_says_what_may_be_paid(amended: int, later: str) -> None:
+    shop = till()
+    shop.requested(20)
+    money = {"value_minor": amended * 100, "currency": "EUR"}
+    shop.says(
+        Milestone.RETURN_REQUESTED, HOUR, terms=["parcel", "refund", False, "", "", "", "", "low"], **money
+    )
+    shop.life_until(FIRST_SCAN)
+    signals = shop.signals()
+    assert [f"{one.action} {one.tier} {one.reason}" for one in signals] == [later] * bool(later)
+    assert all(one.value is not None and one.value.amount_minor == 5_000 for one in signals)
+    shop.says(Milestone.RETURN_REQUESTED, 15 * HOUR, terms=["parcel", "exchange"])
+    shop.life_until(INSPECTED)
+    assert shop.told() == ["revoke instant exchange_requested"] * bool(later)
+
+
+LILLE = {"LIL1": {"time_zone": "Europe/Paris", "places": [{"country": "FR", "city": "Lille"}]}}
+
+
+@pytest.mark.parametrize("rules", [(RuleId.RETURNED_TO_CUSTOMER,), (RuleId.STALLED_SILENT,)])
+@pytest.mark.parametrize("place", ["", "FR", "FR/nice"])
+def test_a_delivery_right_after_a_turn_back_is_the_one_to_the_customer(
+    rules: tuple[RuleId, ...], place: str
+) -> None:
+    shop = Till(only(*rules, facilities=LILLE))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED)
+    shop.sees(Milestone.DELIVERED, DELIVERED + HOUR // 12, place=place)
+    shop.reach(DELIVERED + 9 * DAY)
+    assert shop.told() == []
+    assert {case.state for case in shop.news() if case.rule is RuleId.RETURNED_TO_CUSTOMER} == (
+        {"open", "escalated"} if RuleId.RETURNED_TO_CUSTOMER in rules else set()
+    )
+
+
+def test_what_was_turned_back_and_then_delivered_at_our_place_is_paid() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER, facilities=LILLE))
+    shop.requested(risk="normal")
+    shop.parcel_fact(PARCEL, label_fact(HOUR, "R1", facility="LIL1"))
+    shop.sees(Milestone.ACCEPTED, FIRST_SCAN)
+    shop.sees(Milestone.RETURNED_TO_SENDER, 20 * HOUR)
+    shop.reach(30 * HOUR)
+    shop.sees(Milestone.DELIVERED, DELIVERED, place="FR/lille")
+    shop.reach(DELIVERED + HOUR)
+    assert shop.told() == ["release standard delivered"]
+    assert [case.reason for case in shop.news()] == ["due", "delivered"]
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED + 2 * HOUR)
+    assert shop.told() == ["revoke standard returned_to_customer"], "the warehouse sent it back"
+
+
+def test_a_turn_back_that_is_read_while_a_delivery_settles_holds_the_money_at_once() -> None:
+    shop = Till(only(RuleId.RETURNED_TO_CUSTOMER))
+    shop.requested(risk="normal")
+    shop.life_until(FIRST_SCAN)
+    shop.reach(DELIVERED)
+    shop.sees(Milestone.DELIVERED, DELIVERED)
+    late = DELIVERED + 20 * 60_000
+    shop.reach(late)
+    shop.sees(Milestone.RETURNED_TO_SENDER, DELIVERED - HOUR, arrived_ms=late)
+    shop.reach(DELIVERED + DAY)
+    assert shop.told() == []
+
+
+def test_a_turn_back_revokes_at_once_and_only_once_when_it_is_taken_back_and_said_again() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(FIRST_SCAN)
+    for turn in range(3):
+        shop.sees(Milestone.RETURNED_TO_SENDER, (20 + turn) * HOUR, identity=70 + turn)
+        shop.sees(Milestone.UNMAPPED, (20 + turn) * HOUR + 1_000, retracts=70 + turn)
+    assert shop.told() == ["release instant first_scan", "revoke instant returned_to_customer"]
+    shop.reach(30 * HOUR)
+    assert shop.told() == [], "a tier releases once"
+
+
+def test_when_an_obstacle_goes_away_what_was_appended_beside_it_is_read_first() -> None:
+    shop = till()
+    shop.requested()
+    shop.life_until(CHECKED_IN - HOUR)
+    shop.says(Milestone.INSPECTED, 60 * HOUR, mismatches=("empty_box",))
+    assert shop.told() == ["release instant first_scan", "revoke instant content_mismatch"]
+    shop.reach(66 * HOUR)
+    shop.says(Milestone.INSPECTED, 60 * HOUR + 1, arrived_ms=66 * HOUR)
+    assert shop.told() == []
+    shop.says(Milestone.RETURN_CANCELLED, 65 * HOUR, arrived_ms=66 * HOUR + 60_000)
+    shop.reach(80 * HOUR)
+    assert shop.told() == []
+
+
+def test_the_void_of_the_label_that_was_waited_for_settles() -> None:
+    shop = till()
+    shop.requested()
+    shop.parcel_fact("ups:2", label_fact(HOUR, "R1"))
+    shop.life_until(FIRST_SCAN)
+    shop.reach(20 * HOUR)
+    void = parcel_fact(
+        Milestone.LABEL_VOIDED, 12 * HOUR, evidence=Evidence.SYSTEM, label=label(), arrived_ms=20 * HOUR
+    )
+    shop.parcel_fact("ups:2", void)
+    shop.reach(20 * HOUR + 29 * 60_000)
+    assert shop.told() == []
+    shop.reach(20 * HOUR + 30 * 60_000)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_retraction_that_takes_an_obstacle_away_settles() -> None:
+    shop = till()
+    shop.requested()
+    shop.sees(Milestone.RETURNED_TO_SENDER, 9 * HOUR, identity=77)
+    shop.says(Milestone.RETURN_CANCELLED, 9 * HOUR, identity=78)
+    shop.life_until(FIRST_SCAN)
+    shop.reach(20 * HOUR)
+    shop.sees(Milestone.UNMAPPED, 12 * HOUR, retracts=77, arrived_ms=20 * HOUR)
+    shop.says(Milestone.UNMAPPED, 12 * HOUR, retracts=78, arrived_ms=20 * HOUR)
+    shop.reach(20 * HOUR + 29 * 60_000)
+    assert shop.told() == []
+    shop.reach(20 * HOUR + 30 * 60_000)
+    assert shop.told() == ["release instant first_scan"]
+
+
+def test_a_second_inspection_after_going_live_releases_nothing_that_came_before() -> None:
+    live = datetime.fromtimestamp((MONDAY + INSPECTED + DAY) / 1_000, UTC)
+    shop = till(go_live_at=live)
+    shop.requested(500)
+    shop.life_until(INSPECTED)
+    shop.says(Milestone.INSPECTED, INSPECTED + 2 * DAY, disposition="restock")
+    shop.reach(INSPECTED + 4 * DAY)
+    assert shop.told() == []
 
 
 @pytest.mark.parametrize("resolution", ["exchange"])

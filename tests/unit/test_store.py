@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.store import CORRUPT_FLAG, PartitionStore, SharedMemory, StoreCorruptError
-from streams.partition import POLICY_STATE_KEY, POSITION_KEY, Write
+from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
 
 
 @dataclass
@@ -224,10 +224,12 @@ def test_position_and_policy_are_restored_and_are_no_states(store: PartitionStor
             Record(2, POLICY_STATE_KEY, b"rules"),
             Record(3, b"a", b"10"),
             Record(4, POSITION_KEY, b"p2"),
+            Record(5, RHYTHMS_STATE_KEY, b"weeks"),
         ],
     )
     _finish(store)
-    assert (store.position, store.policy, store.changelog_offset) == (b"p2", b"rules", 4)
+    assert (store.position, store.policy, store.changelog_offset) == (b"p2", b"rules", 5)
+    assert store.rhythms == b"weeks"
     assert store.keys_after(b"", 10) == [b"a"]
 
 

@@ -83,7 +83,7 @@ OUTCOMES = {
         "delivery_dated_late": RESOLVED,
         "delivery_posted_late": RETRACTED,
     },
-    RuleId.LATE_LABEL: {"label_late": RESOLVED, "label_never_made": OPEN, "label_posted_late": RETRACTED},
+    RuleId.LATE_LABEL: {"label_late": RESOLVED, "label_never_made": RESOLVED, "label_posted_late": RETRACTED},
     RuleId.LATE_INSPECTION: {
         "inspected_late": RESOLVED,
         "never_inspected": OPEN,
@@ -94,6 +94,8 @@ OUTCOMES = {
         "mismatch_decided_late": RESOLVED,
         "mismatch_never_decided": OPEN,
         "mismatch_cleared_up": RESOLVED,
+        "too_light": RESOLVED,
+        "weighed_again": RETRACTED,
     },
     RuleId.LATE_RESTOCK: {
         "restocked_late": RESOLVED,

@@ -1,0 +1,58 @@
+"""What the dock weighed, against what the label says that the parcel should weigh: an empty box is the extreme.
+
+`content_mismatch` by weight: starts with the newest dock scan that carries a weight, where the label carries one, too, and the
+two are further apart than the policy allows (`weight_tolerance`). Ends with: an inspection of the parcel (which says itself
+what it found), a decision about the refund, a replacement. Weighed again and right, there never was anything wrong. Anchor: the
+parcel.
+"""
+
+from collections.abc import Iterator
+
+from schemas.vocabulary import Milestone, RuleId
+from streams.return_view import Awaited, ReturnView, first_stop, stop_of
+from streams.returns import Carried, Told
+
+_WEIGHT = "weight"
+"""Anchor of cases about weights."""
+
+
+def content_mismatch_by_weight(view: ReturnView) -> Iterator[Awaited]:
+    """One for each parcel that is too light or too heavy."""
+    rule = RuleId.CONTENT_MISMATCH
+    for parcel in view.parcels:
+        deadline = view.deadline(rule, parcel) if parcel.weighed_ms else None
+        if deadline is None or not is_off(view, parcel):
+            continue
+        inspected = looked_into(view, parcel)
+        stop = first_stop(
+            stop_of(inspected) if inspected is not None else None,
+            view.stop(
+                Milestone.REFUND_APPROVED,
+                Milestone.REFUND_REFUSED,
+                Milestone.REFUND_ISSUED,
+                Milestone.REPLACEMENT_SENT,
+                since_ms=parcel.weighed_ms,
+            ),
+        )
+        due_ms = deadline.due_ms(parcel.weighed_ms, parcel.weighed_arrived_ms)
+        told = (rule, parcel.parcel, _WEIGHT, parcel.weighed_ms, due_ms, stop, parcel.weighed_evidence)
+        yield Awaited(*told, deadline, parcel.weighed_arrived_ms)
+
+
+def is_off(view: ReturnView, parcel: Carried) -> bool:
+    """Whether it weighs something else than it should; what was not weighed does not."""
+    if not parcel.weight_grams or not parcel.expected_grams:
+        return False
+    tolerance = view.tolerance(parcel)
+    allowed = max(tolerance.grams, parcel.expected_grams * tolerance.percent // 100)
+    return abs(parcel.weight_grams - parcel.expected_grams) > allowed
+
+
+def looked_into(view: ReturnView, parcel: Carried) -> Told | None:
+    """The first inspection of the parcel since it was weighed."""
+    for inspection in view.all(Milestone.INSPECTED):
+        if inspection.at_ms >= parcel.weighed_ms and (
+            not inspection.parcels or parcel.parcel in inspection.parcels
+        ):
+            return inspection
+    return None
