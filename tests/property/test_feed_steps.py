@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -135,3 +136,26 @@ def test_cuts_steps_and_stops_change_nothing(
     cut = play(stage, in_smaller_steps(log, pieces), chunk, limits, restarts)
     assert said(cut) == said(whole)
     assert cut.engine.held() == whole.engine.held() == {}
+
+
+@pytest.mark.parametrize("stage", ["parcels", "returns"])
+def test_a_jump_over_a_long_silence_tells_what_a_walk_tells(stage: str) -> None:
+    """Cases that go up on the way, and deadlines minute by minute around the moment in which the silence is doubted."""
+    begin = LEARNED + 10 * HOUR
+    end, until = begin + 60 * HOUR, begin + 100 * HOUR
+    log = [
+        (
+            f"ups:{minute}".encode(),
+            encode_json(label_fact(begin + minute * MINUTE - 72 * HOUR - MONDAY, "R1")),
+        )
+        for minute in range(30)
+    ]
+    log += [
+        mark("inputs", tick, 0 if begin < tick <= end else came_by(tick))
+        for tick in range(LEARNED + TICK, until + 1, TICK)
+    ]
+    log.append(mark("clock", until))
+    jump = play(stage, log, len(log), (8_000, 900_000), set())
+    walk = play(stage, in_smaller_steps(log, 110 * 60), 50, (8_000, 900_000), set())
+    assert said(walk) == said(jump)
+    assert len(said(jump)) > 5
