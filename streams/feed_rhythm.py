@@ -33,6 +33,8 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     """Thousandths of scans that usually have unknown codes."""
     hours: int = 0
     """So many hours have told of these shares."""
+    per_week: int = 0
+    """Thousandths of an arrival in a whole week."""
 
     def rate(self, slot: int) -> int:
         """What to expect in an hour of the week, as far as it is known."""
@@ -41,7 +43,9 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     def learn(self, slot: int, count: int) -> None:
         """An hour has closed in which so many came."""
         times = self.known[slot] = min(self.known[slot] + 1, _SETTLED)
-        self.rates[slot] += (count * 1_000 - self.rates[slot]) // times
+        more = (count * 1_000 - self.rates[slot]) // times
+        self.rates[slot] += more
+        self.per_week += more
         self.left_out[slot] = 0
 
     def leave_out(self, slot: int, count: int) -> None:

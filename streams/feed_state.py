@@ -189,6 +189,8 @@ class Passage:
         feed.expected += rate * (stop - start)
         if not rate or start // QUARTER * QUARTER < feed.born + WARM_UP:
             return
+        if self.rhythm.per_week < terms.least_per_week:
+            return
         if not feed.frozen and feed.expected >= terms.suspect:
             feed.frozen = start + max(1, -(-(terms.suspect - before) // rate))
         silent = self._silent()

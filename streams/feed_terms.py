@@ -62,6 +62,8 @@ class FeedTerms:
         self._all_watched, self._of = numbers.watched, numbers.of
         self.suspect = numbers.suspect_after * ARRIVAL
         self.silent = numbers.silent_after * ARRIVAL
+        self.least_per_week = 2_000 * numbers.silent_after
+        """Thousandths of an arrival: of a smaller feed a silence tells nothing."""
         self.silent_minutes = to_ms(numbers.silent_for) // MINUTE_MS
         self.hold_longest_ms = to_ms(numbers.hold_longest)
         self.drain_least_minutes = to_ms(numbers.drain_least) // MINUTE_MS
