@@ -14,7 +14,7 @@ from agents.errors import Finding, SubjectNotFoundError, UnreadableStateError
 from schemas.vocabulary import Milestone
 from streams.explaining import Known
 from streams.intake import Stage
-from streams.keys import parcel_key, split_parcel_key
+from streams.keys import HIDDEN, parcel_key, split_parcel_key
 from streams.parcel import ParcelState, decode_parcel
 from streams.parcel_look import OWN_KEY
 from streams.returns import ReturnState, decode_return
@@ -73,7 +73,9 @@ async def find_subjects(states: States, name: str) -> list[Subject]:
 def returns_of(parcel: ParcelState) -> list[str]:
     """The returns that a parcel was told to, and those that its labels name."""
     told = [one for one in parcel.told if not one.startswith(OWN_KEY)]
-    return sorted({*told, *(one for label in parcel.labels for one in label.returns)})
+    return sorted(
+        {*told, *(one for label in parcel.labels for one in label.returns if not one.startswith(HIDDEN))}
+    )
 
 
 def parcels_of(state: ReturnState) -> list[str]:

@@ -81,11 +81,12 @@ class VirtualTime:
     def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
         """What intake has made of records that were appended at `at_ms`: the same for every policy."""
         for stage, key, value in facts:
-            number = partition_of(key, self._partitions)
-            if stage == "parcels":
-                self._parcels[number].append(key, value)
-            else:
-                self.to_returns(number, key, value, at_ms)
+            count = self._partitions
+            for number in (partition_of(key, count),) if key[0] else range(count):
+                if stage == "parcels":
+                    self._parcels[number].append(key, value)
+                else:
+                    self.to_returns(number, key, value, at_ms)
 
     def apply_policy(self, policy: bytes) -> None:
         """Decide by this policy (a POLICY_KEY record) from here on."""

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from heapq import heappush
 from typing import NamedTuple, Protocol
 
+from streams.keys import HIDDEN
 from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
 """Framing of one changelog record, as the size limit counts it."""
 LARGEST_BATCH_BYTES = 900_000
 """More than this, position included, is not written in one batch, even for a single change."""
+HIDDEN_MARK = HIDDEN.encode()
 MOST_SAID_BYTES = 4_000_000
 """Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
 
@@ -56,6 +58,15 @@ class StateReader(Protocol):
         ...
 
 
+class Hiding(NamedTuple):
+    """What takes the place of a key that is forgotten, under its hidden name (streams/forgetting.py)."""
+
+    raw: bytes | None
+    """None: nothing any more, the key is to be known again."""
+    armed_ms: int
+    salt: str
+
+
 class Change(NamedTuple):
     """What a fact or a look did to one key."""
 
@@ -64,6 +75,8 @@ class Change(NamedTuple):
     armed_ms: int
     """When to look again; 0: never."""
     outgoing: Sequence[Outgoing] = ()
+    hiding: Hiding | None = None
+    """What becomes of the record under the key's hidden name, in the same batch; None: it stays as it is."""
 
 
 class Batch(NamedTuple):
@@ -105,8 +118,15 @@ class Work:
     """Collects a batch. `take` refuses what does not fit; a first change that is refused fits into none."""
 
     def __init__(
-        self, reader: StateReader, limits: tuple[int, int], base_bytes: int, *, says_again: bool
+        self,
+        reader: StateReader,
+        limits: tuple[int, int],
+        base_bytes: int,
+        *,
+        says_again: bool,
+        hidden: int = 0,
     ) -> None:
+        """`hidden`: how many records there are under hidden names."""
         self.reader = reader
         self.max_facts, self.max_bytes = limits
         self.used_bytes = base_bytes
@@ -116,6 +136,9 @@ class Work:
         """Timers armed in this batch, among them stale ones: the key's `armed_ms` is the truth."""
         self.outgoing: list[Outgoing] = []
         self.said_keys: dict[bytes, None] = {}
+        self.last_words: list[Outgoing] = []
+        """Messages of keys that are no more, so that their states cannot say them again."""
+        self.hidden = hidden
         self.changed = False
         self._said_bytes = 0
         self._says_again = says_again
@@ -141,38 +164,51 @@ class Work:
             held = self.held[key]
         return held
 
-    def take(self, key: bytes, held: Held, change: Change) -> bool:
-        """Take a change in; False when there is no room for it (then nothing has changed here)."""
-        raw, armed_ms, outgoing = change
+    def take(self, key: bytes, held: Held, change: Change, hidden_name: bytes | None = None) -> bool:
+        """Take a change in; False when there is no room for it (then nothing has changed here).
+
+        `hidden_name`: with a change that hides its key, or brings it back.
+        """
+        raw, armed_ms, outgoing, hiding = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
-        if raw is held.raw or raw == held.raw:
-            cost = held.cost
-        elif raw is None:
-            cost = len(key) + RECORD_OVERHEAD_BYTES
-        else:
-            cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
+        cost = _cost(key, held, raw)
         used = self.used_bytes + cost - held.cost
+        beside = self.get(hidden_name) if hidden_name is not None else None
+        beside_cost = 0
+        if beside is not None and hidden_name is not None and hiding is not None:
+            beside_cost = _cost(hidden_name, beside, hiding.raw)
+            used += beside_cost - beside.cost
         said = 0
+        again = self._says_again and raw is not None
         if outgoing:
             said = sum(message.size_bytes for message in outgoing)
-            used += said if not self._says_again else 0 if key in self.said_keys else len(key) + 6
+            used += said if not again else 0 if key in self.said_keys else len(key) + 6
         if not self._fits(used, self._said_bytes + said):
             return False
         self._said_bytes += said
         self.used_bytes = used
         self.units += 1
         self.changed = True
+        self._put(key, held, raw, armed_ms, cost)
+        if beside is not None and hidden_name is not None and hiding is not None:
+            self._put(hidden_name, beside, hiding.raw, hiding.armed_ms, beside_cost)
+        if outgoing:
+            self.outgoing.extend(outgoing)
+            if again:
+                self.said_keys[key] = None
+            elif self._says_again:
+                self.last_words.extend(outgoing)
+        return True
+
+    def _put(self, key: bytes, held: Held, raw: bytes | None, armed_ms: int, cost: int) -> None:
+        if key.startswith(HIDDEN_MARK):
+            self.hidden += (raw is not None) - (held.raw is not None)
         held.cost, held.raw = cost, raw
         if armed_ms != held.armed_ms:
             held.armed_ms = armed_ms
             if armed_ms:
                 heappush(self.heap, (armed_ms, key))
-        if outgoing:
-            self.outgoing.extend(outgoing)
-            if self._says_again:
-                self.said_keys[key] = None
-        return True
 
     def _fits(self, used: int, said: int) -> bool:
         """A first change may be larger than a batch is wanted to be, but not than any can be."""
@@ -193,3 +229,10 @@ class Work:
             for key, held in self.held.items()
             if held.cost or held.armed_ms != held.stored_armed_ms
         ]
+
+
+def _cost(key: bytes, held: Held, raw: bytes | None) -> int:
+    """Bytes of the batch that a key takes with this state."""
+    if raw is held.raw or raw == held.raw:
+        return held.cost
+    return len(key) + (len(raw) if raw is not None else 0) + RECORD_OVERHEAD_BYTES
