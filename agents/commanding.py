@@ -120,7 +120,7 @@ async def _tell(settings: Settings, told: Told, whom: Chosen) -> int:
     if not sent:
         say("no such cases")
         return 0
-    return _show(settings, told, sent, await _send(settings, sent, told.wait))
+    return _show(settings, told, sent, await send(settings, sent, told.wait))
 
 
 def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime) -> list[Case]:
@@ -170,7 +170,11 @@ def _value(
         event["audit_id"] = audit_id
     if told.command == CommandType.SNOOZE:
         event["until"] = _until(told.said["until"], now)
-    value = json.dumps(event).encode()
+    return checked(json.dumps(event).encode())
+
+
+def checked(value: bytes) -> bytes:
+    """The command, if intake will take it. Raises SettingsError for what the contract does not take."""
     reader = EventReader(InputKind.COMMANDS, len(value))
     try:
         reader.read(reader.check(value))
@@ -197,7 +201,7 @@ def _until(text: str, now: datetime) -> str:
 # -- sending, and waiting for answers ----------------------------------------------------------------------------
 
 
-async def _send(settings: Settings, sent: Sequence[Written], wait: timedelta) -> dict[str, CommandAnswer]:
+async def send(settings: Settings, sent: Sequence[Written], wait: timedelta) -> dict[str, CommandAnswer]:
     """Command id -> answer, of those that were answered in time."""
     topic = settings.commands_topics[0]
     await partitions_of(settings, topic)

@@ -16,8 +16,9 @@ gives the same messages in the same order.
 - Before the first policy, facts are merged without a look and W stands at 0.
 
 Counters of a batch: `duplicate`, `too_old`, `forgotten`, `erased`, `unreadable`, `unmapped`, `truncated`, `oversized`,
-`orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`,
-`case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`; labels are rules, stages, `command|answer` or "".
+`orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `case_historical`, `case_escalated`, `case_resolved`,
+`case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`; labels are rules, stages,
+`command|answer` or "".
 """
 
 from collections.abc import Sequence
@@ -454,9 +455,9 @@ class Partition:
                 self._position.note_standing(label, 1)
             elif name == STANDS_NO_MORE:
                 self._position.note_standing(label, -1)
-            elif name == HISTORICAL:
-                self._position.note_historical(label)
             else:
+                if name == HISTORICAL:
+                    self._position.note_historical(label)
                 _count(counters, name, label)
         self._delays += self._logic.delays
         self._logic.notes.clear()

@@ -12,7 +12,7 @@ import msgspec
 from schemas.facts import Backfill, Marker, Retirement
 
 HISTORICAL = "case_historical"
-"""Note of a case that opens though nobody is paged for it; its label is the rule."""
+"""Note of a case that opens and was due before going live; its label is the rule."""
 STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
 """Notes of a stage's logic for `Position.note_standing`; their label is `rule|level`."""
 POSITION_KEY = b"\x00position"
