@@ -23,6 +23,8 @@ KEPT_MS: Final = 30 * DAY_MS
 """Longest retention of the topics from which an old event may be read anew; a hidden name outlives `accept_age` by this."""
 PARCELS, LABELS = "parcels", "returns"
 """Whose names are hashed: a parcel's, or a return's."""
+NO_SALT: Final = "none"
+"""Where intake brought none, as in virtual time."""
 _DIGEST_BYTES = 16
 _PAGE = 1_000
 
@@ -115,8 +117,7 @@ class Gone:
 
     def name_of(self, kind: str, key: bytes) -> bytes:
         """Where the record of a forgotten key is kept. `kind`: PARCELS or LABELS."""
-        digest = blake2b(key, key=self._key, digest_size=_DIGEST_BYTES, person=kind.encode())
-        return HIDDEN_MARK + digest.hexdigest().encode()
+        return _name_of(self._key, kind, key)
 
     def key_name(self, key: bytes) -> bytes:
         """Of a key of this stage."""
@@ -125,7 +126,7 @@ class Gone:
     def adopt(self, salt: str) -> None:
         """Take the salt of the first command; any later one is as good, and is not needed."""
         if not self._told.salt:
-            self._told.salt = salt or "none"
+            self._told.salt = salt or NO_SALT
             self._key = self._key_of(self._told.salt)
             self._told.check = self._check()
 
@@ -190,7 +191,21 @@ class Gone:
             self._told.pending = []
 
     def _key_of(self, salt: str) -> bytes:
-        return blake2b(salt.encode() + b"\x1f" + self._secret, digest_size=32, person=b"forget_key").digest()
+        return _hash_key(salt, self._secret)
 
     def _check(self) -> str:
         return blake2b(b"check", key=self._key, digest_size=8).hexdigest()
+
+
+def hidden_name(forgotten: Forgotten, secret: bytes, kind: str, key: bytes) -> bytes:
+    """Where a partition whose position says `forgotten` keeps the record of a key, for who asks from outside."""
+    return _name_of(_hash_key(forgotten.salt, secret), kind, key)
+
+
+def _hash_key(salt: str, secret: bytes) -> bytes:
+    return blake2b(salt.encode() + b"\x1f" + secret, digest_size=32, person=b"forget_key").digest()
+
+
+def _name_of(hash_key: bytes, kind: str, key: bytes) -> bytes:
+    digest = blake2b(key, key=hash_key, digest_size=_DIGEST_BYTES, person=kind.encode())
+    return HIDDEN_MARK + digest.hexdigest().encode()
