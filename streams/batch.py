@@ -4,7 +4,7 @@ A batch becomes one Kafka record batch, which the broker takes whole or not at a
 every change is first asked for its size and then either taken in as a whole or left for the next batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappush
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ RECORD_OVERHEAD_BYTES = 24
 LARGEST_BATCH_BYTES = 900_000
 """More than this, position included, is not written in one batch, even for a single change."""
 HIDDEN_MARK = HIDDEN.encode()
+_HIDDEN_BYTE = HIDDEN_MARK[0]
 MOST_SAID_BYTES = 4_000_000
 """Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
 
@@ -124,9 +125,10 @@ class Work:
         base_bytes: int,
         *,
         says_again: bool,
-        hidden: int = 0,
+        hidden: int,
+        name_of: Callable[[bytes, Hiding], bytes],
     ) -> None:
-        """`hidden`: how many records there are under hidden names."""
+        """`hidden`: how many records there are under hidden names; `name_of`: the hidden name of a key."""
         self.reader = reader
         self.max_facts, self.max_bytes = limits
         self.used_bytes = base_bytes
@@ -139,6 +141,7 @@ class Work:
         self.last_words: list[Outgoing] = []
         """Messages of keys that are no more, so that their states cannot say them again."""
         self.hidden = hidden
+        self._name_of = name_of
         self.changed = False
         self._said_bytes = 0
         self._says_again = says_again
@@ -164,26 +167,19 @@ class Work:
             held = self.held[key]
         return held
 
-    def take(self, key: bytes, held: Held, change: Change, hidden_name: bytes | None = None) -> bool:
-        """Take a change in; False when there is no room for it (then nothing has changed here).
-
-        `hidden_name`: with a change that hides its key, or brings it back.
-        """
+    def take(self, key: bytes, held: Held, change: Change) -> bool:
+        """Take a change in; False when there is no room for it (then nothing has changed here)."""
         raw, armed_ms, outgoing, hiding = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
+        if hiding is not None:
+            return self._take_both(key, held, change, hiding)
         cost = _cost(key, held, raw)
         used = self.used_bytes + cost - held.cost
-        beside = self.get(hidden_name) if hidden_name is not None else None
-        beside_cost = 0
-        if beside is not None and hidden_name is not None and hiding is not None:
-            beside_cost = _cost(hidden_name, beside, hiding.raw)
-            used += beside_cost - beside.cost
         said = 0
-        again = self._says_again and raw is not None
         if outgoing:
             said = sum(message.size_bytes for message in outgoing)
-            used += said if not again else 0 if key in self.said_keys else len(key) + 6
+            used += said if not self._says_again else 0 if key in self.said_keys else len(key) + 6
         if not self._fits(used, self._said_bytes + said):
             return False
         self._said_bytes += said
@@ -191,18 +187,39 @@ class Work:
         self.units += 1
         self.changed = True
         self._put(key, held, raw, armed_ms, cost)
-        if beside is not None and hidden_name is not None and hiding is not None:
-            self._put(hidden_name, beside, hiding.raw, hiding.armed_ms, beside_cost)
         if outgoing:
             self.outgoing.extend(outgoing)
-            if again:
+            if self._says_again:
                 self.said_keys[key] = None
-            elif self._says_again:
-                self.last_words.extend(outgoing)
+        return True
+
+    def _take_both(self, key: bytes, held: Held, change: Change, hiding: Hiding) -> bool:
+        """A key goes and its hidden name comes, or the other way round: both or neither."""
+        name = self._name_of(key, hiding)
+        beside = self.get(name)
+        cost, beside_cost = _cost(key, held, change.raw), _cost(name, beside, hiding.raw)
+        # A state that is no more cannot say its messages again: they are kept as they are.
+        last_words = self._says_again and change.raw is None
+        said = sum(message.size_bytes for message in change.outgoing)
+        kept = said if last_words or not self._says_again else len(key) + 6
+        used = self.used_bytes + cost - held.cost + beside_cost - beside.cost + kept
+        if not self._fits(used, self._said_bytes + said):
+            return False
+        self._said_bytes += said
+        self.used_bytes = used
+        self.units += 1
+        self.changed = True
+        self._put(key, held, change.raw, change.armed_ms, cost)
+        self._put(name, beside, hiding.raw, hiding.armed_ms, beside_cost)
+        self.outgoing.extend(change.outgoing)
+        if last_words:
+            self.last_words.extend(change.outgoing)
+        elif self._says_again and change.outgoing:
+            self.said_keys[key] = None
         return True
 
     def _put(self, key: bytes, held: Held, raw: bytes | None, armed_ms: int, cost: int) -> None:
-        if key.startswith(HIDDEN_MARK):
+        if key[0] == _HIDDEN_BYTE:
             self.hidden += (raw is not None) - (held.raw is not None)
         held.cost, held.raw = cost, raw
         if armed_ms != held.armed_ms:

@@ -109,6 +109,8 @@ class Gone:
         """Returns that are being taken out, and their hidden names."""
         self._key = self._key_of(told.salt)
         logic.forgotten = told
+        if told.salt and told.check != self._check() and not told.hidden:
+            told.check = self._check()  # nothing is remembered by the one before
         if told.salt and told.check != self._check():
             raise OtherForgetKeyError(
                 f"the setting forget_key is not the one by which returns were forgotten in a partition of "
@@ -119,8 +121,9 @@ class Gone:
         """Where the record of a forgotten key is kept. `kind`: PARCELS or LABELS."""
         return _name_of(self._key, kind, key)
 
-    def key_name(self, key: bytes) -> bytes:
-        """Of a key of this stage."""
+    def hide(self, key: bytes, hiding: Hiding) -> bytes:
+        """The hidden name of a key of this stage that is forgotten, or known again."""
+        self.adopt(hiding.salt)
         return self.name_of(self._logic.stage, key)
 
     def adopt(self, salt: str) -> None:

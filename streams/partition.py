@@ -132,7 +132,8 @@ class Partition:
         self._new_policy, self._delays = None, []
         base = len(encode_position(position)) + POSITION_SLACK_BYTES
         hidden = position.forgotten.hidden
-        work = Work(reader, self._limits, base, says_again=self._logic.says_again, hidden=hidden)
+        again, name_of = self._logic.says_again, self._gone.hide
+        work = Work(reader, self._limits, base, says_again=again, hidden=hidden, name_of=name_of)
         counters: dict[tuple[str, str], int] = {}
         consumed = 0
         if self._rearm(work, counters):
@@ -196,12 +197,12 @@ class Partition:
 
     # -- records ---------------------------------------------------------------------------------------------
 
-    def _consume(
+    def _consume(  # noqa: C901 - the hot loop: to call a function for each record costs 2 % of all time
         self, records: Sequence[LogRecord], start: int, work: Work, counters: dict[tuple[str, str], int]
     ) -> int:
         from_offset = self._position.next_offset
         window = self._loaded(records, start, work)
-        apply, held_keys, take = self._apply, work.held, self._take
+        apply, held_keys, take = self._logic.apply, work.held, work.take
         notes = self._logic.notes
         for index, record in enumerate(window):
             if record.offset < from_offset:
@@ -215,13 +216,16 @@ class Partition:
                 return index
             held = held_keys[key]
             try:
-                change = apply(key, value, held, work)
+                if work.hidden:
+                    change = self._apply_unless_forgotten(key, value, held, work)
+                else:
+                    change = apply(key, value, held.raw, held.armed_ms, self._position.watermark_ms)
             except msgspec.MsgspecError:
                 _count(counters, "unreadable", self._logic.stage)
                 continue
             if change is None:
                 self._nothing_new(work, counters)
-            elif not take(work, key, held, change) and not self._too_large(work, counters):
+            elif not take(key, held, change) and not self._too_large(work, counters):
                 return index
             if notes:
                 self._collect(counters)
@@ -236,10 +240,9 @@ class Partition:
         )
         return window
 
-    def _apply(self, key: bytes, value: bytes, held: Held, work: Work) -> Change | None:
+    def _apply_unless_forgotten(self, key: bytes, value: bytes, held: Held, work: Work) -> Change | None:
+        """A record of a partition in which something was forgotten."""
         logic, watermark_ms = self._logic, self._position.watermark_ms
-        if not work.hidden:
-            return logic.apply(key, value, held.raw, held.armed_ms, watermark_ms)
         names = self._gone.named(work, value)
         record = self._gone.find(work, logic.stage, key) if held.raw is None else None
         if record is not None:
@@ -247,12 +250,6 @@ class Partition:
         if names:
             return logic.apply_without(key, value, (held.raw, held.armed_ms), names, watermark_ms)
         return logic.apply(key, value, held.raw, held.armed_ms, watermark_ms)
-
-    def _take(self, work: Work, key: bytes, held: Held, change: Change) -> bool:
-        if change.hiding is None:
-            return work.take(key, held, change)
-        self._gone.adopt(change.hiding.salt)
-        return work.take(key, held, change, self._gone.key_name(key))
 
     def _control(
         self, key: bytes | None, value: bytes | None, work: Work, counters: dict[tuple[str, str], int]
@@ -433,7 +430,7 @@ class Partition:
                 change = gone.sweep_one(key, work, watermark_ms)
                 if change is None:
                     work.units += 1  # so that a batch ends now and then
-                elif not self._take(work, key, work.get(key), change) and not self._too_large(work, counters):
+                elif not work.take(key, work.get(key), change) and not self._too_large(work, counters):
                     return False
                 if self._logic.notes:
                     self._collect(counters)

@@ -281,6 +281,32 @@ def test_a_sweep_goes_on_where_a_stop_cut_it_off() -> None:
     assert (told.pending, told.swept, told.hidden) == ([], None, 1 + 5)
 
 
+def test_what_a_deleted_parcel_had_to_say_is_said_again_after_a_stop() -> None:
+    run = parcels_run()
+    dock = parcel_fact(Milestone.CHECKED_IN, 0, evidence=Evidence.WAREHOUSE_SCAN)
+    policy = only(RuleId.UNEXPECTED_PARCEL).to_log()
+    run.feed([Record(0, b"\x00policy", policy), Record(1, b"ups:1", encode_json(dock))])
+    run.feed([Record(2, b"\x00marker", marker(MONDAY + 9 * DAY))])
+    terms = LabelTerms(("R1",), "ups")
+    labelled = parcel_fact(Milestone.LABEL_CREATED, 9 * DAY, evidence=Evidence.ANNOUNCED, label=terms)
+    run.feed([Record(3, b"ups:1", encode_json(labelled))])
+    run.feed([Record(4, FORGET_KEY, encode_json(Erasure("salt", MONDAY, "R1")))])
+    run.feed([Record(5, b"\x00marker", marker(MONDAY + 9 * DAY + 1))])
+    (farewell,) = run.last_said
+    assert (farewell.key, b'"erasure"' in (farewell.value or b"")) == (b"\x01ups:1", True)
+    run.start()
+    assert run.engine.repeat(run.store) == [farewell]
+
+
+def test_another_secret_will_do_once_nothing_is_remembered_by_the_first() -> None:
+    run = parcels_run()
+    run.feed([Record(0, b"\x00policy", only().to_log())])
+    run.feed([Record(1, FORGET_KEY, encode_json(Erasure("salt", MONDAY, "R1")))])
+    run.feed([Record(2, b"\x00marker", marker(MONDAY + 200 * DAY))])
+    position = run.store.position
+    Partition(parcel_logic(1), 0, position=position, policy=None, sources=("inputs",), secret=b"another")
+
+
 def test_a_worker_with_another_secret_does_not_start() -> None:
     run = parcels_run()
     run.feed([Record(0, FORGET_KEY, encode_json(Erasure("salt", MONDAY, "R1")))])
