@@ -14,7 +14,7 @@ from schemas.command_answers import decode_command_answer
 from tests.chaos.installation import ONE_OF_EACH, case_state, create_inputs, installation, outputs, read_all
 from tests.chaos.plan import Plan, Stop
 from tests.chaos.processes import PATIENCE_S, until, workers
-from tests.chaos.traffic import at, check_in, label, send_events
+from tests.chaos.traffic import TEN_DAYS, at, check_in, label, send_events
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -55,9 +55,10 @@ async def test_a_kill_leaves_nothing_behind(kafka: EmbeddedKafka, tmp_path: Path
     await create_inputs(settings)
     with workers(settings, tmp_path, Plan()) as (worker,):
         await worker.ready()
-        await send_events(settings, settings.warehouse_topics[0], check_in(1))
+        seen = {**check_in(1), "occurred_at": at(TEN_DAYS)}
+        await send_events(settings, settings.warehouse_topics[0], seen)
         await until(lambda: worker.metric("returnwatch_state_keys", stage="returns") > 0, "the parcel's own")
-        await send_events(settings, settings.labels_topics[0], label(1), label(2))
+        await send_events(settings, settings.labels_topics[0], label(1, age=TEN_DAYS / 2), label(2))
         await case_state(settings, 2, ("open", "escalated"))
         assert await _traces(settings)
         worker.kill()
