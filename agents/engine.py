@@ -115,6 +115,7 @@ class Engine:
             said.batch,
             self._first_offset,
             self._checkpoint,
+            settings.forget_key.get_secret_value().encode(),
         )
         self.parcels = Stage(
             parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host
@@ -342,17 +343,23 @@ class Engine:
         """Export sizes, and what holds each watermark most."""
         now_ms = self.clock.seconds() * 1000
         waiting = {}
+        loading = 0
         for stage in self.stages.values():
             name = stage.topics.name
+            held = sum(partition.is_loading for partition in stage.ready_partitions().values())
+            self.metrics.backfill.labels(name).set(held)
+            loading += held
             self.metrics.state_bytes.labels(name).set(stage.size_bytes())
             for number, partition in stage.ready_partitions().items():
                 self.metrics.state_keys.labels(name, str(number)).set(stage.key_count(number))
                 holding = partition.holding()
                 source = holding[0].split(":", 1)[0] if holding else None
-                if not partition.watermark_ms:
+                if not partition.watermark_ms and not partition.is_loading:
                     waiting[f"{name}/{number}"] = holding[0] if holding else "no marker yet"
                 behind = max(0.0, now_ms - partition.watermark_ms) / 1000 if partition.watermark_ms else 0.0
                 self.metrics.held_by(name, number, source, behind)
+        held_text = f"{loading} partitions hold their timers while history is loaded"
+        self._readiness.note("backfill", held_text if loading else None)
         self._observe_policy()
         for number, partition in self.returns.ready_partitions().items():
             self.metrics.cases_of(number, self._by_severity(partition.standing_cases()))

@@ -37,7 +37,7 @@ STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
 PASSED_OVER = ("unreadable", "oversized")
-TRANSITIONS = ("opened", "escalated", "updated", "resolved", "retracted")
+TRANSITIONS = ("opened", "historical", "escalated", "updated", "resolved", "retracted")
 NOT_TOLD = {"case_suppressed": "explained", "late_breach_counted": "already over"}
 """Counter of a batch -> why a breach was not told."""
 SEVERITIES = tuple(Severity)
@@ -206,6 +206,12 @@ class Metrics:
         self.commands = self._counter(
             "commands", "What people told about cases, by what became of it.", "command", "answer"
         )
+        self.erased = self._counter(
+            "erased", "Returns that were forgotten, and states from which they were taken out.", "stage"
+        )
+        self.forgotten = self._counter(
+            "forgotten_records", "Records passed over because their return was forgotten.", "stage"
+        )
         self.duplicates = self._counter("duplicates", "Facts that were known already.", "stage")
         self.too_old = self._counter(
             "too_old", "Facts refused because they are older than the accepted age.", "stage"
@@ -228,6 +234,9 @@ class Metrics:
             "How far the source that holds a partition's watermark most is behind the log's clock.",
             "stage", "partition", "source",
         )  # fmt: skip
+        self.backfill = self._gauge(
+            "backfill", "Partitions owned here that hold their timers while history is loaded.", "stage"
+        )
         self.lag_records = self._gauge(
             "lag_records",
             "Records up to the last stable offset that were not processed.",
@@ -288,7 +297,9 @@ class Metrics:
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:
             self.state_bytes.labels(stage)
-        for stage, counter in product(STATEFUL_STAGES, (self.duplicates, self.too_old, self.truncated)):
+            self.backfill.labels(stage)
+        of_stages = (self.duplicates, self.too_old, self.truncated, self.erased, self.forgotten)
+        for stage, counter in product(STATEFUL_STAGES, of_stages):
             counter.labels(stage)
         for stage, why in product(STATEFUL_STAGES, PASSED_OVER):
             self.passed_over.labels(stage, why)

@@ -32,6 +32,8 @@ class Said:
             "too_old": metrics.too_old,
             "duplicate": metrics.duplicates,
             "truncated": metrics.truncated,
+            "erased": metrics.erased,
+            "forgotten": metrics.forgotten,
         }
         if name in _TRANSITION_OF:
             metrics.escalations.labels(label, _TRANSITION_OF[name]).inc(count)

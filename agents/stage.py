@@ -66,6 +66,8 @@ class StageHost:
     """Where the log of a partition begins now."""
     checkpoint: Callable[[str, int], Awaitable[None]]
     """Awaited between the steps of the order of effects: (step, partition). Tests stop the process there."""
+    secret: bytes = b""
+    """For the hidden names of what is forgotten (streams/forgetting.py)."""
 
 
 @dataclass
@@ -193,6 +195,7 @@ class Stage:
                     position=owned.store.position,
                     policy=owned.store.policy,
                     sources=self.topics.sources,
+                    secret=self._host.secret,
                 )
                 owned.repeat_due = True
                 owned.ready = True

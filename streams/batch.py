@@ -4,16 +4,19 @@ A batch becomes one Kafka record batch, which the broker takes whole or not at a
 every change is first asked for its size and then either taken in as a whole or left for the next batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappush
 from typing import NamedTuple, Protocol
 
+from streams.keys import HIDDEN
 from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
 """Framing of one changelog record, as the size limit counts it."""
 LARGEST_BATCH_BYTES = 900_000
 """More than this, position included, is not written in one batch, even for a single change."""
+HIDDEN_MARK = HIDDEN.encode()
+_HIDDEN_BYTE = HIDDEN_MARK[0]
 MOST_SAID_BYTES = 4_000_000
 """Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
 
@@ -56,6 +59,15 @@ class StateReader(Protocol):
         ...
 
 
+class Hiding(NamedTuple):
+    """What takes the place of a key that is forgotten, under its hidden name (streams/forgetting.py)."""
+
+    raw: bytes | None
+    """None: nothing any more, the key is to be known again."""
+    armed_ms: int
+    salt: str
+
+
 class Change(NamedTuple):
     """What a fact or a look did to one key."""
 
@@ -64,6 +76,8 @@ class Change(NamedTuple):
     armed_ms: int
     """When to look again; 0: never."""
     outgoing: Sequence[Outgoing] = ()
+    hiding: Hiding | None = None
+    """What becomes of the record under the key's hidden name, in the same batch; None: it stays as it is."""
 
 
 class Batch(NamedTuple):
@@ -105,8 +119,16 @@ class Work:
     """Collects a batch. `take` refuses what does not fit; a first change that is refused fits into none."""
 
     def __init__(
-        self, reader: StateReader, limits: tuple[int, int], base_bytes: int, *, says_again: bool
+        self,
+        reader: StateReader,
+        limits: tuple[int, int],
+        base_bytes: int,
+        *,
+        says_again: bool,
+        hidden: int,
+        name_of: Callable[[bytes, Hiding], bytes],
     ) -> None:
+        """`hidden`: how many records there are under hidden names; `name_of`: the hidden name of a key."""
         self.reader = reader
         self.max_facts, self.max_bytes = limits
         self.used_bytes = base_bytes
@@ -116,6 +138,10 @@ class Work:
         """Timers armed in this batch, among them stale ones: the key's `armed_ms` is the truth."""
         self.outgoing: list[Outgoing] = []
         self.said_keys: dict[bytes, None] = {}
+        self.last_words: list[Outgoing] = []
+        """Messages of keys that are no more, so that their states cannot say them again."""
+        self.hidden = hidden
+        self._name_of = name_of
         self.changed = False
         self._said_bytes = 0
         self._says_again = says_again
@@ -143,15 +169,12 @@ class Work:
 
     def take(self, key: bytes, held: Held, change: Change) -> bool:
         """Take a change in; False when there is no room for it (then nothing has changed here)."""
-        raw, armed_ms, outgoing = change
+        raw, armed_ms, outgoing, hiding = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
-        if raw is held.raw or raw == held.raw:
-            cost = held.cost
-        elif raw is None:
-            cost = len(key) + RECORD_OVERHEAD_BYTES
-        else:
-            cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
+        if hiding is not None:
+            return self._take_both(key, held, change, hiding)
+        cost = _cost(key, held, raw)
         used = self.used_bytes + cost - held.cost
         said = 0
         if outgoing:
@@ -163,16 +186,46 @@ class Work:
         self.used_bytes = used
         self.units += 1
         self.changed = True
-        held.cost, held.raw = cost, raw
-        if armed_ms != held.armed_ms:
-            held.armed_ms = armed_ms
-            if armed_ms:
-                heappush(self.heap, (armed_ms, key))
+        self._put(key, held, raw, armed_ms, cost)
         if outgoing:
             self.outgoing.extend(outgoing)
             if self._says_again:
                 self.said_keys[key] = None
         return True
+
+    def _take_both(self, key: bytes, held: Held, change: Change, hiding: Hiding) -> bool:
+        """A key goes and its hidden name comes, or the other way round: both or neither."""
+        name = self._name_of(key, hiding)
+        beside = self.get(name)
+        cost, beside_cost = _cost(key, held, change.raw), _cost(name, beside, hiding.raw)
+        # A state that is no more cannot say its messages again: they are kept as they are.
+        last_words = self._says_again and change.raw is None
+        said = sum(message.size_bytes for message in change.outgoing)
+        kept = said if last_words or not self._says_again else len(key) + 6
+        used = self.used_bytes + cost - held.cost + beside_cost - beside.cost + kept
+        if not self._fits(used, self._said_bytes + said):
+            return False
+        self._said_bytes += said
+        self.used_bytes = used
+        self.units += 1
+        self.changed = True
+        self._put(key, held, change.raw, change.armed_ms, cost)
+        self._put(name, beside, hiding.raw, hiding.armed_ms, beside_cost)
+        self.outgoing.extend(change.outgoing)
+        if last_words:
+            self.last_words.extend(change.outgoing)
+        elif self._says_again and change.outgoing:
+            self.said_keys[key] = None
+        return True
+
+    def _put(self, key: bytes, held: Held, raw: bytes | None, armed_ms: int, cost: int) -> None:
+        if key[0] == _HIDDEN_BYTE:
+            self.hidden += (raw is not None) - (held.raw is not None)
+        held.cost, held.raw = cost, raw
+        if armed_ms != held.armed_ms:
+            held.armed_ms = armed_ms
+            if armed_ms:
+                heappush(self.heap, (armed_ms, key))
 
     def _fits(self, used: int, said: int) -> bool:
         """A first change may be larger than a batch is wanted to be, but not than any can be."""
@@ -193,3 +246,10 @@ class Work:
             for key, held in self.held.items()
             if held.cost or held.armed_ms != held.stored_armed_ms
         ]
+
+
+def _cost(key: bytes, held: Held, raw: bytes | None) -> int:
+    """Bytes of the batch that a key takes with this state."""
+    if raw is held.raw or raw == held.raw:
+        return held.cost
+    return len(key) + (len(raw) if raw is not None else 0) + RECORD_OVERHEAD_BYTES

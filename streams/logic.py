@@ -1,16 +1,18 @@
 """What a stage must be able to do with one key, so that streams/partition.py can run it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from streams.batch import Change
+from streams.forgetting import Forgets
 from streams.watermark import Outgoing
 
 
-class Logic(Protocol):
+class Logic(Forgets, Protocol):
     """What a stage does with one key. Pure: the same arguments give the same result."""
 
     stage: str
-    """"parcels" or "returns"."""
+    """"parcels" or "returns". Begins the names of what is hidden, too."""
     says_again: bool
     """True: what was said is a function of the state (`report`). False: the messages themselves are kept."""
     marks: tuple[str, int] | None
@@ -35,6 +37,27 @@ class Logic(Protocol):
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
     ) -> Change | None:
         """Merge a record into the key's state, and look at it; None: nothing changed. Raises msgspec.MsgspecError."""
+        ...
+
+    def apply_forgotten(
+        self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """The same for a key that was forgotten: pass the record over, or answer it, or know the key again.
+
+        `record`: what is kept under its hidden name. `names`: the forgotten returns that the record names, and
+        their hidden names.
+        """
+        ...
+
+    def apply_without(
+        self,
+        key: bytes,
+        value: bytes,
+        stored: tuple[bytes | None, int],
+        names: Mapping[str, str],
+        watermark_ms: int,
+    ) -> Change | None:
+        """The same for a record that names returns that were forgotten. `stored`: the key's state and its timer."""
         ...
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:

@@ -3,12 +3,16 @@
 A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
-from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_record
-from schemas.vocabulary import AnswerReason, Milestone
-from streams.batch import Change
+from collections.abc import Mapping
+
+from schemas.facts import CaseCommand, Erasure, ParcelReport, ReturnFact, decode_return_record
+from schemas.vocabulary import AnswerReason, CommandType, Milestone
+from streams.batch import HIDDEN_MARK, Change, Hiding
 from streams.case_commands import answer_message, counted, remember, settled
 from streams.findings import nothing_to_look_for
+from streams.forgetting import Hidden, decode_hidden, hide, hide_now, look_at_hidden
 from streams.parcel_look import OWN_KEY
+from streams.return_forgetting import answer_about_forgotten, answer_to, farewell, hidden_record
 from streams.return_look import FORGET_AFTER_MS, look
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
@@ -20,7 +24,7 @@ from streams.returns import (
     merge_report,
 )
 from streams.terms import CompiledPolicy
-from streams.watermark import Outgoing
+from streams.watermark import Forgotten, Outgoing
 
 
 class ReturnLogic:
@@ -33,6 +37,7 @@ class ReturnLogic:
         self.marks: tuple[str, int] | None = None
         self.notes: list[tuple[str, str]] = []
         self.delays: list[tuple[str, int]] = []
+        self.forgotten = Forgotten()
         self._policy: CompiledPolicy | None = None
         self._number = 0
 
@@ -53,6 +58,10 @@ class ReturnLogic:
         policy = self._policy
         state = decode_return(raw) if raw is not None else ReturnState()
         truncated = state.truncated
+        if isinstance(record, Erasure):
+            return self._forgotten(key, state, Hidden(record.at_ms), record.salt, watermark_ms)
+        if isinstance(record, CaseCommand) and record.command is CommandType.FORGET:
+            return self._obey_forget(key, record, state, watermark_ms)
         if isinstance(record, CaseCommand):
             return self._command(key, record, state, raw, armed_ms, watermark_ms)
         if isinstance(record, ParcelReport):
@@ -72,6 +81,69 @@ class ReturnLogic:
         if nothing_to_look_for(state):
             return _without_a_look(state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
+
+    # -- what was forgotten ------------------------------------------------------------------------------------
+
+    def _obey_forget(self, key: bytes, command: CaseCommand, state: ReturnState, watermark_ms: int) -> Change:
+        record = hidden_record(command, state, watermark_ms)
+        self.notes.append(counted(command, AnswerReason(record.answer)))
+        change = self._forgotten(key, state, record, command.salt, watermark_ms)
+        answered = answer_about_forgotten(command, record, self._number)
+        return change._replace(outgoing=[*change.outgoing, answered])
+
+    def _forgotten(
+        self, key: bytes, state: ReturnState, record: Hidden, salt: str, watermark_ms: int
+    ) -> Change:
+        policy, name = self._policy, key.decode()
+        return_id = "" if name.startswith(OWN_KEY) else name
+        said, notes = farewell(return_id, state, policy, self._number, watermark_ms)
+        self.notes += [*notes, ("erased", self.stage)]
+        accept_age_ms = policy.accept_age_ms if policy is not None else None
+        return Change(None, 0, said, hide(record, accept_age_ms, salt))
+
+    def apply_forgotten(
+        self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """See Logic: commands are answered, all else is passed over."""
+        del key, names, watermark_ms
+        told = decode_return_record(value)
+        if not isinstance(told, CaseCommand):
+            self.notes.append(("forgotten", self.stage))
+            return None
+        forgotten = decode_hidden(record)
+        self.notes.append(counted(told, answer_to(told, forgotten)))
+        return Change(None, 0, [answer_about_forgotten(told, forgotten, self._number)])
+
+    def named(self, value: bytes) -> tuple[str, ...]:
+        """See Forgets: a record on `returns` is about its key, and names no other return."""
+        del value
+        return ()
+
+    def hidden(self, watermark_ms: int) -> Hiding:
+        """See Forgets."""
+        policy = self._policy
+        return hide_now(self.forgotten, watermark_ms, policy.accept_age_ms if policy is not None else None)
+
+    def without(
+        self, key: bytes, raw: bytes, armed_ms: int, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """See Forgets: a return's state names no other return."""
+        del key, raw, armed_ms, names, watermark_ms
+        return None
+
+    def apply_without(
+        self,
+        key: bytes,
+        value: bytes,
+        stored: tuple[bytes | None, int],
+        names: Mapping[str, str],
+        watermark_ms: int,
+    ) -> Change | None:
+        """See Logic."""
+        del names
+        return self.apply(key, value, *stored, watermark_ms)
+
+    # -- folding and looking -----------------------------------------------------------------------------------
 
     def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
         """Fold a fact in; False: it is too old, or it tells nothing new."""
@@ -113,6 +185,8 @@ class ReturnLogic:
         """Evaluate the return at `now_ms`."""
         if self._policy is None:
             return Change(raw, 0)
+        if key.startswith(HIDDEN_MARK):
+            return look_at_hidden(raw, now_ms, self._policy.accept_age_ms)
         state = decode_return(raw)
         before_ms = state.look_ms
         change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
@@ -123,8 +197,7 @@ class ReturnLogic:
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
-        del key
-        return decode_return(raw).look_ms
+        return decode_hidden(raw).lapses_ms if key.startswith(HIDDEN_MARK) else decode_return(raw).look_ms
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """Nothing: the messages themselves are kept (says_again is False)."""

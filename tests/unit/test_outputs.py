@@ -255,10 +255,42 @@ def test_a_wrong_partition_count_is_named() -> None:
 
 
 def test_more_than_enough_is_enough_and_without_limit_is_more_than_enough() -> None:
-    spec = _specs()["rw-parcels"]
+    spec = _specs()["shop-parcel-state-changelog"]
     for retention in ("-1", "9999999999"):
-        check = check_topic(spec, 8, {**spec.creation_config(), "retention.ms": retention})
+        check = check_topic(spec, 8, {**spec.creation_config(), "delete.retention.ms": retention})
         assert check.state is TopicState.OK
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting"),
+    [
+        ("orders", "retention.ms"),
+        ("rw-parcels", "retention.ms"),
+        ("rw-returns", "retention.ms"),
+        ("rw-escalations", "retention.ms"),
+        ("rw-command-answers", "retention.ms"),
+        ("rw-dead-letters", "retention.ms"),
+        ("rw-cases", "max.compaction.lag.ms"),
+        ("shop-return-state-changelog", "max.compaction.lag.ms"),
+    ],
+)
+@pytest.mark.parametrize("value", ["-1", "9223372036854775807", "2592000001"])
+def test_a_topic_that_keeps_what_was_erased_for_too_long_is_doubtful_and_not_refused(
+    topic: str, setting: str, value: str
+) -> None:
+    spec = _specs()[topic]
+    check = check_topic(spec, spec.creation_partitions(), {**spec.creation_config(), setting: value})
+    (finding,) = check.findings()
+    assert check.state is TopicState.DOUBTFUL
+    assert "must be at most" in finding.what
+    assert "docs/privacy.md" in finding.why
+
+
+def test_a_topic_that_is_wrong_and_keeps_for_too_long_is_wrong() -> None:
+    spec = _specs()["rw-parcels"]
+    config = {**spec.creation_config(), "cleanup.policy": "compact", "retention.ms": "-1"}
+    check = check_topic(spec, 8, config)
+    assert (check.state, len(check.findings())) == (TopicState.WRONG, 2)
 
 
 def test_a_single_broker_can_hold_the_topics() -> None:
