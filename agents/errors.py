@@ -80,3 +80,7 @@ class SubjectNotFoundError(UserError):
 
 class UnreadableStateError(UserError):
     """A state that another version has written."""
+
+
+class JourneyNotFoundError(UserError):
+    """No journey of that return is in the `journeys` topic."""

@@ -1,15 +1,18 @@
-"""The return stage: facts of a return and reports of its parcels in, escalations and cases out.
+"""The return stage: facts of a return and reports of its parcels in, escalations, cases and journeys out.
 
 A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
 
 from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_record
 from schemas.vocabulary import AnswerReason, Milestone
+from streams import return_journey
 from streams.batch import Change
 from streams.case_commands import answer_message, counted, remember, settled
+from streams.cases import Telling
 from streams.findings import nothing_to_look_for
 from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
+from streams.return_view import ReturnView
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,
@@ -70,8 +73,8 @@ class ReturnLogic:
         if policy is None:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
-            return _without_a_look(state, armed_ms, watermark_ms, policy)
-        return self._looked(key, state, watermark_ms, armed_ms, policy)
+            return self._without_a_look(key, state, armed_ms, watermark_ms, policy)
+        return self._looked(key, state, watermark_ms, armed_ms, policy, news=True)
 
     def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
         """Fold a fact in; False: it is too old, or it tells nothing new."""
@@ -104,7 +107,7 @@ class ReturnLogic:
             told = remember(state, command, AnswerReason.UNKNOWN_CASE, watermark_ms, 0)
             change = Change(encode_return(state), 0)
         else:
-            change = self._looked(key, state, watermark_ms, armed_ms, policy, command=command)
+            change = self._looked(key, state, watermark_ms, armed_ms, policy, news=False, command=command)
             told = state.commands[-1]
         answered = answer_message(command, told, key.decode(), self._number)
         return change._replace(outgoing=[*change.outgoing, answered])
@@ -115,7 +118,9 @@ class ReturnLogic:
             return Change(raw, 0)
         state = decode_return(raw)
         before_ms = state.look_ms
-        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        change = self._looked(
+            key, state, now_ms, 0, self._policy, policy_changed=policy_changed, news=policy_changed
+        )
         if policy_changed or change.outgoing or change.raw is None:
             return change
         state.look_ms = before_ms  # worked out again after a restart, and not worth a record
@@ -140,12 +145,18 @@ class ReturnLogic:
         policy: CompiledPolicy,
         *,
         policy_changed: bool = False,
+        news: bool,
         command: CaseCommand | None = None,
     ) -> Change:
-        name = key.decode()
-        return_id = "" if name.startswith(OWN_KEY) else name
         found = look(
-            return_id, state, now_ms, policy, self._number, policy_changed=policy_changed, command=command
+            _return_id(key),
+            state,
+            now_ms,
+            policy,
+            self._number,
+            policy_changed=policy_changed,
+            command=command,
+            news=news,
         )
         self.notes += found.notes
         self.delays += found.delays
@@ -155,13 +166,24 @@ class ReturnLogic:
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
         return Change(encode_return(state), armed_ms, found.outgoing)
 
+    def _without_a_look(
+        self, key: bytes, state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy
+    ) -> Change:
+        """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
+        if armed_ms <= watermark_ms:
+            forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
+            armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
+        told: list[Outgoing] = []
+        if policy.tells_journeys and (return_id := _return_id(key)):
+            telling = Telling(return_id, state, policy, self._number)
+            told = return_journey.told(ReturnView(state, policy), telling, watermark_ms, None)
+        return Change(encode_return(state), armed_ms, told)
 
-def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
-    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-    if armed_ms <= watermark_ms:
-        forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
-        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-    return Change(encode_return(state), armed_ms)
+
+def _return_id(key: bytes) -> str:
+    """Return the id, "" for a parcel that has no return."""
+    name = key.decode()
+    return "" if name.startswith(OWN_KEY) else name
 
 
 def return_logic() -> ReturnLogic:

@@ -68,6 +68,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     delivered_arrived_ms: int = 0
     checked_in_arrived_ms: int = 0
     label_arrived_ms: int = 0
+    last_scan_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -153,6 +154,10 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    journey_revision: int = 0
+    """How often its journey was told (streams/return_journey.py)."""
+    journey_digest: int = 0
+    """Of what was last told; 0: nothing, or that it is told no more."""
 
     @property
     def last_heard_ms(self) -> int:
@@ -194,7 +199,8 @@ def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
 
 
 def _evidence_bytes(state: ReturnState) -> int:
-    return len(encode_return(msgspec.structs.replace(state, cases=(), commands=())))
+    bare = msgspec.structs.replace(state, cases=(), commands=(), journey_revision=0, journey_digest=0)
+    return len(encode_return(bare))
 
 
 def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
@@ -307,6 +313,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.delivered_arrived_ms,
         report.checked_in_arrived_ms,
         report.label_arrived_ms,
+        report.last_scan_ms,
     )
 
 

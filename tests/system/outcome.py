@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agents.demo_player import epoch_ms, moment_of
@@ -20,7 +20,9 @@ from schemas.outputs import (
     decode_refund_signal,
 )
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.vocabulary import CaseState
+from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
@@ -125,7 +127,8 @@ async def read_outcome(
     names, clock = settings.topics, settings.simulated
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
-    outputs = (names.escalations, names.cases, names.refund_signals, names.dead_letters)
+    ledger = list(ledger)
+    outputs = (names.escalations, names.cases, names.refund_signals, names.journeys, names.dead_letters)
     read = await read_all(settings, [*outputs, *changelogs])
     by_topic: dict[str, list[list[Any]]] = {}
     for tp, records in read.items():
@@ -147,6 +150,8 @@ async def read_outcome(
     first_told, findings = _each_once(told, "escalations")
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
+    if policy.journeys:
+        findings += _wrong_journeys(by_topic[names.journeys], ledger, Terms(policy), cases, until_at)
     return Outcome(
         score=score(cases, observed, bound=bound),
         expected=cases,
@@ -232,6 +237,32 @@ def _newest_cases(
         f"cases: {case_id} was never told in escalations" for case_id in truth.keys() - newest.keys()
     ]
     return truth, findings
+
+
+def _wrong_journeys(
+    logs: Sequence[Sequence[Any]],
+    ledger: Sequence[LedgerEvent],
+    terms: Terms,
+    cases: Sequence[ExpectedCase],
+    until_at: datetime,
+) -> list[str]:
+    """Where the newest record of a return does not say what is true.
+
+    Returns of which more was appended after the end are left out.
+    """
+    _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
+    told: dict[str, ReturnJourney] = {}
+    for record in (record for log in logs for record in log):
+        told.pop(record.key.decode(), None)
+        if record.value is not None:
+            told[record.key.decode()] = decode_journey(record.value)
+    at_the_end = expected_journeys(ledger, terms, until_at)
+    ever = expected_journeys(ledger, terms, datetime.max.replace(tzinfo=UTC))
+    over = {return_id for return_id, journey in ever.items() if at_the_end.get(return_id) == journey}
+    left_out = ever.keys() - over
+    told = {return_id: journey for return_id, journey in told.items() if return_id not in left_out}
+    expected_ones = {return_id: ever[return_id] for return_id in over}
+    return [*findings, *wrong_journeys(expected_ones, cases, told, until_at)]
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:
