@@ -11,6 +11,7 @@ from typing import Final
 LANGUAGES: Final = ("en", "fr")
 UNDATED: Final = "_undated"
 _TIMES: Final = frozenset({"by", "at"})
+_ONE_HOUR: Final = {"en": (("1 hours", "1 hour"),), "fr": (("de 1 heures", "d'une heure"),)}
 _MONTHS: Final = {
     "en": (
         *("January", "February", "March", "April", "May", "June", "July"),
@@ -44,17 +45,50 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Your label is ready. Please hand the parcel over by {by}.",
         "Votre étiquette est prête. Merci de déposer le colis au plus tard le {by}.",
     ),
+    "labels_created": (
+        "Your labels are ready. Please hand the parcels over by {by}.",
+        "Vos étiquettes sont prêtes. Merci de déposer les colis au plus tard le {by}.",
+    ),
+    "labels_created_undated": (
+        "Your labels are ready. Please hand the parcels over.",
+        "Vos étiquettes sont prêtes. Merci de déposer les colis.",
+    ),
     "label_created_undated": (
         "Your label is ready. Please hand the parcel over.",
         "Votre étiquette est prête. Merci de déposer le colis.",
     ),
     "dropped_off": (
         "Dropped off. The first scan is expected within {hours} hours.",
-        "Colis déposé. Le premier scan est attendu sous {hours} heures.",
+        "Colis déposé. Le premier scan est attendu dans un délai de {hours} heures.",
     ),
     "dropped_off_undated": (
         "Dropped off. We are waiting for the first scan.",
         "Colis déposé. Nous attendons le premier scan.",
+    ),
+    "partly_dropped_off": (
+        "Some of your parcels were dropped off. Please hand the others over, too.",
+        "Une partie de vos colis a été déposée. Merci de déposer aussi les autres.",
+    ),
+    "partly_in_transit": (
+        "Some of your parcels are on their way or have arrived. The others have not been scanned yet.",
+        "Une partie de vos colis est en route ou arrivée. Les autres n'ont pas encore été scannés.",
+    ),
+    "parcels_in_transit": (
+        "Your parcels are on their way. All of them should reach us by {by}.",
+        "Vos colis sont en route. Ils devraient tous nous parvenir au plus tard le {by}.",
+    ),
+    "parcels_in_transit_undated": ("Your parcels are on their way.", "Vos colis sont en route."),
+    "partly_delivered": (
+        "Some of your parcels have arrived. The others are on their way.",
+        "Une partie de vos colis est arrivée. Les autres sont en route.",
+    ),
+    "parcels_delivered": (
+        "Your parcels have arrived. Our warehouse will check them in by {by}.",
+        "Vos colis sont arrivés. Notre entrepôt les enregistrera au plus tard le {by}.",
+    ),
+    "parcels_delivered_undated": (
+        "Your parcels have arrived. Our warehouse will check them in soon.",
+        "Vos colis sont arrivés. Notre entrepôt les enregistrera bientôt.",
     ),
     "in_transit": (
         "Your parcel is on its way. It should reach us by {by}.",
@@ -89,6 +123,26 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Your goods were inspected. Your replacement comes next.",
         "Vos articles ont été contrôlés. Votre article de remplacement va suivre.",
     ),
+    "inspected_for_credit": (
+        "Your goods were inspected. We will decide about your store credit by {by}.",
+        "Vos articles ont été contrôlés. Nous déciderons de votre avoir au plus tard le {by}.",
+    ),
+    "inspected_for_credit_undated": (
+        "Your goods were inspected. We will decide about your store credit soon.",
+        "Vos articles ont été contrôlés. Nous déciderons bientôt de votre avoir.",
+    ),
+    "exchange_approved": (
+        "Your exchange is approved. Your replacement comes next.",
+        "Votre échange est accepté. Votre article de remplacement va suivre.",
+    ),
+    "credit_approved": (
+        "Your store credit is approved. You will have it by {by}.",
+        "Votre avoir est accepté. Vous l'aurez au plus tard le {by}.",
+    ),
+    "credit_approved_undated": (
+        "Your store credit is approved. You will have it soon.",
+        "Votre avoir est accepté. Vous l'aurez bientôt.",
+    ),
     "refund_approved": (
         "Your refund is approved. It will be paid by {by}.",
         "Votre remboursement est accepté. Il sera versé au plus tard le {by}.",
@@ -99,6 +153,19 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     # -- over
     "refund_issued": ("Your refund was paid on {at}.", "Votre remboursement a été versé le {at}."),
+    "refund_issued_goods_awaited": (
+        "Your refund was paid on {at}. Please hand your parcel over if you have not done so yet.",
+        "Votre remboursement a été versé le {at}. Merci de déposer votre colis si ce n'est pas déjà fait.",
+    ),
+    "credit_issued": ("You received your store credit on {at}.", "Vous avez reçu votre avoir le {at}."),
+    "credit_issued_goods_awaited": (
+        "You received your store credit on {at}. Please hand your parcel over if you have not done so yet.",
+        "Vous avez reçu votre avoir le {at}. Merci de déposer votre colis si ce n'est pas déjà fait.",
+    ),
+    "replacement_sent_goods_awaited": (
+        "Your replacement was sent on {at}. Please hand your parcel over if you have not done so yet.",
+        "Votre article de remplacement a été expédié le {at}. Merci de déposer votre colis si ce n'est pas déjà fait.",
+    ),
     "refund_settled": (
         "Your refund reached your account on {at}.",
         "Votre remboursement est arrivé sur votre compte le {at}.",
@@ -112,9 +179,21 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Your refund was refused. Our customer service will tell you why.",
         "Votre remboursement a été refusé. Notre service client vous en dira la raison.",
     ),
+    "exchange_refused": (
+        "Your exchange was refused. Our customer service will tell you why.",
+        "Votre échange a été refusé. Notre service client vous en dira la raison.",
+    ),
+    "credit_refused": (
+        "Your store credit was refused. Our customer service will tell you why.",
+        "Votre avoir a été refusé. Notre service client vous en dira la raison.",
+    ),
     "label_voided": (
         "Your label is no longer valid. Please do not use it.",
         "Votre étiquette n'est plus valable. Merci de ne pas l'utiliser.",
+    ),
+    "label_voided_after_use": (
+        "The label of your parcel is no longer valid. Please contact us.",
+        "L'étiquette de votre colis n'est plus valable. Merci de nous contacter.",
     ),
     # -- not on its ordinary way
     "late_label": (
@@ -138,8 +217,8 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Votre colis a du retard. Nous interrogeons le transporteur.",
     ),
     "sent_back": (
-        "The carrier is bringing your parcel back to you. Please contact us.",
-        "Le transporteur vous rapporte votre colis. Merci de nous contacter.",
+        "The carrier is sending your parcel back to you. Please contact us.",
+        "Le transporteur vous renvoie votre colis. Merci de nous contacter.",
     ),
     "lost": (
         "The carrier cannot find your parcel. We are taking care of it.",
@@ -148,6 +227,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "damaged": (
         "The carrier reports that your parcel is damaged. We are taking care of it.",
         "Le transporteur signale que votre colis est endommagé. Nous nous en occupons.",
+    ),
+    "delivered_elsewhere": (
+        "The carrier reports a delivery of your parcel, but not to us. We are taking care of it.",
+        "Le transporteur signale que votre colis a été livré, mais pas chez nous. Nous nous en occupons.",
     ),
     "searching": (
         "Your parcel was delivered, and we are looking for it in our warehouse.",
@@ -167,7 +250,19 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "refund_failed": (
         "Your refund could not be paid. We are trying another way.",
-        "Votre remboursement n'a pas pu être versé. Nous essayons autrement.",
+        "Votre remboursement n'a pas pu être versé. Nous essayons par un autre moyen.",
+    ),
+    "credit_failed": (
+        "Your store credit could not be issued. We are working on it.",
+        "Votre avoir n'a pas pu être émis. Nous nous en occupons.",
+    ),
+    "late_exchange": (
+        "Your replacement takes longer than it should. We are working on it.",
+        "Votre article de remplacement prend plus de temps que prévu. Nous nous en occupons.",
+    ),
+    "late_credit": (
+        "Your store credit takes longer than it should. We are working on it.",
+        "Votre avoir prend plus de temps que prévu. Nous nous en occupons.",
     ),
 }
 """Key -> the template in each of LANGUAGES."""
@@ -175,15 +270,20 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
 
 def rendered(key: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Return language -> the message. Raises KeyError for a key or a parameter that is missing."""
-    templates = MESSAGES[key]
-    if not parameters:
-        return dict(zip(LANGUAGES, templates, strict=True))
-    dates = {name: datetime.fromisoformat(value) for name, value in parameters.items() if name in _TIMES}
     texts = {}
-    for language, template in zip(LANGUAGES, templates, strict=True):
-        shown = {name: date_text(at, language) for name, at in dates.items()}
-        texts[language] = template.format_map({**parameters, **shown})
+    for language, template in zip(LANGUAGES, MESSAGES[key], strict=True):
+        shown = {name: _shown(name, value, language) for name, value in parameters.items()}
+        text = template.format_map(shown)
+        for plural, singular in _ONE_HOUR[language] if parameters.get("hours") == "1" else ():
+            text = text.replace(plural, singular)
+        texts[language] = text
     return texts
+
+
+def _shown(name: str, value: str, language: str) -> str:
+    if name in _TIMES:
+        return date_text(datetime.fromisoformat(value), language)
+    return value.replace("-", " à ") if name == "hours" and language == "fr" else value
 
 
 def date_text(at: datetime, language: str) -> str:

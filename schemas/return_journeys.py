@@ -12,13 +12,13 @@ from enum import StrEnum
 
 import msgspec
 
-from schemas.outputs import CE_SOURCE, Severity, Time, cloud_event_fields
+from schemas.outputs import Severity, Time
 from schemas.vocabulary import RuleId
 
 MOST_CASES_TOLD = 50
 """Open cases in one record; `open_case_count` has all of them."""
 
-_CE_TYPE = "com.returnwatch.journey.updated.v1"
+JOURNEY_CE_TYPE = "com.returnwatch.journey.updated.v1"
 
 
 class PortalStatus(StrEnum):
@@ -107,7 +107,7 @@ class JourneyParcel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NextStep(msgspec.Struct, frozen=True):
-    """What is waited for. A time that has passed: it is late, and its case is among the open ones."""
+    """What is waited for. A time that has passed: it is late, and its case is among the open ones, unless somebody closed it."""
 
     step: ExpectedStep
     due_at: Time | None = None
@@ -122,9 +122,11 @@ class JourneyRefund(msgspec.Struct, frozen=True, kw_only=True):
     promised_at: Time | None = None
     """By the request, else by the policy."""
     earliest_at: Time | None = None
-    """Paid as soon as `refund_tiers` may release it, each leg before that taking its whole budget."""
+    """Paid as soon as `refund_tiers` may release it, each leg before that taking its whole budget; null, with a `latest_at`: it
+    may be paid at any time.
+    """
     latest_at: Time | None = None
-    """Each leg that is still ahead taking its whole budget; both are null while anything is late."""
+    """Each leg that is still ahead taking its whole budget; both are null as soon as anything is late."""
     released: bool = False
     """A refund signal released it, and none revoked it."""
     approved_at: Time | None = None
@@ -162,9 +164,9 @@ class ReturnJourney(msgspec.Struct, frozen=True, kw_only=True):
 
     return_id: str
     revision: int
-    """1, then one more for each record. The highest revision is the truth."""
+    """One more for each record, also after the return was forgotten and heard of again. The highest is the truth."""
     stage: JourneyMilestone | None = None
-    """The furthest milestone that was reached; null: everything known of it was taken back."""
+    """The furthest milestone that was reached; null: none that is known, or all were taken back."""
     status: PortalStatus
     milestones: tuple[MilestoneReached, ...]
     """All nine, in order."""
@@ -190,7 +192,6 @@ def encode_journey(journey: ReturnJourney) -> bytes:
     return _encode(journey)
 
 
-def journey_headers(journey: ReturnJourney, source: str = CE_SOURCE) -> list[tuple[str, bytes]]:
-    """Return the CloudEvents 1.0 binary-mode headers of a record."""
-    identity = f"journey:{journey.return_id}:{journey.revision}"
-    return cloud_event_fields(identity, _CE_TYPE, journey.return_id, journey.effective_at, source)
+def journey_event_id(return_id: str, revision: int, digest: int) -> str:
+    """Return the `ce_id` of a record: the same in every repeat, and never that of a record that says anything else."""
+    return f"journey:{return_id}:{revision}:{digest:016x}"

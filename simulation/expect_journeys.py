@@ -17,6 +17,15 @@ _STANDING: Final = frozenset({CaseState.OPEN, CaseState.ESCALATED})
 _SHIPPED: Final = {JourneyMilestone.DROPPED_OFF, JourneyMilestone.IN_TRANSIT, JourneyMilestone.DELIVERED}
 _RECEIVED: Final = {JourneyMilestone.CHECKED_IN, JourneyMilestone.INSPECTED}
 
+_OF_MONEY: Final = (
+    Milestone.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED,
+    Milestone.REFUND_SETTLED,
+    Milestone.REFUND_FAILED,
+    Milestone.REPLACEMENT_SENT,
+)
+
 Open = tuple[str, str]
 """(rule, parcel) of a case that stands."""
 
@@ -41,7 +50,7 @@ def expected_journeys(
     for dossier in dossiers(read_ledger(events), terms):
         if isinstance(dossier, ReturnDossier):
             journey = _expected(dossier.return_id, story := dossier.stories(until_at, until_at).whole)
-            if journey.surely or story.parcels:
+            if journey.surely or story.parcels or story.news(*_OF_MONEY):
                 found[dossier.return_id] = journey
     return found
 
@@ -66,14 +75,14 @@ def wrong_journeys(
         }
         missing = surely.get(return_id, set()) - open_cases
         false = open_cases - perhaps.get(return_id, set())
-        differences = [*_differences(expected[return_id], journey)]
+        differences = [*_differences(expected[return_id], journey, until_at)]
         differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]
         differences += [f"{rule} {parcel} is told, and not open" for rule, parcel in sorted(false)]
         wrong += [f"journey of {return_id}: {difference}" for difference in differences]
     return wrong
 
 
-def _differences(expected: ExpectedJourney, journey: ReturnJourney) -> Iterator[str]:
+def _differences(expected: ExpectedJourney, journey: ReturnJourney, until_at: datetime) -> Iterator[str]:
     if journey.status is not expected.status:
         yield f"is {expected.status}, told {journey.status}"
     reached = {one.milestone: one.at for one in journey.milestones if one.at is not None}
@@ -88,6 +97,11 @@ def _differences(expected: ExpectedJourney, journey: ReturnJourney) -> Iterator[
     parcels = {f"{one.carrier}:{one.tracking_number}" for one in journey.parcels}
     if parcels != expected.parcels:
         yield f"has the parcels {sorted(expected.parcels)}, told {sorted(parcels)}"
+    if journey.refund.latest_at is not None and journey.refund.latest_at <= until_at:
+        yield f"promises a refund by {journey.refund.latest_at}, which has passed"
+    by = journey.message.parameters.get("by")
+    if by is not None and datetime.fromisoformat(by) <= until_at:
+        yield f"tells the customer of {by}, which has passed"
     if journey.open_case_count != len(journey.open_cases):
         yield f"counts {journey.open_case_count} open cases and shows {len(journey.open_cases)}"
 
@@ -124,14 +138,15 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
     decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
     last = max((news.at for news in decisions), default=None)
     refused = any(news.at == last and news.milestone is Milestone.REFUND_REFUSED for news in decisions)
-    if not reached or refused or story.first(Milestone.RETURN_CANCELLED) is not None:
+    if refused or story.first(Milestone.RETURN_CANCELLED) is not None:
         return PortalStatus.CLOSED
     if _RECEIVED & reached.keys():
         return PortalStatus.RECEIVED
     if _SHIPPED & reached.keys():
         return PortalStatus.SHIPPED
-    asked_only = reached.keys() == {JourneyMilestone.RETURN_REQUESTED}
-    return PortalStatus.PENDING_APPROVAL if asked_only else PortalStatus.APPROVED
+    if reached.keys() - {JourneyMilestone.RETURN_REQUESTED} or decisions or story.news(Milestone.REFUND_FAILED):
+        return PortalStatus.APPROVED
+    return PortalStatus.PENDING_APPROVAL if reached else PortalStatus.CLOSED
 
 
 def _parcels(story: ReturnStory) -> list[ParcelStory]:
@@ -147,9 +162,10 @@ def _milestones(story: ReturnStory) -> list[datetime | None]:
     parcels = _parcels(story)
     scans = [scan.at for parcel in parcels for scan in parcel.scans]
     claims = [news.at for news in story.news(Milestone.DROPOFF_CLAIMED)]
-    paid = _since_it_failed(
-        story, Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED, Milestone.REPLACEMENT_SENT
-    )
+    paid = [
+        *_since_it_failed(story, Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED),
+        *story.news(Milestone.REPLACEMENT_SENT),
+    ]
     return [
         *(_first(story, milestone) for milestone in (Milestone.RETURN_REQUESTED, Milestone.RETURN_APPROVED)),
         min((parcel.label.at for parcel in parcels if parcel.label is not None), default=None),
@@ -205,7 +221,7 @@ def _inspected(story: ReturnStory) -> datetime | None:
         of_it = [
             news.at
             for news in inspections
-            if name in news.parcels or (not news.parcels and (alone or came_at is None or news.at >= came_at))
+            if name in news.parcels or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
         ]
         if not of_it:
             return None

@@ -1,47 +1,45 @@
 """What comes next for a return and by when, and when its refund may be expected.
 
-All of it is a function of what is known and of the policy, never of the time of the look: nothing is said anew because time
-passes. A leg that the return itself waits for has the deadline that its rule gave (streams/findings.py). The legs on the
-carrier's way are watched by the parcel stage; here their deadlines follow from what the parcel reports, holds on the way
-not counted.
+A leg that the return itself waits for has the deadline that its rule gave (streams/findings.py). The legs on the carrier's way
+are watched by the parcel stage; here their deadlines follow from what the parcel reports, holds on the way not counted. What is
+told with a date is told only until that date.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from schemas.policy import ReleaseAt
-from schemas.return_journeys import ExpectedStep, JourneyMilestone
+from schemas.return_journeys import ExpectedStep
 from schemas.vocabulary import Method, Milestone, Resolution, RuleId
+from streams.journey_progress import (
+    APPROVED,
+    CHECKED_IN,
+    DELIVERED,
+    DROPPED_OFF,
+    IN_TRANSIT,
+    INSPECTED,
+    REFUNDED,
+    REQUESTED,
+    Progress,
+)
 from streams.return_view import ReturnView
 from streams.returns import Carried
 
-STAGES = tuple(JourneyMilestone)
-NOWHERE = -1
-"""Stage of a return of which everything known was taken back."""
-REQUESTED, APPROVED, LABELLED, DROPPED_OFF, IN_TRANSIT, DELIVERED, CHECKED_IN, INSPECTED, REFUNDED = range(9)
-
-_LEGS: tuple[tuple[int, RuleId], ...] = (
-    (LABELLED, RuleId.LATE_LABEL),
-    (IN_TRANSIT, RuleId.MISSING_FIRST_SCAN),
-    (DELIVERED, RuleId.TRANSIT_OVERDUE),
-    (CHECKED_IN, RuleId.DELIVERED_NOT_CHECKED_IN),
-    (INSPECTED, RuleId.LATE_INSPECTION),
-    (REFUNDED, RuleId.LATE_REFUND_DECISION),
-    (REFUNDED, RuleId.LATE_REFUND),
+_ON_THE_WAY: tuple[tuple[int, ExpectedStep, RuleId], ...] = (
+    (IN_TRANSIT, ExpectedStep.IN_TRANSIT, RuleId.MISSING_FIRST_SCAN),
+    (DELIVERED, ExpectedStep.DELIVERED, RuleId.TRANSIT_OVERDUE),
+    (CHECKED_IN, ExpectedStep.CHECKED_IN, RuleId.DELIVERED_NOT_CHECKED_IN),
 )
-"""Where a leg ends, and the rule whose budget it has."""
+"""The legs of a parcel: where each ends, what is waited for then, and the rule whose budget it has."""
 _RELEASED_AT = {
     ReleaseAt.FIRST_SCAN: IN_TRANSIT,
     ReleaseAt.DELIVERED: DELIVERED,
     ReleaseAt.INSPECTED: INSPECTED,
 }
-_OF_RETURN: dict[int, tuple[ExpectedStep, RuleId | None]] = {
-    REQUESTED: (ExpectedStep.RETURN_APPROVED, None),
-    APPROVED: (ExpectedStep.LABEL_CREATED, RuleId.LATE_LABEL),
-    CHECKED_IN: (ExpectedStep.INSPECTED, RuleId.LATE_INSPECTION),
-    INSPECTED: (ExpectedStep.REFUND_APPROVED, RuleId.LATE_REFUND_DECISION),
-}
-"""Stage -> what comes next, and the rule of the return that waits for it."""
+_FIRST_SCAN = (RuleId.DROPOFF_CLAIM_UNCONFIRMED, RuleId.MISSING_FIRST_SCAN)
+_HOUR_MS = 3_600_000
+Awaited = Mapping[str, int]
+"""Rule of the return -> the earliest deadline of what it waits for."""
 
 
 class Next(NamedTuple):
@@ -52,143 +50,220 @@ class Next(NamedTuple):
     rule: str = ""
 
 
-class Money(NamedTuple):
-    """What is known of the refund; 0: not known."""
+class Leg(NamedTuple):
+    """Where a parcel is that the warehouse does not have, and what is waited for."""
 
-    approved_ms: int
-    refused_ms: int
-    issued_ms: int
-    settled_ms: int
-    failed_ms: int
-    replaced_ms: int
-
-    @property
-    def paid_ms(self) -> int:
-        """When the customer got money or goods."""
-        return min(
-            (at_ms for at_ms in (self.issued_ms, self.settled_ms, self.replaced_ms) if at_ms), default=0
-        )
+    end: int
+    """The stage that the parcel reaches by it."""
+    ahead: Next
+    parcel: Carried
 
 
-_NO_MONEY = Money(0, 0, 0, 0, 0, 0)
-_OF_MONEY = frozenset(
-    int(milestone)
-    for milestone in (
-        Milestone.REFUND_APPROVED,
-        Milestone.REFUND_REFUSED,
-        Milestone.REFUND_ISSUED,
-        Milestone.REFUND_SETTLED,
-        Milestone.REFUND_FAILED,
-        Milestone.REPLACEMENT_SENT,
-    )
-)
+class Estimate(NamedTuple):
+    """When the refund may be expected. `earliest_ms` 0: any time; `latest_ms` 0: nobody knows."""
+
+    earliest_ms: int = 0
+    latest_ms: int = 0
+    until_ms: int = 0
+    """If what is waited for has not come by then, this is no longer so."""
 
 
-def money(view: ReturnView) -> Money:
-    """What happened since the last failure counts; a refusal, if no approval came later; an approval, if no refusal did."""
-    if not view.has_any(_OF_MONEY):
-        return _NO_MONEY
-    failures = view.all(Milestone.REFUND_FAILED)
-    failed_ms = failures[-1].at_ms if failures else 0
-    found = [
-        view.stop(milestone, since_ms=failed_ms, after=bool(failures))
-        for milestone in (Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED, Milestone.REPLACEMENT_SENT)
-    ]
-    issued_ms, settled_ms, replaced_ms = (stop.at_ms if stop is not None else 0 for stop in found)
-    approvals, refusals = view.all(Milestone.REFUND_APPROVED), view.all(Milestone.REFUND_REFUSED)
-    approved_ms = approvals[-1].at_ms if approvals else 0
-    refused_ms = refusals[-1].at_ms if refusals else 0
-    if refused_ms and refused_ms >= approved_ms:
-        approved_ms = 0
-    else:
-        refused_ms = 0
-    paid = issued_ms or settled_ms or replaced_ms
-    return Money(approved_ms, refused_ms, issued_ms, settled_ms, 0 if paid else failed_ms, replaced_ms)
+NOBODY_KNOWS = Estimate()
 
 
-def next_step(view: ReturnView, stage: int, paid: Money, awaited: Mapping[str, int]) -> Next | None:
-    """What is waited for, and until when; None: nothing comes any more. Not for what is closed."""
-    if stage == REFUNDED:
-        if not paid.issued_ms or paid.settled_ms:
-            return None
-        return _waited_for(ExpectedStep.REFUND_SETTLED, RuleId.REFUND_NOT_SETTLED, awaited)
-    if paid.approved_ms:
-        return _waited_for(ExpectedStep.REFUND_ISSUED, RuleId.LATE_REFUND, awaited)
-    if stage == APPROVED and view.terms.method == Method.IN_STORE:
-        return Next(ExpectedStep.CHECKED_IN)
-    if stage == INSPECTED and view.terms.resolution == Resolution.EXCHANGE:
-        return _waited_for(ExpectedStep.REPLACEMENT_SENT, RuleId.LATE_REFUND_DECISION, awaited)
-    if stage in _OF_RETURN:
-        step, rule = _OF_RETURN[stage]
-        return _waited_for(step, rule, awaited)
-    return _on_the_carriers_way(view, stage, awaited) if stage != NOWHERE else None
-
-
-def _waited_for(step: ExpectedStep, rule: RuleId | None, awaited: Mapping[str, int]) -> Next:
-    due_ms = awaited.get(rule, 0) if rule is not None else 0
-    return Next(step, due_ms, rule.value) if due_ms and rule is not None else Next(step)
-
-
-def _on_the_carriers_way(view: ReturnView, stage: int, awaited: Mapping[str, int]) -> Next:
-    if stage == IN_TRANSIT:
-        on_the_way = [(one, one.first_scan_ms) for one in view.parcels if not one.delivered_ms]
-        return _earliest(view, ExpectedStep.DELIVERED, RuleId.TRANSIT_OVERDUE, on_the_way)
-    if stage == DELIVERED:
-        there = [(one, one.delivered_ms) for one in view.parcels]
-        return _earliest(view, ExpectedStep.CHECKED_IN, RuleId.DELIVERED_NOT_CHECKED_IN, there)
-    labelled = [(one, one.label_ms) for one in view.parcels if not one.first_scan_ms]
-    if stage == LABELLED:
-        return _earliest(view, ExpectedStep.DROPPED_OFF, RuleId.MISSING_FIRST_SCAN, labelled)
-    scanned = _earliest(view, ExpectedStep.IN_TRANSIT, RuleId.MISSING_FIRST_SCAN, labelled)
-    claimed = _waited_for(ExpectedStep.IN_TRANSIT, RuleId.DROPOFF_CLAIM_UNCONFIRMED, awaited)
-    return min((one for one in (claimed, scanned) if one.due_ms), key=lambda one: one.due_ms, default=scanned)
-
-
-def _earliest(
-    view: ReturnView, step: ExpectedStep, rule: RuleId, since: Iterable[tuple[Carried, int]]
-) -> Next:
-    """The earliest deadline of the parcels that the warehouse does not have."""
-    due = []
-    for parcel, since_ms in since:
-        deadline = view.deadline(rule, parcel) if since_ms and not view.received_ms(parcel) else None
-        if deadline is not None:
-            due.append(deadline.due_ms(since_ms, 0))
-    return Next(step, min(due), rule.value) if due else Next(step)
-
-
-def estimate(view: ReturnView, stage: int, since_ms: int, paid: Money) -> tuple[int, int]:
-    """The range in which the refund may be expected; zeros: the policy has no budget for what lies ahead.
-
-    See schemas.return_journeys.JourneyRefund. `since_ms`: when the stage was reached.
-    """
-    request = view.request
-    if request is None or stage < APPROVED or view.terms.resolution == Resolution.EXCHANGE:
-        return 0, 0
-    if stage < CHECKED_IN and view.terms.method == Method.IN_STORE:
-        return 0, 0
-    worth = request.value_minor, request.currency
-    tier = next((one for one in view.policy.refund_tiers if one.fits(view.terms, *worth)), None)
-    released_at = _RELEASED_AT[tier.release_at] if tier is not None else INSPECTED
-    at_ms = earliest_ms = paid.approved_ms or since_ms
-    for end, rule in _LEGS:
-        if end <= stage or (paid.approved_ms and rule is not RuleId.LATE_REFUND):
+def legs(view: ReturnView, come: Progress, awaited: Awaited) -> list[Leg]:
+    """One for each parcel that the warehouse does not have."""
+    if all(come.received):
+        return []
+    claimed = _claimed(view) if come.stage >= DROPPED_OFF else ()
+    found = []
+    for parcel, received_ms in zip(come.parcels, come.received, strict=True):
+        if received_ms:
             continue
-        claimed = rule is RuleId.MISSING_FIRST_SCAN and stage == DROPPED_OFF
-        deadline = view.deadline(RuleId.DROPOFF_CLAIM_UNCONFIRMED if claimed else rule)
-        if deadline is None:
-            return 0, 0
-        at_ms = deadline.due_ms(at_ms, 0)
-        if end <= released_at:
-            earliest_ms = at_ms
-    return earliest_ms, at_ms
-
-
-def hours_of_first_scan(view: ReturnView, claimed_ms: int) -> str:
-    """Within how many hours of the customer's claim the first scan is expected, as 24-72; "": nothing waits for it."""
-    parcel = view.parcels[0] if view.parcels else None
-    hours = set()
-    for rule in (RuleId.DROPOFF_CLAIM_UNCONFIRMED, RuleId.MISSING_FIRST_SCAN):
+        leg, since_ms = _leg_of(parcel)
+        end, step, rule = _ON_THE_WAY[leg]
         deadline = view.deadline(rule, parcel)
-        if deadline is not None:
-            hours.add(-((claimed_ms - deadline.due_ms(claimed_ms, 0)) // 3_600_000))
-    return "-".join(str(number) for number in sorted(hours))
+        ahead = Next(step, deadline.due_ms(since_ms, 0), rule.value) if deadline is not None else Next(step)
+        if end == IN_TRANSIT:
+            ahead = _handing_over(ahead, awaited, claimed=parcel.parcel in claimed or "" in claimed)
+        found.append(Leg(end, ahead, parcel))
+    return found
+
+
+def _leg_of(parcel: Carried) -> tuple[int, int]:
+    """Which of the legs it is on, since when."""
+    if parcel.delivered_ms:
+        return 2, parcel.delivered_ms
+    return (1, parcel.first_scan_ms) if parcel.first_scan_ms else (0, parcel.label_ms)
+
+
+def _claimed(view: ReturnView) -> set[str]:
+    """The parcels of which somebody says that they were handed over; "": all of them."""
+    return {parcel for claim in view.all(Milestone.DROPOFF_CLAIMED) for parcel in claim.parcels or ("",)}
+
+
+def _handing_over(ahead: Next, awaited: Awaited, *, claimed: bool) -> Next:
+    if not claimed:
+        return ahead._replace(step=ExpectedStep.DROPPED_OFF)
+    rule = RuleId.DROPOFF_CLAIM_UNCONFIRMED
+    due_ms = awaited.get(rule, 0)
+    return Next(ahead.step, due_ms, rule.value) if due_ms and due_ms < (ahead.due_ms or due_ms + 1) else ahead
+
+
+def next_step(view: ReturnView, come: Progress, ahead: Sequence[Leg], awaited: Awaited) -> Next | None:
+    """What is waited for, and until when; None: nothing comes any more."""
+    stage, paid = come.stage, come.paid
+    if come.closed:
+        return None
+    if stage == REFUNDED:
+        bank_tells = view.deadline(RuleId.REFUND_NOT_SETTLED) is not None
+        if paid.issued_ms and not paid.settled_ms and bank_tells:
+            return _waited_for(ExpectedStep.REFUND_SETTLED, RuleId.REFUND_NOT_SETTLED, awaited)
+        return _earliest(ahead)
+    exchange = view.terms.resolution == Resolution.EXCHANGE
+    if paid.approved_ms or paid.failed_ms:
+        step = ExpectedStep.REPLACEMENT_SENT if exchange else ExpectedStep.REFUND_ISSUED
+        return Next(step) if paid.failed_ms else _waited_for(step, RuleId.LATE_REFUND, awaited)
+    if stage == INSPECTED:
+        step = ExpectedStep.REPLACEMENT_SENT if exchange else ExpectedStep.REFUND_APPROVED
+        return _waited_for(step, RuleId.LATE_REFUND_DECISION, awaited)
+    if stage == CHECKED_IN:
+        return _waited_for(ExpectedStep.INSPECTED, RuleId.LATE_INSPECTION, awaited)
+    if ahead:
+        return _earliest(ahead)
+    if stage == REQUESTED:
+        return Next(ExpectedStep.RETURN_APPROVED)
+    if stage == DROPPED_OFF:
+        return Next(ExpectedStep.IN_TRANSIT)
+    if view.terms.method == Method.IN_STORE:
+        return Next(ExpectedStep.CHECKED_IN)
+    return _waited_for(ExpectedStep.LABEL_CREATED, RuleId.LATE_LABEL, awaited)
+
+
+def _earliest(ahead: Sequence[Leg]) -> Next | None:
+    """Of several parcels, what is due first."""
+    if len(ahead) < 2:
+        return ahead[0].ahead if ahead else None
+    return min(ahead, key=lambda leg: (not leg.ahead.due_ms, leg.ahead.due_ms, leg.end)).ahead
+
+
+def _waited_for(step: ExpectedStep, rule: RuleId, awaited: Awaited) -> Next:
+    due_ms = awaited.get(rule, 0)
+    return Next(step, due_ms, rule.value) if due_ms else Next(step)
+
+
+# -- the refund ---------------------------------------------------------------------------------------------------
+
+
+def estimate(
+    view: ReturnView, come: Progress, ahead: Sequence[Leg], awaited: Awaited, now_ms: int
+) -> Estimate:
+    """The range in which the refund may be expected; see schemas.return_journeys.JourneyRefund.
+
+    Nobody knows once a step is late, nor while the policy has no budget for what lies ahead.
+    """
+    request, paid = view.request, come.paid
+    if request is None or come.closed or view.terms.resolution == Resolution.EXCHANGE:
+        return NOBODY_KNOWS
+    if come.stage == REFUNDED or come.stage < APPROVED or paid.failed_ms:
+        return NOBODY_KNOWS
+    if paid.approved_ms:
+        due_ms = awaited.get(RuleId.LATE_REFUND, 0)
+        return Estimate(0, due_ms, due_ms) if due_ms > now_ms else NOBODY_KNOWS
+    tier = next(
+        (one for one in view.policy.refund_tiers if one.fits(view.terms, request.value_minor, request.currency)), None
+    )
+    released_at = _RELEASED_AT[tier.release_at] if tier is not None else INSPECTED
+    way = _on_the_way(view, come, ahead, awaited, released_at)
+    if way is None:
+        return NOBODY_KNOWS
+    return _after_the_way(view, come, way, awaited, released_at, now_ms)
+
+
+class _Way(NamedTuple):
+    """When the goods will be there, each leg taking its whole budget."""
+
+    checked_in_ms: int
+    released_ms: int
+    """When a refund may be released on the way; 0: it may be by now, or only behind it."""
+    until_ms: int
+    """The first deadline on the way; 0: it lies behind."""
+
+
+def _on_the_way(
+    view: ReturnView, come: Progress, ahead: Sequence[Leg], awaited: Awaited, released_at: int
+) -> _Way | None:
+    if come.stage >= CHECKED_IN:
+        return _Way(come.reached[CHECKED_IN][0], 0, 0)
+    if view.terms.method == Method.IN_STORE:
+        return None
+    if not come.parcels:
+        label_ms = awaited.get(RuleId.LATE_LABEL, 0) if come.stage == APPROVED else 0
+        ends = _ends(view, 0, label_ms, None) if label_ms else None
+        return _Way(ends[-1], _released(ends, 0, released_at), label_ms) if ends is not None else None
+    checked_in_ms, released_ms, until_ms = max(come.received), 0, 0
+    for leg in ahead:
+        due_ms, first = leg.ahead.due_ms, leg.end - IN_TRANSIT
+        rest = _ends(view, first + 1, due_ms, leg.parcel) if due_ms else None
+        if rest is None:
+            return None
+        ends = [due_ms, *rest]
+        checked_in_ms = max(checked_in_ms, ends[-1])
+        released_ms = max(released_ms, _released(ends, first, released_at))
+        until_ms = min(until_ms or due_ms, due_ms)
+    return _Way(checked_in_ms, released_ms, until_ms)
+
+
+def _ends(view: ReturnView, first: int, since_ms: int, parcel: Carried | None) -> list[int] | None:
+    """When the legs from the first on end; None: a rule is switched off."""
+    ends = []
+    for _, _, rule in _ON_THE_WAY[first:]:
+        deadline = view.deadline(rule, parcel)
+        if deadline is None:
+            return None
+        since_ms = deadline.due_ms(since_ms, 0)
+        ends.append(since_ms)
+    return ends
+
+
+def _released(ends: Sequence[int], first: int, released_at: int) -> int:
+    """When the leg ends at which a refund may be released; 0: it has ended, or is none of these."""
+    wanted = released_at - IN_TRANSIT - first
+    return ends[wanted] if 0 <= wanted < len(ends) else 0
+
+
+def _after_the_way(
+    view: ReturnView, come: Progress, way: _Way, awaited: Awaited, released_at: int, now_ms: int
+) -> Estimate:
+    decision, refund = view.deadline(RuleId.LATE_REFUND_DECISION), view.deadline(RuleId.LATE_REFUND)
+    if decision is None or refund is None:
+        return NOBODY_KNOWS
+    earliest_ms, until_ms = way.released_ms, way.until_ms
+    if come.stage == INSPECTED:
+        decided_ms = until_ms = awaited.get(RuleId.LATE_REFUND_DECISION, 0)
+    else:
+        inspection = view.deadline(RuleId.LATE_INSPECTION)
+        if inspection is None:
+            return NOBODY_KNOWS
+        inspected_ms = inspection.due_ms(way.checked_in_ms, 0)
+        if come.stage == CHECKED_IN:
+            inspected_ms = until_ms = awaited.get(RuleId.LATE_INSPECTION, 0)
+        if released_at == INSPECTED:
+            earliest_ms = inspected_ms
+        decided_ms = decision.due_ms(inspected_ms, 0) if inspected_ms else 0
+    if not decided_ms or until_ms <= now_ms:
+        return NOBODY_KNOWS
+    return Estimate(earliest_ms, refund.due_ms(decided_ms, 0), until_ms)
+
+
+def hours_of_first_scan(view: ReturnView, claimed_ms: int, now_ms: int) -> tuple[str, int]:
+    """Within how many hours of the customer's claim the first scan is expected, as 24-72, and until when that is so.
+
+    "", 0: nobody knows, or no longer.
+    """
+    parcel = view.parcels[0] if view.parcels else None
+    deadlines = [view.deadline(rule, parcel) for rule in _FIRST_SCAN]
+    due = sorted({deadline.due_ms(claimed_ms, 0) for deadline in deadlines if deadline is not None})
+    if not due or due[0] <= now_ms:
+        return "", 0
+    return "-".join(str(-((claimed_ms - due_ms) // _HOUR_MS)) for due_ms in due), due[0]

@@ -63,12 +63,8 @@ def look(
     *,
     policy_changed: bool,
     command: CaseCommand | None = None,
-    news: bool,
 ) -> ReturnLook:
-    """Evaluate at `now_ms`; see the head of this file. A command is decided by what the evidence says then.
-
-    `news`: facts, reports or policy are not those of the last look.
-    """
+    """Evaluate at `now_ms`; see the head of this file. A command is decided by what the evidence says then."""
     telling = Telling(return_id, state, policy, partition)
     teller = _Teller(telling, now_ms)
     told: set[CaseKey] = set()
@@ -95,8 +91,10 @@ def look(
         refund = signals(view, telling, now_ms)
         teller.outgoing += refund.outgoing
         next_ms = min(next_ms, refund.next_ms or NEVER_MS)
-    if return_id and (news or teller.outgoing):
-        teller.outgoing += return_journey.told(view, telling, now_ms, judged)
+    if return_id:
+        journey = return_journey.told(view, telling, now_ms, judged)
+        teller.outgoing += journey.outgoing
+        next_ms = min(next_ms, journey.until_ms or NEVER_MS)
     return _rest(telling, teller, now_ms, next_ms)
 
 

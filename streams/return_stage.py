@@ -74,7 +74,7 @@ class ReturnLogic:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
             return self._without_a_look(key, state, armed_ms, watermark_ms, policy)
-        return self._looked(key, state, watermark_ms, armed_ms, policy, news=True)
+        return self._looked(key, state, watermark_ms, armed_ms, policy)
 
     def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
         """Fold a fact in; False: it is too old, or it tells nothing new."""
@@ -107,7 +107,7 @@ class ReturnLogic:
             told = remember(state, command, AnswerReason.UNKNOWN_CASE, watermark_ms, 0)
             change = Change(encode_return(state), 0)
         else:
-            change = self._looked(key, state, watermark_ms, armed_ms, policy, news=False, command=command)
+            change = self._looked(key, state, watermark_ms, armed_ms, policy, command=command)
             told = state.commands[-1]
         answered = answer_message(command, told, key.decode(), self._number)
         return change._replace(outgoing=[*change.outgoing, answered])
@@ -118,9 +118,9 @@ class ReturnLogic:
             return Change(raw, 0)
         state = decode_return(raw)
         before_ms = state.look_ms
-        change = self._looked(
-            key, state, now_ms, 0, self._policy, policy_changed=policy_changed, news=policy_changed
-        )
+        if now_ms < before_ms and not policy_changed:
+            return Change(raw, before_ms)  # armed for what has come since: nothing is due before that
+        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
             return change
         state.look_ms = before_ms  # worked out again after a restart, and not worth a record
@@ -145,7 +145,6 @@ class ReturnLogic:
         policy: CompiledPolicy,
         *,
         policy_changed: bool = False,
-        news: bool,
         command: CaseCommand | None = None,
     ) -> Change:
         found = look(
@@ -156,7 +155,6 @@ class ReturnLogic:
             self._number,
             policy_changed=policy_changed,
             command=command,
-            news=news,
         )
         self.notes += found.notes
         self.delays += found.delays
@@ -169,15 +167,17 @@ class ReturnLogic:
     def _without_a_look(
         self, key: bytes, state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy
     ) -> Change:
-        """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-        if armed_ms <= watermark_ms:
-            forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
-            armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-        told: list[Outgoing] = []
-        if policy.tells_journeys and (return_id := _return_id(key)):
+        """Only forgetting lies ahead, and dates of the journey; a timer that is armed earlier is armed again when it fires."""
+        return_id = _return_id(key)
+        told = return_journey.NOTHING
+        if return_id and policy.tells_journeys:
             telling = Telling(return_id, state, policy, self._number)
             told = return_journey.told(ReturnView(state, policy), telling, watermark_ms, None)
-        return Change(encode_return(state), armed_ms, told)
+        forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
+        state.look_ms = max(min(forget_ms, told.until_ms or forget_ms), watermark_ms + 1)
+        if not watermark_ms < armed_ms <= state.look_ms:
+            armed_ms = state.look_ms
+        return Change(encode_return(state), armed_ms, told.outgoing)
 
 
 def _return_id(key: bytes) -> str:

@@ -99,7 +99,7 @@ class OneProcess:
             return
         journey = decode_journey(message.value)
         known = self.journeys.get(return_id)
-        assert journey.revision == (known.revision + 1 if known is not None else 1)
+        assert known is None or journey.revision == known.revision + 1
         self.journeys[return_id] = journey
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.journey_messages import LANGUAGES, MESSAGES, UNDATED, date_text, rendered
 from schemas.return_journeys import JourneyMilestone
-from streams.journey_message import TROUBLES
+from streams.journey_message import OF_OTHER_KINDS, TROUBLES
 
 SAMPLE = {"by": "2026-02-01T09:30:00.000Z", "at": "2026-08-12T00:00:00.000Z", "hours": "24-72"}
 
@@ -42,6 +42,14 @@ def test_dates_are_written_as_people_of_the_language_write_them() -> None:
 def test_a_range_of_hours_is_said_as_it_is() -> None:
     texts = rendered("dropped_off", {"hours": "24-72"})
     assert texts["en"] == "Dropped off. The first scan is expected within 24-72 hours."
+    assert texts["fr"] == "Colis déposé. Le premier scan est attendu dans un délai de 24 à 72 heures."
+
+
+def test_one_hour_is_no_plural() -> None:
+    texts = rendered("dropped_off", {"hours": "1"})
+    assert texts["en"] == "Dropped off. The first scan is expected within 1 hour."
+    assert texts["fr"] == "Colis déposé. Le premier scan est attendu dans un délai d'une heure."
+    assert "1-2 hours." in rendered("dropped_off", {"hours": "1-2"})["en"]
 
 
 def test_whatever_is_said_with_a_deadline_can_be_said_without() -> None:
@@ -56,3 +64,5 @@ def test_no_message_is_missing() -> None:
     stages = {stage.value for stage in JourneyMilestone} - {"return_requested", "return_approved", "refunded"}
     assert stages <= MESSAGES.keys()
     assert {key for _, key in TROUBLES} <= MESSAGES.keys()
+    assert {key for key, _ in OF_OTHER_KINDS} | set(OF_OTHER_KINDS.values()) <= MESSAGES.keys()
+    assert [key for key in MESSAGES if any(mark in text for mark in '"\\' for text in MESSAGES[key])] == []

@@ -64,6 +64,17 @@ def a_day_late(told: Told) -> None:
     )
 
 
+def promise_of_yesterday(told: Told) -> None:
+    name = with_a_case(told)
+    told[name] = replace(told[name], refund=replace(told[name].refund, latest_at=month()[-1]))
+
+
+def tell_of_yesterday(told: Told) -> None:
+    name = with_a_case(told)
+    by = (month()[-1] - timedelta(days=1)).isoformat()
+    told[name] = replace(told[name], message=replace(told[name].message, parameters={"by": by}))
+
+
 def case_of_another(told: Told) -> None:
     case: JourneyCase = told[with_a_case(told)].open_cases[0]
     told[refunded(told)] = replace(told[refunded(told)], open_cases=(case,), open_case_count=1)
@@ -81,6 +92,8 @@ def test_what_is_true_has_no_problems() -> None:
         (invent, "no such return"),
         (a_day_late, "refunded at"),
         (case_of_another, "is told, and not open"),
+        (promise_of_yesterday, "promises a refund by"),
+        (tell_of_yesterday, "tells the customer of"),
         (change("with a case", open_cases=(), open_case_count=0), "is open, and not told"),
         (change("with a case", open_case_count=7), "counts 7 open cases"),
         (change("refunded", status=PortalStatus.SHIPPED), "is refunded, told shipped"),

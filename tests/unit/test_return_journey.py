@@ -1,5 +1,6 @@
 """Where a return is, as the customer-facing side is told."""
 
+import re
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -88,7 +89,7 @@ def test_an_ordinary_life_is_told_step_by_step() -> None:
     tell(48 * HOUR)
     portal.says(Milestone.REFUND_SETTLED, 50 * HOUR)
     tell(50 * HOUR)
-    assert [(one.revision, one.status.value, one.stage, one.message.key) for one, _ in steps] == [
+    assert [(one.revision - MONDAY, one.status.value, one.stage, one.message.key) for one, _ in steps] == [
         (1, "pending_approval", "return_requested", "pending_approval"),
         (2, "approved", "return_approved", "approved"),
         (3, "approved", "label_created", "label_created"),
@@ -111,7 +112,7 @@ def test_an_ordinary_life_is_told_step_by_step() -> None:
         ("inspected", at(90 * HOUR)),
         ("refund_approved", at(68 * HOUR)),
         ("refund_issued", at(70 * HOUR)),
-        ("refund_settled", None),
+        None,
         None,
     ]
     assert all(one.effective_at == at(at_ms) for one, at_ms in steps)
@@ -237,7 +238,7 @@ def test_a_refund_that_failed_is_not_paid_until_it_is_paid_again() -> None:
     portal.reach(5 * HOUR)
     failed = portal.journeys()[-1]
     assert (failed.status, failed.refund.failed_at, failed.refund.issued_at) == (
-        "pending_approval",
+        "approved",
         at(3 * HOUR),
         None,
     )
@@ -255,7 +256,7 @@ def test_a_refund_that_failed_is_not_paid_until_it_is_paid_again() -> None:
         (["parcel", "exchange"], [Milestone.INSPECTED], "received", "inspected_for_exchange"),
         (["parcel", "exchange"], [Milestone.REPLACEMENT_SENT], "refunded", "replacement_sent"),
         ([], [Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED], "closed", "refund_refused"),
-        ([], [Milestone.REFUND_REFUSED, Milestone.REFUND_APPROVED], "pending_approval", "refund_approved"),
+        ([], [Milestone.REFUND_REFUSED, Milestone.REFUND_APPROVED], "approved", "refund_approved"),
     ],
 )
 def test_shops_exchanges_and_refusals(terms: list[str], said: list[Milestone], status: str, key: str) -> None:
@@ -311,7 +312,7 @@ def test_an_old_history_sent_again_does_not_bring_a_forgotten_return_back() -> N
 def test_a_policy_may_switch_journeys_off_and_on_again() -> None:
     portal = Portal()
     portal.says(Milestone.RETURN_REQUESTED, 0)
-    assert portal.one().revision == 1
+    before = portal.one().revision
     portal.apply_policy(policy(journeys=False))
     gone = portal.returns.said[-1]
     assert (gone.topic, gone.key, gone.value) == ("journeys", b"R1", None)
@@ -319,7 +320,7 @@ def test_a_policy_may_switch_journeys_off_and_on_again() -> None:
     assert portal.returns.said[-1] is gone
     portal.seen = len([out for out in portal.returns.said if out.topic == "journeys"])
     portal.apply_policy(policy())
-    assert (again := portal.one()).revision == 2
+    assert (again := portal.one()).revision == before + 1
     assert again.stage == "return_approved"
 
 
@@ -360,7 +361,7 @@ def test_a_record_carries_the_headers_of_cloud_events_and_goes_to_its_partition(
     portal.says(Milestone.RETURN_REQUESTED, 0)
     (out,) = portal.returns.said
     journey, headers = decode_journey(out.value or b""), dict(out.headers)
-    assert headers["ce_id"] == b"journey:R1:1"
+    assert re.fullmatch(rb"journey:R1:%d:[0-9a-f]{16}" % (MONDAY + 1), headers["ce_id"])
     assert headers["ce_type"] == b"com.returnwatch.journey.updated.v1"
     assert (headers["ce_subject"], headers["ce_time"]) == (b"R1", b"2026-01-05T00:00:00.000Z")
     assert (out.key, out.partition) == (b"R1", 0)
