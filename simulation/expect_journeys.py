@@ -144,7 +144,11 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
         return PortalStatus.RECEIVED
     if _SHIPPED & reached.keys():
         return PortalStatus.SHIPPED
-    if reached.keys() - {JourneyMilestone.RETURN_REQUESTED} or decisions or story.news(Milestone.REFUND_FAILED):
+    if (
+        reached.keys() - {JourneyMilestone.RETURN_REQUESTED}
+        or decisions
+        or story.news(Milestone.REFUND_FAILED)
+    ):
         return PortalStatus.APPROVED
     return PortalStatus.PENDING_APPROVAL if reached else PortalStatus.CLOSED
 
@@ -221,7 +225,8 @@ def _inspected(story: ReturnStory) -> datetime | None:
         of_it = [
             news.at
             for news in inspections
-            if name in news.parcels or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
+            if name in news.parcels
+            or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
         ]
         if not of_it:
             return None

@@ -1,6 +1,6 @@
 """Which message the customer gets, and with which parameter (schemas/journey_messages.py).
 
-What is over comes first, then what has gone wrong, the worst first, then what is waited for. A date that has passed is never said.
+What is over comes first, then what has gone wrong, the worst first, then what is waited for. No date that has passed is said.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,6 +22,8 @@ from streams.journey_progress import (
     Progress,
 )
 from streams.return_view import ReturnView
+
+_STAGES = tuple(stage.value for stage in STAGES)
 
 
 class Message(NamedTuple):
@@ -64,9 +66,9 @@ TROUBLES: Final[tuple[tuple[RuleId, str], ...]] = (
 _OF_THE_GOODS = frozenset({RuleId.LATE_INSPECTION, RuleId.LATE_REFUND_DECISION})
 """Of no interest once the refund is approved."""
 _OF_THE_PROMISE = frozenset({RuleId.REFUND_PROMISE_BROKEN, RuleId.STATUTORY_REFUND_DEADLINE})
-"""Not told while the goods have not come: what they wait for is."""
+"""Not told before the goods were inspected: what they wait for is."""
 
-_KINDS = {Resolution.EXCHANGE: "exchange", Resolution.STORE_CREDIT: "credit"}
+_KINDS: dict[str, str] = {Resolution.EXCHANGE: "exchange", Resolution.STORE_CREDIT: "credit"}
 OF_OTHER_KINDS: Final = {
     ("inspected", "exchange"): "inspected_for_exchange",
     ("refund_approved", "exchange"): "exchange_approved",
@@ -117,7 +119,7 @@ def _trouble(come: Progress, open_rules: Collection[str]) -> str:
     for rule, key in TROUBLES:
         if rule not in open_rules or (rule in _OF_THE_GOODS and come.paid.approved_ms):
             continue
-        if rule in _OF_THE_PROMISE and come.stage < CHECKED_IN:
+        if rule in _OF_THE_PROMISE and come.stage < INSPECTED and not come.paid.approved_ms:
             continue
         return key
     return ""
@@ -131,7 +133,9 @@ def _paid(view: ReturnView, come: Progress, legs: Sequence[Leg]) -> Message:
     if paid.issued_ms:
         key = _of_kind(view, "refund_issued_goods_awaited" if not_sent else "refund_issued")
         return Message(key, "at", paid.issued_ms)
-    return Message("replacement_sent_goods_awaited" if not_sent else "replacement_sent", "at", paid.replaced_ms)
+    return Message(
+        "replacement_sent_goods_awaited" if not_sent else "replacement_sent", "at", paid.replaced_ms
+    )
 
 
 def _closed(view: ReturnView, come: Progress) -> str:
@@ -162,7 +166,9 @@ def _of_several(come: Progress, legs: Sequence[Leg], now_ms: int) -> Message:
     if DELIVERED in ends and (CHECKED_IN in ends or len(legs) < len(come.parcels)):
         return Message("partly_delivered")
     due = [leg.ahead.due_ms for leg in legs]
-    key = {IN_TRANSIT: "labels_created", DELIVERED: "parcels_in_transit", CHECKED_IN: "parcels_delivered"}[min(ends)]
+    key = {IN_TRANSIT: "labels_created", DELIVERED: "parcels_in_transit", CHECKED_IN: "parcels_delivered"}[
+        min(ends)
+    ]
     if min(due) <= now_ms:
         return Message(key + UNDATED)
     by_ms = min(due) if key == "labels_created" else max(due)
@@ -174,11 +180,11 @@ def _key_of(view: ReturnView, stage: int) -> str:
         return "approved_in_store" if view.terms.method == Method.IN_STORE else "approved"
     if stage < APPROVED:
         return "pending_approval"
-    return _of_kind(view, "inspected") if stage == INSPECTED else STAGES[stage].value
+    return _of_kind(view, "inspected") if stage == INSPECTED else _STAGES[stage]
 
 
 def _of_kind(view: ReturnView, key: str) -> str:
-    kind = _KINDS.get(Resolution(view.terms.resolution))
+    kind = _KINDS.get(view.terms.resolution)
     return key if kind is None else OF_OTHER_KINDS.get((key, kind), key)
 
 

@@ -36,6 +36,8 @@ _RELEASED_AT = {
     ReleaseAt.DELIVERED: DELIVERED,
     ReleaseAt.INSPECTED: INSPECTED,
 }
+GONE = frozenset({RuleId.CARRIER_REPORTED_LOST, RuleId.RETURNED_TO_CUSTOMER})
+"""Parcels with an open case of these do not come."""
 _FIRST_SCAN = (RuleId.DROPOFF_CLAIM_UNCONFIRMED, RuleId.MISSING_FIRST_SCAN)
 _HOUR_MS = 3_600_000
 Awaited = Mapping[str, int]
@@ -104,36 +106,49 @@ def _claimed(view: ReturnView) -> set[str]:
 
 def _handing_over(ahead: Next, awaited: Awaited, *, claimed: bool) -> Next:
     if not claimed:
-        return ahead._replace(step=ExpectedStep.DROPPED_OFF)
+        return Next(ExpectedStep.DROPPED_OFF, ahead.due_ms, ahead.rule)
     rule = RuleId.DROPOFF_CLAIM_UNCONFIRMED
     due_ms = awaited.get(rule, 0)
     return Next(ahead.step, due_ms, rule.value) if due_ms and due_ms < (ahead.due_ms or due_ms + 1) else ahead
 
 
-def next_step(view: ReturnView, come: Progress, ahead: Sequence[Leg], awaited: Awaited) -> Next | None:
-    """What is waited for, and until when; None: nothing comes any more."""
-    stage, paid = come.stage, come.paid
+def next_step(
+    view: ReturnView, come: Progress, ahead: Sequence[Leg], awaited: Awaited, gone: Mapping[str, str]
+) -> Next | None:
+    """What is waited for, and until when; None: nothing comes any more. `gone`: parcel -> which of GONE says so."""
     if come.closed:
         return None
-    if stage == REFUNDED:
-        bank_tells = view.deadline(RuleId.REFUND_NOT_SETTLED) is not None
-        if paid.issued_ms and not paid.settled_ms and bank_tells:
-            return _waited_for(ExpectedStep.REFUND_SETTLED, RuleId.REFUND_NOT_SETTLED, awaited)
-        return _earliest(ahead)
-    exchange = view.terms.resolution == Resolution.EXCHANGE
+    if gone:
+        ahead = [leg for leg in ahead if leg.parcel.parcel not in gone]
+    if come.stage == REFUNDED:
+        return _behind_the_refund(view, come, awaited) or _earliest(ahead)
+    exchange, paid = view.terms.resolution == Resolution.EXCHANGE, come.paid
     if paid.approved_ms or paid.failed_ms:
         step = ExpectedStep.REPLACEMENT_SENT if exchange else ExpectedStep.REFUND_ISSUED
         return Next(step) if paid.failed_ms else _waited_for(step, RuleId.LATE_REFUND, awaited)
-    if stage == INSPECTED:
+    if come.stage == INSPECTED:
         step = ExpectedStep.REPLACEMENT_SENT if exchange else ExpectedStep.REFUND_APPROVED
         return _waited_for(step, RuleId.LATE_REFUND_DECISION, awaited)
-    if stage == CHECKED_IN:
+    if come.stage == CHECKED_IN:
         return _waited_for(ExpectedStep.INSPECTED, RuleId.LATE_INSPECTION, awaited)
-    if ahead:
-        return _earliest(ahead)
-    if stage == REQUESTED:
+    if gone and not ahead:
+        lost = RuleId.CARRIER_REPORTED_LOST in gone.values()
+        return Next(ExpectedStep.REFUND_APPROVED) if lost else None
+    return _earliest(ahead) or _before_the_parcel(view, come, awaited)
+
+
+def _behind_the_refund(view: ReturnView, come: Progress, awaited: Awaited) -> Next | None:
+    """The word of the bank, where one is expected."""
+    if come.paid.settled_ms or not come.paid.issued_ms or view.deadline(RuleId.REFUND_NOT_SETTLED) is None:
+        return None
+    return _waited_for(ExpectedStep.REFUND_SETTLED, RuleId.REFUND_NOT_SETTLED, awaited)
+
+
+def _before_the_parcel(view: ReturnView, come: Progress, awaited: Awaited) -> Next:
+    """What is waited for while there is no parcel."""
+    if come.stage == REQUESTED:
         return Next(ExpectedStep.RETURN_APPROVED)
-    if stage == DROPPED_OFF:
+    if come.stage == DROPPED_OFF:
         return Next(ExpectedStep.IN_TRANSIT)
     if view.terms.method == Method.IN_STORE:
         return Next(ExpectedStep.CHECKED_IN)
@@ -171,7 +186,12 @@ def estimate(
         due_ms = awaited.get(RuleId.LATE_REFUND, 0)
         return Estimate(0, due_ms, due_ms) if due_ms > now_ms else NOBODY_KNOWS
     tier = next(
-        (one for one in view.policy.refund_tiers if one.fits(view.terms, request.value_minor, request.currency)), None
+        (
+            one
+            for one in view.policy.refund_tiers
+            if one.fits(view.terms, request.value_minor, request.currency)
+        ),
+        None,
     )
     released_at = _RELEASED_AT[tier.release_at] if tier is not None else INSPECTED
     way = _on_the_way(view, come, ahead, awaited, released_at)

@@ -35,6 +35,8 @@ class Money(NamedTuple):
     @property
     def paid_ms(self) -> int:
         """When the customer got money or goods."""
+        if self is _NO_MONEY:
+            return 0
         return min((ms for ms in (self.issued_ms, self.settled_ms, self.replaced_ms) if ms), default=0)
 
 
@@ -168,7 +170,7 @@ def _reached(
         labelled,
         dropped_off,
         scanned,
-        _delivered(parcels, received) if parcels else NOT_REACHED,
+        _delivered(parcels, received) if scanned[0] or any(received) else NOT_REACHED,
         _checked_in(view, parcels, received),
         _inspected(view, received),
         (paid_ms, _SYSTEM) if paid_ms else NOT_REACHED,
@@ -182,7 +184,7 @@ def _of_shop(view: ReturnView, milestone: Milestone) -> Reached:
 
 def _delivered(parcels: Sequence[Carried], received: Sequence[int]) -> Reached:
     times = [one.delivered_ms or came_ms for one, came_ms in zip(parcels, received, strict=True)]
-    if not all(times) or not any([one.delivered_ms for one in parcels]):
+    if not all(times) or not any(one.delivered_ms for one in parcels):
         return NOT_REACHED
     return max(times), _CARRIER
 
@@ -194,7 +196,7 @@ def _checked_in(view: ReturnView, parcels: Sequence[Carried], received: Sequence
     if not all(received):
         return NOT_REACHED
     last_ms = max(received)
-    return last_ms, _DOCK if any([one.checked_in_ms == last_ms for one in parcels]) else _BY_NUMBER
+    return last_ms, _DOCK if any(one.checked_in_ms == last_ms for one in parcels) else _BY_NUMBER
 
 
 def _inspected(view: ReturnView, received: Sequence[int]) -> Reached:

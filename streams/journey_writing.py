@@ -14,7 +14,6 @@ import msgspec
 from schemas.journey_messages import rendered
 from schemas.outputs import CE_SOURCE
 from schemas.return_journeys import JOURNEY_CE_TYPE
-from schemas.vocabulary import RuleId
 from streams.cases import case_id
 from streams.journey_message import Message
 from streams.journey_outlook import Estimate, Next
@@ -29,7 +28,11 @@ _SECONDS = tuple(f"{second:02d}" for second in range(60))
 _MILESTONES = tuple(f'{{"milestone":"{milestone.value}","at":' for milestone in STAGES)
 _UNREACHED = tuple(f'{head}null,"evidence":null}}' for head in _MILESTONES)
 _STAGES = {number: f'"{milestone.value}"' for number, milestone in enumerate(STAGES)} | {NOWHERE: "null"}
-_FIXED_HEADERS = (("ce_specversion", b"1.0"), ("ce_type", JOURNEY_CE_TYPE.encode()), ("ce_source", CE_SOURCE.encode()))
+_FIXED_HEADERS = (
+    ("ce_specversion", b"1.0"),
+    ("ce_type", JOURNEY_CE_TYPE.encode()),
+    ("ce_source", CE_SOURCE.encode()),
+)
 _CONTENT_TYPE = ("content-type", b"application/json")
 _case_id = lru_cache(maxsize=8192)(case_id)
 
@@ -92,7 +95,7 @@ def next_step(ahead: Next | None) -> str:
     if ahead is None:
         return "null"
     rule = f'"{ahead.rule}"' if ahead.rule else "null"
-    return f'{{"step":"{ahead.step.value}","due_at":{_time(ahead.due_ms)},"rule":{rule}}}'
+    return f'{{"step":"{ahead.step}","due_at":{_time(ahead.due_ms)},"rule":{rule}}}'
 
 
 def refund(promised_ms: int, expected: Estimate, paid: Money, *, released: bool) -> str:
@@ -113,7 +116,7 @@ def open_cases(return_id: str, cases: Iterable[Open]) -> str:
     """Those that are shown."""
     return ",".join(
         [
-            f'{{"case_id":"{_case_id(rule, return_id, parcel, anchor)}","rule":"{RuleId(rule).value}",'
+            f'{{"case_id":"{_case_id(rule, return_id, parcel, anchor)}","rule":"{rule}",'
             f'"severity":"{severity}","parcel":{_json(parcel).decode()},'
             f'"since_at":{_time(since_ms)},"due_at":{_time(due_ms)}}}'
             for rule, parcel, anchor, severity, since_ms, due_ms in cases

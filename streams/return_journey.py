@@ -12,7 +12,7 @@ Revisions go up by one, and begin with the time of the newest that is known: a r
 goes on above its old ones, for what was older than them is refused.
 """
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.return_journeys import MOST_CASES_TOLD, journey_event_id
@@ -21,7 +21,7 @@ from streams import journey_writing as writing
 from streams.cases import STANDING, Telling
 from streams.findings import Findings
 from streams.journey_message import Message, message_of
-from streams.journey_outlook import NOBODY_KNOWS, Estimate, Next, estimate, legs, next_step
+from streams.journey_outlook import GONE, NOBODY_KNOWS, Estimate, Next, estimate, legs, next_step
 from streams.journey_progress import Progress, progress
 from streams.return_view import ReturnView
 from streams.returns import CaseRecord, ReturnState
@@ -46,7 +46,7 @@ HARMLESS = frozenset(
 class Told(NamedTuple):
     """What is to be said of the journey now, and until when what is said is so, if nothing happens (0: for ever)."""
 
-    outgoing: Collection[Outgoing] = ()
+    outgoing: Sequence[Outgoing] = ()
     until_ms: int = 0
 
 
@@ -66,12 +66,19 @@ def told(view: ReturnView, telling: Telling, now_ms: int, found: Findings | None
     standing = _standing(state) if state.cases else []
     outlook = _outlook(view, come, found, standing, now_ms)
     body = (
-        writing.first_part(come.stage, come.status.value, come.reached),
+        writing.first_part(come.stage, come.status, come.reached),
         writing.parcels(come.parcels),
         writing.middle_part(
             writing.next_step(outlook.ahead),
-            writing.refund(_promised_ms(view), outlook.expected, come.paid, released=_released(state)),
-            writing.open_cases(telling.return_id, [_case(telling, one) for one in standing[:MOST_CASES_TOLD]]),
+            writing.refund(
+                _promised_ms(view),
+                outlook.expected,
+                come.paid,
+                released=bool(state.signals) and _released(state),
+            ),
+            writing.open_cases(
+                telling.return_id, [_case(telling, one) for one in standing[:MOST_CASES_TOLD]]
+            ),
             len(standing),
         ),
         writing.message(outlook.message),
@@ -113,6 +120,7 @@ class _Outlook(NamedTuple):
 
 
 _NO_RULES: frozenset[str] = frozenset()
+_NOT_GONE: dict[str, str] = {}
 
 
 def _outlook(
@@ -120,8 +128,9 @@ def _outlook(
 ) -> _Outlook:
     awaited = found.awaited if found is not None else {}
     on_the_way = legs(view, come, awaited)
-    ahead = next_step(view, come, on_the_way, awaited)
     rules = {case.rule for case in standing} if standing else _NO_RULES
+    gone = {case.parcel: case.rule for case in standing if case.rule in GONE} if rules & GONE else _NOT_GONE
+    ahead = next_step(view, come, on_the_way, awaited, gone)
     late = bool(rules) and not rules <= HARMLESS
     expected = NOBODY_KNOWS if late else estimate(view, come, on_the_way, awaited, now_ms)
     message = message_of(view, come, ahead, on_the_way, rules, now_ms)
@@ -141,7 +150,7 @@ def _case(telling: Telling, case: CaseRecord) -> writing.Open:
 
 
 def _released(state: ReturnState) -> bool:
-    return any([not record.revoked for record in state.signals])
+    return any(not record.revoked for record in state.signals)
 
 
 def _promised_ms(view: ReturnView) -> int:

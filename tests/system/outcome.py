@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -151,7 +151,9 @@ async def read_outcome(
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
     if policy.journeys:
-        findings += _wrong_journeys(by_topic[names.journeys], ledger, Terms(policy), cases, until_at)
+        told_journeys, journey_findings = _newest_journeys(by_topic[names.journeys], clock, policy.accept_age)
+        findings += journey_findings
+        findings += _wrong_journeys(told_journeys, ledger, Terms(policy), cases, until_at)
     return Outcome(
         score=score(cases, observed, bound=bound),
         expected=cases,
@@ -239,8 +241,35 @@ def _newest_cases(
     return truth, findings
 
 
+def _newest_journeys(
+    logs: Sequence[Sequence[Any]], clock: Any, accept_age: timedelta
+) -> tuple[dict[str, ReturnJourney | None], list[str]]:
+    """The newest record of each return, None of one that was ever forgotten; and what was wrong on the way."""
+    _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
+    told: dict[str, ReturnJourney | None] = {}
+    newest: dict[str, ReturnJourney] = {}
+    for record in (record for log in logs for record in log):
+        return_id, before = record.key.decode(), newest.get(record.key.decode())
+        if record.value is None:
+            told[return_id] = None
+            forgotten_at = moment_of(clock.simulated_ms(record.timestamp))
+            if (
+                before is not None
+                and before.stage is not None
+                and forgotten_at < before.effective_at + accept_age
+            ):
+                findings.append(f"journey of {return_id} was forgotten at {forgotten_at}, too soon")
+            continue
+        journey = newest[return_id] = decode_journey(record.value)
+        if before is not None and journey.revision < before.revision:
+            findings.append(f"journey of {return_id}: {journey.revision} came after {before.revision}")
+        if return_id not in told or told[return_id] is not None:
+            told[return_id] = journey
+    return told, findings
+
+
 def _wrong_journeys(
-    logs: Sequence[Sequence[Any]],
+    told: Mapping[str, ReturnJourney | None],
     ledger: Sequence[LedgerEvent],
     terms: Terms,
     cases: Sequence[ExpectedCase],
@@ -248,21 +277,17 @@ def _wrong_journeys(
 ) -> list[str]:
     """Where the newest record of a return does not say what is true.
 
-    Returns of which more was appended after the end are left out.
+    Left out: returns of which more was appended after the end, and those that were forgotten, for of what is told of them
+    again a part may be too old.
     """
-    _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
-    told: dict[str, ReturnJourney] = {}
-    for record in (record for log in logs for record in log):
-        told.pop(record.key.decode(), None)
-        if record.value is not None:
-            told[record.key.decode()] = decode_journey(record.value)
     at_the_end = expected_journeys(ledger, terms, until_at)
     ever = expected_journeys(ledger, terms, datetime.max.replace(tzinfo=UTC))
     over = {return_id for return_id, journey in ever.items() if at_the_end.get(return_id) == journey}
-    left_out = ever.keys() - over
-    told = {return_id: journey for return_id, journey in told.items() if return_id not in left_out}
-    expected_ones = {return_id: ever[return_id] for return_id in over}
-    return [*findings, *wrong_journeys(expected_ones, cases, told, until_at)]
+    forgotten = {return_id for return_id, journey in told.items() if journey is None}
+    left_out = (ever.keys() - over) | forgotten
+    shown = {name: journey for name, journey in told.items() if journey is not None and name not in left_out}
+    expected_ones = {name: ever[name] for name in over - forgotten}
+    return wrong_journeys(expected_ones, cases, shown, until_at)
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:
