@@ -117,7 +117,7 @@ class Progress(NamedTuple):
 def progress(view: ReturnView, carried: Sequence[Carried]) -> Progress | None:
     """None: too little is known of the return to tell of it. `carried`: every parcel that has reported."""
     parcels = view.parcels or view.at_the_dock
-    received = [view.received_ms(one) for one in parcels]
+    received = [view.received_ms(one) if view.received else one.checked_in_ms for one in parcels]
     paid = money(view)
     reached = _reached(view, parcels, received, paid)
     stage = REFUNDED

@@ -58,8 +58,10 @@ def _time(at_ms: int) -> str:
     """A time as msgspec writes it; 0: null."""
     if not at_ms:
         return "null"
-    seconds, ms = divmod(at_ms, 1000)
-    return f'"{_clock(seconds)}.{ms:03d}000Z"' if ms else f'"{_clock(seconds)}Z"'
+    minutes, ms = divmod(at_ms, 60_000)
+    if ms % 1000:
+        return f'"{_clock(at_ms // 1000)}.{ms % 1000:03d}000Z"'
+    return f'"{_date(minutes // 1440)}{_MINUTES[minutes % 1440]}{_SECONDS[ms // 1000]}Z"'
 
 
 def milestones(reached: Sequence[Reached]) -> str:
@@ -100,12 +102,22 @@ def next_step(ahead: Next | None) -> str:
 
 def refund(promised_ms: int, expected: Estimate, paid: Money, *, released: bool) -> str:
     """What is known of the money."""
+    known = _of_money(paid) if any(paid) else _NOTHING_PAID
     return (
         f'{{"promised_at":{_time(promised_ms)},"earliest_at":{_time(expected.earliest_ms)},'
         f'"latest_at":{_time(expected.latest_ms)},"released":{"true" if released else "false"},'
-        f'"approved_at":{_time(paid.approved_ms)},"refused_at":{_time(paid.refused_ms)},'
-        f'"issued_at":{_time(paid.issued_ms)},"settled_at":{_time(paid.settled_ms)},"failed_at":{_time(paid.failed_ms)}}}'
+        f"{known}}}"
     )
+
+
+def _of_money(paid: Money) -> str:
+    return (
+        f'"approved_at":{_time(paid.approved_ms)},"refused_at":{_time(paid.refused_ms)},'
+        f'"issued_at":{_time(paid.issued_ms)},"settled_at":{_time(paid.settled_ms)},"failed_at":{_time(paid.failed_ms)}'
+    )
+
+
+_NOTHING_PAID = _of_money(Money(0, 0, 0, 0, 0, 0))
 
 
 Open = tuple[str, str, str, str, int, int]

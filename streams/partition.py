@@ -34,7 +34,7 @@ from schemas.facts import (
     decode_retirement,
     encode_json,
 )
-from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
+from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, Held, LogRecord, StateReader, Work, Write
 from streams.logic import Logic
 from streams.watermark import (
     PARCELS_SOURCE,
@@ -63,6 +63,8 @@ __all__ = [
 ]
 
 TIMER_PAGE = 1_000
+READ_AHEAD = 1_000
+"""States of so many records are read at once: a batch that is full before has read few for nothing."""
 POSITION_SLACK_BYTES = 256
 
 
@@ -177,9 +179,6 @@ class Partition:
     ) -> int:
         from_offset = self._position.next_offset
         window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
-        work.load(
-            [record.key for record in window if record.key and record.offset >= from_offset and record.key[0]]
-        )
         apply, held_keys, take = self._logic.apply, work.held, work.take
         notes = self._logic.notes
         for index, record in enumerate(window):
@@ -192,7 +191,7 @@ class Partition:
                 if self._control(key, value, work, counters):
                     continue
                 return index
-            held = held_keys[key]
+            held = held_keys.get(key) or _read_ahead(window, index, work, key)
             try:
                 change = apply(key, value, held.raw, held.armed_ms, self._position.watermark_ms)
             except msgspec.MsgspecError:
@@ -394,6 +393,12 @@ class Partition:
         """The change was not taken: it will be worked out, and counted, again."""
         self._logic.notes.clear()
         self._logic.delays.clear()
+
+
+def _read_ahead(window: Sequence[LogRecord], index: int, work: Work, key: bytes) -> Held:
+    """Read the states of this record and of those behind it at once. Returns the one of this record's key."""
+    work.load([one.key for one in window[index : index + READ_AHEAD] if one.key and one.key[0]])
+    return work.get(key)
 
 
 def _count(counters: dict[tuple[str, str], int], name: str, label: str) -> None:
