@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from schemas.journey_messages import MESSAGES, UNDATED
-from schemas.return_journeys import PortalStatus
+from schemas.return_journeys import ExpectedStep, PortalStatus
 from schemas.vocabulary import Method, Milestone, Resolution, RuleId
 from streams.journey_outlook import Leg, Next, hours_of_first_scan
 from streams.journey_progress import (
@@ -153,7 +153,7 @@ def _dropped_off(view: ReturnView, come: Progress, legs: Sequence[Leg], now_ms: 
     if len({leg.ahead.step for leg in legs}) > 1:
         return Message("partly_dropped_off")
     hours, until_ms = hours_of_first_scan(view, come.claimed_ms, now_ms)
-    if not hours or not legs:
+    if not hours or not legs or legs[0].ahead.step is ExpectedStep.DROPPED_OFF:
         return Message("dropped_off" + UNDATED)
     return Message("dropped_off", "hours", text=hours, until_ms=until_ms)
 
