@@ -1,6 +1,6 @@
 """What the last record of `journeys` has to say of each return, read plainly from everything that was ever told of it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -60,8 +60,12 @@ def wrong_journeys(
     cases: Sequence[ExpectedCase],
     told: Mapping[str, ReturnJourney],
     until_at: datetime,
+    by_hand: Collection[tuple[str, str, str]] = (),
 ) -> list[str]:
-    """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world."""
+    """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world.
+
+    `by_hand`: (rule, return, parcel) of cases that people have closed.
+    """
     untold = sorted(expected.keys() - told.keys())
     wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
     wrong += [
@@ -73,7 +77,8 @@ def wrong_journeys(
         open_cases = {
             (case.rule.value, case.parcel) for case in journey.open_cases if case.due_at <= until_at
         }
-        missing = surely.get(return_id, set()) - open_cases
+        closed = {(rule, parcel) for rule, of, parcel in by_hand if of == return_id}
+        missing = surely.get(return_id, set()) - open_cases - closed
         false = open_cases - perhaps.get(return_id, set())
         differences = [*_differences(expected[return_id], journey, until_at)]
         differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]
