@@ -60,11 +60,11 @@ def wrong_journeys(
     cases: Sequence[ExpectedCase],
     told: Mapping[str, ReturnJourney],
     until_at: datetime,
-    by_hand: Collection[tuple[str, str, str]] = (),
+    closed: Collection[tuple[str, str, str]] = (),
 ) -> list[str]:
     """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world.
 
-    `by_hand`: (rule, return, parcel) of cases that people have closed.
+    `closed`: (rule, return, parcel) of cases that are closed rightly, by people or after the end.
     """
     untold = sorted(expected.keys() - told.keys())
     wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
@@ -77,8 +77,8 @@ def wrong_journeys(
         open_cases = {
             (case.rule.value, case.parcel) for case in journey.open_cases if case.due_at <= until_at
         }
-        closed = {(rule, parcel) for rule, of, parcel in by_hand if of == return_id}
-        missing = surely.get(return_id, set()) - open_cases - closed
+        over = {(rule, parcel) for rule, of, parcel in closed if of == return_id}
+        missing = surely.get(return_id, set()) - open_cases - over
         false = open_cases - perhaps.get(return_id, set())
         differences = [*_differences(expected[return_id], journey, until_at)]
         differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]

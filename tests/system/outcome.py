@@ -85,12 +85,7 @@ class Outcome:
                 if case.opens is True and case.final_states <= STANDING:
                     surely.add((case.rule, case.return_id, case.parcel))
         standing = self.standing
-        # The clock runs on while the workers are told to stop: what it closes then is of no world.
-        rightly = {
-            (case.rule, case.return_id, case.parcel)
-            for case in self.cases.values()
-            if case.reason is Reason.BY_HAND or case.effective_at > self.until_at
-        }
+        rightly = _rightly_closed(self.cases.values(), self.until_at)
         return [
             *(f"closed, though it is so: {subject}" for subject in sorted(surely - standing - rightly)),
             *(f"open, though it is not so: {subject}" for subject in sorted(standing - perhaps)),
@@ -159,12 +154,8 @@ async def read_outcome(
     if policy.journeys:
         told_journeys, journey_findings = _newest_journeys(by_topic[names.journeys], clock, policy.accept_age)
         findings += journey_findings
-        by_hand = {
-            (case.rule.value, case.return_id, case.parcel)
-            for case in truth.values()
-            if case.reason is Reason.BY_HAND
-        }
-        findings += _wrong_journeys(told_journeys, ledger, Terms(policy), cases, until_at, by_hand)
+        closed = _rightly_closed(truth.values(), until_at)
+        findings += _wrong_journeys(told_journeys, ledger, Terms(policy), cases, until_at, closed)
     return Outcome(
         score=score(cases, observed, bound=bound),
         expected=cases,
@@ -252,6 +243,18 @@ def _newest_cases(
     return truth, findings
 
 
+def _rightly_closed(cases: Iterable[Case], until_at: datetime) -> set[tuple[str, str, str]]:
+    """(rule, return, parcel) of the cases that people closed, and of those that the clock did after the end.
+
+    It runs on while the workers are told to stop: what it closes then is of no world.
+    """
+    return {
+        (case.rule.value, case.return_id, case.parcel)
+        for case in cases
+        if case.reason is Reason.BY_HAND or case.effective_at > until_at
+    }
+
+
 def _newest_journeys(
     logs: Sequence[Sequence[Any]], clock: Any, accept_age: timedelta
 ) -> tuple[dict[str, ReturnJourney | None], list[str]]:
@@ -285,9 +288,9 @@ def _wrong_journeys(
     terms: Terms,
     cases: Sequence[ExpectedCase],
     until_at: datetime,
-    by_hand: Collection[tuple[str, str, str]],
+    closed: Collection[tuple[str, str, str]],
 ) -> list[str]:
-    """Where the newest record of a return does not say what is true. `by_hand`: (rule, return, parcel) of cases that were closed.
+    """Where the newest record of a return does not say what is true. `closed`: cases that were, rightly.
 
     Left out: returns of which more was appended after the end, and those that were forgotten, for of what is told of them
     again a part may be too old.
@@ -299,7 +302,7 @@ def _wrong_journeys(
     left_out = (ever.keys() - over) | forgotten
     shown = {name: journey for name, journey in told.items() if journey is not None and name not in left_out}
     expected_ones = {name: ever[name] for name in over - forgotten}
-    return wrong_journeys(expected_ones, cases, shown, until_at, by_hand)
+    return wrong_journeys(expected_ones, cases, shown, until_at, closed)
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:
