@@ -88,3 +88,7 @@ class BackfillError(UserError):
 
 class ForgetError(UserError):
     """A return that was not forgotten, or of which it is not known."""
+
+
+class JourneyNotFoundError(UserError):
+    """No journey of that return is in the `journeys` topic."""

@@ -22,6 +22,7 @@ _PAYLOADS: Final = {
     "cases": "case.v1",
     "refund-signals": "refund-signal.v1",
     "command-answers": "command-answer.v1",
+    "journeys": "journey.v1",
 }
 
 
@@ -34,6 +35,7 @@ def asyncapi() -> dict[str, Any]:
         "cases": specs[names.cases],
         "refund-signals": specs[names.refund_signals],
         "command-answers": specs[names.command_answers],
+        "journeys": specs[names.journeys],
         "dead-letters": specs[names.dead_letters],
     }
     messages = {kind.value: _input_message(kind) for kind in InputKind}

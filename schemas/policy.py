@@ -459,6 +459,8 @@ class Policy(_Model):
     statutes: tuple[Statute, ...] = ()
     refund_tiers: tuple[RefundTier, ...] = ()
     """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
+    journeys: bool = False
+    """Whether `journeys` tells where every return is. Not named: an older version wrote the policy. Files say true."""
 
     @field_validator("rules")
     @classmethod

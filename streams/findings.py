@@ -5,7 +5,7 @@ the deadline means that there was none; what happened later ends it. The rules o
 has come to the milestone with which their waiting starts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -49,6 +49,8 @@ class Findings(NamedTuple):
     found: list[Finding]
     waiting_ms: int
     """NEVER_MS: nothing is waited for."""
+    awaited: Mapping[str, int]
+    """Rule of the return -> the earliest deadline of what it still waits for, whether that has passed or not."""
 
 
 def nothing_to_look_for(state: ReturnState) -> bool:
@@ -62,10 +64,10 @@ def nothing_to_look_for(state: ReturnState) -> bool:
 
 def findings(view: ReturnView, state: ReturnState, now_ms: int, *, policy_changed: bool = False) -> Findings:
     """What is due at `now_ms`, and all that there is a case of."""
-    found, waiting_ms = _of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed)
+    found, waiting_ms, awaited = _of_return(view, state.newest_ms, now_ms, policy_changed=policy_changed)
     if any(carried.breaches for carried in state.carried):
         found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
-    return Findings(told_apart(found, now_ms, _false_alarms(state)), waiting_ms)
+    return Findings(told_apart(found, now_ms, _false_alarms(state)), waiting_ms, awaited)
 
 
 def _false_alarms(state: ReturnState) -> dict[CaseKey, int]:
@@ -117,8 +119,11 @@ def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed:
     """
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     found, waiting_ms = [], NEVER_MS
+    ahead: dict[str, int] = {}
     for awaited in waits_of_return(view):
         stop, due_ms = awaited.stop, awaited.due_ms
+        if stop is None:
+            ahead[awaited.rule] = min(due_ms, ahead.get(awaited.rule, due_ms))
         if not view.is_told(awaited[:3]):
             if stop is not None and stop.at_ms <= due_ms:
                 continue
@@ -127,7 +132,7 @@ def _of_return(view: ReturnView, newest_ms: int, now_ms: int, *, policy_changed:
                 continue
         expires_ms = max(newest_ms, due_ms) + view.policy.accept_age_ms
         found.append(_judged(awaited, in_time, expires_ms, now_ms))
-    return Findings(found, waiting_ms)
+    return Findings(found, waiting_ms, ahead)
 
 
 def _judged(awaited: Awaited, in_time: Reason, expires_ms: int, now_ms: int) -> Finding:

@@ -72,6 +72,8 @@ __all__ = [
 ]
 
 TIMER_PAGE = 1_000
+READ_AHEAD = 1_000
+"""States of so many records are read at once: a batch that is full before has read few for nothing."""
 POSITION_SLACK_BYTES = 256
 
 
@@ -201,7 +203,7 @@ class Partition:
         self, records: Sequence[LogRecord], start: int, work: Work, counters: dict[tuple[str, str], int]
     ) -> int:
         from_offset = self._position.next_offset
-        window = self._loaded(records, start, work)
+        window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
         apply, held_keys, take = self._logic.apply, work.held, work.take
         notes = self._logic.notes
         for index, record in enumerate(window):
@@ -214,7 +216,7 @@ class Partition:
                 if self._control(key, value, work, counters):
                     continue
                 return index
-            held = held_keys[key]
+            held = held_keys.get(key) or _read_ahead(window, index, work, key)
             try:
                 if work.hidden:
                     change = self._apply_unless_forgotten(key, value, held, work)
@@ -230,15 +232,6 @@ class Partition:
             if notes:
                 self._collect(counters)
         return len(window)
-
-    def _loaded(self, records: Sequence[LogRecord], start: int, work: Work) -> list[LogRecord]:
-        """As many records as one batch may take, with the states of their keys."""
-        from_offset = self._position.next_offset
-        window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
-        work.load(
-            [record.key for record in window if record.key and record.offset >= from_offset and record.key[0]]
-        )
-        return window
 
     def _apply_unless_forgotten(self, key: bytes, value: bytes, held: Held, work: Work) -> Change | None:
         """A record of a partition in which something was forgotten."""
@@ -473,6 +466,12 @@ class Partition:
         """The change was not taken: it will be worked out, and counted, again."""
         self._logic.notes.clear()
         self._logic.delays.clear()
+
+
+def _read_ahead(window: Sequence[LogRecord], index: int, work: Work, key: bytes) -> Held:
+    """Read the states of this record and of those behind it at once. Returns the one of this record's key."""
+    work.load([one.key for one in window[index : index + READ_AHEAD] if one.key and one.key[0]])
+    return work.get(key)
 
 
 def _count(counters: dict[tuple[str, str], int], name: str, label: str) -> None:

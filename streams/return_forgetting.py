@@ -8,6 +8,7 @@ from schemas.command_answers import CommandAnswer, command_answer_headers, encod
 from schemas.facts import CaseCommand
 from schemas.outputs import Escalation, Severity, cloud_event_headers, encode_escalation, utc
 from schemas.vocabulary import AnswerReason, CaseState, CommandType, ErasureReason, Reason, RuleId
+from streams import return_journey
 from streams.cases import NAMESPACE, STANDING, Telling, case_id, tombstone
 from streams.forgetting import Hidden
 from streams.returns import CaseRecord, ReturnState
@@ -29,7 +30,12 @@ def _of_cases(telling: Telling) -> Iterator[Outgoing]:
     return (tombstone(telling, case) for case in telling.state.cases if case.revision)
 
 
-COMPACTED: Final[tuple[Callable[[Telling], Iterator[Outgoing]], ...]] = (_of_cases,)
+def _of_journey(telling: Telling) -> Iterator[Outgoing]:
+    if telling.return_id and telling.state.journey_revision:
+        yield return_journey.forgotten(telling)
+
+
+COMPACTED: Final[tuple[Callable[[Telling], Iterator[Outgoing]], ...]] = (_of_cases, _of_journey)
 """For each compacted output, the tombstones of a return in it."""
 
 

@@ -1,4 +1,4 @@
-"""The return stage: facts of a return and reports of its parcels in, escalations and cases out.
+"""The return stage: facts of a return and reports of its parcels in, escalations, cases and journeys out.
 
 A parcel that has no return yet stands here under a key of its own (streams/parcel_look.py) when the dock has it.
 """
@@ -7,13 +7,16 @@ from collections.abc import Mapping
 
 from schemas.facts import CaseCommand, Erasure, ParcelReport, ReturnFact, decode_return_record
 from schemas.vocabulary import AnswerReason, CommandType, Milestone
+from streams import return_journey
 from streams.batch import HIDDEN_MARK, Change, Hiding
 from streams.case_commands import answer_message, counted, remember, settled
+from streams.cases import Telling
 from streams.findings import nothing_to_look_for
 from streams.forgetting import Hidden, decode_hidden, hide, hide_now, look_at_hidden
 from streams.parcel_look import OWN_KEY
 from streams.return_forgetting import answer_about_forgotten, answer_to, farewell, hidden_record
 from streams.return_look import FORGET_AFTER_MS, look
+from streams.return_view import ReturnView
 from streams.returns import (
     MOST_EVIDENCE_BYTES,
     ReturnState,
@@ -79,7 +82,7 @@ class ReturnLogic:
         if policy is None:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
-            return _without_a_look(state, armed_ms, watermark_ms, policy)
+            return self._without_a_look(key, state, armed_ms, watermark_ms, policy)
         return self._looked(key, state, watermark_ms, armed_ms, policy)
 
     # -- what was forgotten ------------------------------------------------------------------------------------
@@ -189,6 +192,8 @@ class ReturnLogic:
             return look_at_hidden(raw, now_ms, self._policy.accept_age_ms)
         state = decode_return(raw)
         before_ms = state.look_ms
+        if now_ms < before_ms and not policy_changed:
+            return Change(raw, before_ms)  # armed for what has come since: nothing is due before that
         change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
             return change
@@ -215,10 +220,14 @@ class ReturnLogic:
         policy_changed: bool = False,
         command: CaseCommand | None = None,
     ) -> Change:
-        name = key.decode()
-        return_id = "" if name.startswith(OWN_KEY) else name
         found = look(
-            return_id, state, now_ms, policy, self._number, policy_changed=policy_changed, command=command
+            _return_id(key),
+            state,
+            now_ms,
+            policy,
+            self._number,
+            policy_changed=policy_changed,
+            command=command,
         )
         self.notes += found.notes
         self.delays += found.delays
@@ -228,13 +237,26 @@ class ReturnLogic:
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
         return Change(encode_return(state), armed_ms, found.outgoing)
 
-
-def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
-    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-    if armed_ms <= watermark_ms:
+    def _without_a_look(
+        self, key: bytes, state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy
+    ) -> Change:
+        """Only forgetting lies ahead, and dates of the journey; a timer that is armed earlier is armed again when it fires."""
+        return_id = _return_id(key)
+        told = return_journey.NOTHING
+        if return_id and policy.tells_journeys:
+            telling = Telling(return_id, state, policy, self._number)
+            told = return_journey.told(ReturnView(state, policy), telling, watermark_ms, None)
         forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
-        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-    return Change(encode_return(state), armed_ms)
+        state.look_ms = max(min(forget_ms, told.until_ms or forget_ms), watermark_ms + 1)
+        if not watermark_ms < armed_ms <= state.look_ms:
+            armed_ms = state.look_ms
+        return Change(encode_return(state), armed_ms, told.outgoing)
+
+
+def _return_id(key: bytes) -> str:
+    """Return the id, "" for a parcel that has no return."""
+    name = key.decode()
+    return "" if name.startswith(OWN_KEY) else name
 
 
 def return_logic() -> ReturnLogic:

@@ -187,6 +187,7 @@ class CompiledPolicy:
         self._facilities |= set(policy.facilities)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
+        self.tells_journeys = policy.journeys
         self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)
         self._hold_ms = {
             int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime, escalations_of
-from schemas.outputs import RefundSignal, decode_refund_signal
+from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime
+from schemas.outputs import RefundSignal, decode_escalation, decode_refund_signal
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.topics import InputKind
 from simulation.happenings import SimEvent
 from simulation.scoreboard import Observed
+from streams.watermark import Outgoing
 
 PARTITIONS = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +54,8 @@ class OneProcess:
         self.observed: list[Observed] = []
         self.signals: list[RefundSignal] = []
         """Every refund signal, in the order of its telling."""
+        self.journeys: dict[str, ReturnJourney] = {}
+        """The newest record of each return."""
         self.refused: list[str] = []
         self.slow_road = slow_road
         self.offsets = dict.fromkeys(ONE_TOPIC_OF_EACH_KIND, 0)
@@ -80,10 +84,23 @@ class OneProcess:
     def _decide(self, now: datetime, arrived_at: datetime) -> None:
         self.engine.arrive(_ms(arrived_at))
         self.engine.advance(_ms(now))
-        said = self.engine.said()
-        self.observed += [Observed.of(escalation, now) for escalation in escalations_of(said)]
-        told = [message.value for message in said if message.topic == "refund-signals"]
-        self.signals += [decode_refund_signal(value) for value in told if value is not None]
+        for message in self.engine.said():
+            if message.topic == "journeys":
+                self._take_journey(message)
+            elif message.topic == "escalations" and message.value is not None:
+                self.observed.append(Observed.of(decode_escalation(message.value), now))
+            elif message.topic == "refund-signals" and message.value is not None:
+                self.signals.append(decode_refund_signal(message.value))
+
+    def _take_journey(self, message: Outgoing) -> None:
+        return_id = message.key.decode()
+        if message.value is None:
+            del self.journeys[return_id]
+            return
+        journey = decode_journey(message.value)
+        known = self.journeys.get(return_id)
+        assert known is None or journey.revision == known.revision + 1
+        self.journeys[return_id] = journey
 
 
 def _ms(at: datetime) -> int:

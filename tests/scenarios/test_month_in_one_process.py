@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from schemas.outputs import RefundAction
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
@@ -54,6 +55,9 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     assert result.problems == []
     assert result.ok
     assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
+    journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
+    assert len(journeys) >= 800
+    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at) == []
     assert Counter(engine.refused) == world.dead_letters
     signals = expected_signals(ledger, Terms(policy), world.until_at, leeway)
     assert wrong_signals(signals, engine.signals, leeway) == []

@@ -144,7 +144,7 @@ def test_escalations_and_cases_say_the_same_and_go_to_the_partition_of_the_retur
     desk.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, value_minor=4_999, currency="EUR"))
     desk.report(breach("open"))
     desk.reach(73 * HOUR)
-    escalation_message, case_message = desk.returns.said
+    escalation_message, case_message = (out for out in desk.returns.said if out.topic != "journeys")
     escalation, case = (
         decode_escalation(escalation_message.value or b""),
         decode_case(case_message.value or b""),
@@ -175,11 +175,12 @@ def test_closed_cases_are_forgotten_with_their_return_and_leave_a_tombstone() ->
     desk.reach(90 * HOUR)
     said = len(desk.returns.said)
     desk.reach(80 * HOUR + 123 * DAY)
-    (tombstone,) = desk.returns.said[said:]
+    tombstone, of_journey = desk.returns.said[said:]
+    assert (of_journey.topic, of_journey.value) == ("journeys", None)
     assert (tombstone.topic, tombstone.value) == ("cases", None)
     assert not desk.returns.store.rows
     desk.report(breach("ended", reason="first_scan", ended_hours=80))
-    assert len(desk.returns.said) == said + 1
+    assert len(desk.returns.said) == said + 2
 
 
 def test_a_return_with_an_open_case_is_not_forgotten() -> None:
