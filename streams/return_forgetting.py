@@ -31,7 +31,7 @@ def _of_cases(telling: Telling) -> Iterator[Outgoing]:
 
 
 def _of_journey(telling: Telling) -> Iterator[Outgoing]:
-    if telling.return_id and telling.state.journey_revision:
+    if telling.state.journey_digest:
         yield return_journey.forgotten(telling)
 
 

@@ -97,9 +97,8 @@ class ReturnLogic:
     def _forgotten(
         self, key: bytes, state: ReturnState, record: Hidden, salt: str, watermark_ms: int
     ) -> Change:
-        policy, name = self._policy, key.decode()
-        return_id = "" if name.startswith(OWN_KEY) else name
-        said, notes = farewell(return_id, state, policy, self._number, watermark_ms)
+        policy = self._policy
+        said, notes = farewell(_return_id(key), state, policy, self._number, watermark_ms)
         self.notes += [*notes, ("erased", self.stage)]
         accept_age_ms = policy.accept_age_ms if policy is not None else None
         return Change(None, 0, said, hide(record, accept_age_ms, salt))

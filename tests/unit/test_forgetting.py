@@ -84,7 +84,7 @@ def test_a_case_that_stood_gets_a_last_word_that_names_nothing_but_the_case() ->
     )
 
 
-def test_a_case_that_was_over_is_only_deleted() -> None:
+def test_a_case_that_was_over_is_only_deleted_and_so_is_the_journey() -> None:
     shop = with_open_case()
     shop.tell(parcel("carrier_scan", 4.5, "1ZERASE", code="OR"))
     shop.reach(5)
@@ -92,7 +92,8 @@ def test_a_case_that_was_over_is_only_deleted() -> None:
     shop.tell(forget("RMA-7", 5))
     shop.reach(5.5)
     assert [(out.topic, out.value) for out in shop.heard() if out.topic != "command-answers"] == [
-        ("cases", None)
+        ("cases", None),
+        ("journeys", None),
     ]
 
 
