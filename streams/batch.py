@@ -8,6 +8,19 @@ from collections.abc import Sequence
 from heapq import heappush
 from typing import NamedTuple, Protocol
 
+from streams.cells import (
+    MOST_MEMBER_CHARS,
+    Adds,
+    CellName,
+    Slot,
+    cell_key,
+    lets_go_ms,
+    publish_ms,
+    roster_key,
+    slot_bytes,
+    with_added,
+    with_member,
+)
 from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
@@ -16,6 +29,8 @@ LARGEST_BATCH_BYTES = 900_000
 """More than this, position included, is not written in one batch, even for a single change."""
 MOST_SAID_BYTES = 4_000_000
 """Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
+CELL_BYTES = 16
+"""What a cell takes besides its key and its sums."""
 
 
 class LogRecord(Protocol):
@@ -64,6 +79,8 @@ class Change(NamedTuple):
     armed_ms: int
     """When to look again; 0: never."""
     outgoing: Sequence[Outgoing] = ()
+    adds: Adds | None = None
+    """What it adds to cells, whole or not at all with the rest."""
 
 
 class Batch(NamedTuple):
@@ -90,7 +107,7 @@ class Batch(NamedTuple):
 class Held:
     """A key that this batch has read: its state and timer, in the store and now."""
 
-    __slots__ = ("armed_ms", "cost", "raw", "stored_armed_ms", "stored_raw")
+    __slots__ = ("armed_ms", "cost", "pending", "raw", "stored_armed_ms", "stored_raw")
 
     def __init__(self, stored: tuple[int, bytes] | None) -> None:
         self.stored_armed_ms: int = stored[0] if stored is not None else 0
@@ -98,7 +115,14 @@ class Held:
         self.armed_ms: int = self.stored_armed_ms
         self.raw: bytes | None = self.stored_raw
         self.cost = 0
-        """Bytes of the batch that this key takes."""
+        """Bytes of the batch that this key takes; of a cell with something pending, at most."""
+        self.pending: dict[Slot, int] | None = None
+        """Of a cell: what has been added to it and is not in `raw` yet."""
+
+    def settle(self) -> None:
+        """Bring a cell's `raw` up to date."""
+        if self.pending is not None:
+            self.raw, self.pending = with_added(self.raw, self.pending, self.armed_ms), None
 
 
 class Work:
@@ -117,6 +141,8 @@ class Work:
         self.outgoing: list[Outgoing] = []
         self.said_keys: dict[bytes, None] = {}
         self.changed = False
+        self._cells: dict[CellName, bytes] = {}
+        """Where what is added under a name goes."""
         self._said_bytes = 0
         self._says_again = says_again
 
@@ -139,20 +165,17 @@ class Work:
         if held is None:
             self.load((key,))
             held = self.held[key]
+        held.settle()
         return held
 
     def take(self, key: bytes, held: Held, change: Change) -> bool:
         """Take a change in; False when there is no room for it (then nothing has changed here)."""
-        raw, armed_ms, outgoing = change
+        raw, armed_ms, outgoing, adds = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
-        if raw is held.raw or raw == held.raw:
-            cost = held.cost
-        elif raw is None:
-            cost = len(key) + RECORD_OVERHEAD_BYTES
-        else:
-            cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
-        used = self.used_bytes + cost - held.cost
+        cost = _cost_of(key, held, raw)
+        more = self._cells_take(adds) if adds is not None else 0
+        used = self.used_bytes + cost - held.cost + more
         said = 0
         if outgoing:
             said = sum(message.size_bytes for message in outgoing)
@@ -172,6 +195,8 @@ class Work:
             self.outgoing.extend(outgoing)
             if self._says_again:
                 self.said_keys[key] = None
+        if adds is not None:
+            self._add(adds)
         return True
 
     def _fits(self, used: int, said: int) -> bool:
@@ -180,8 +205,67 @@ class Work:
             return used <= max(self.max_bytes, LARGEST_BATCH_BYTES)
         return used <= self.max_bytes and said <= MOST_SAID_BYTES
 
+    # -- cells -----------------------------------------------------------------------------------------------
+
+    def _cells_take(self, adds: Adds) -> int:
+        """How many bytes more the batch has at most when this is added."""
+        more = 0
+        for name, amounts in adds.sums.items():
+            held, key = self._cell(name)
+            pending = held.pending
+            if pending is None:
+                more += len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"") - held.cost
+                pending = {}
+            more += sum([slot_bytes(slot) for slot in amounts if slot not in pending])
+        return more
+
+    def _add(self, adds: Adds) -> None:
+        now_ms = adds.now_ms
+        for name, amounts in adds.sums.items():
+            held, key = self._cell(name)
+            pending = held.pending
+            if pending is None:
+                held.cost = len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"")
+                pending = held.pending = {}
+            for slot, amount in amounts.items():
+                if slot in pending:
+                    pending[slot] += amount
+                else:
+                    pending[slot] = amount
+                    held.cost += slot_bytes(slot)
+            due_ms = publish_ms(name.day, now_ms)
+            if not now_ms < held.armed_ms <= due_ms:
+                held.armed_ms = due_ms
+                heappush(self.heap, (due_ms, key))
+
+    def _cell(self, name: CellName) -> tuple[Held, bytes]:
+        key = self._cells.get(name)
+        if key is None:
+            key = self._cells[name] = cell_key(self._named(name))
+            self.load((key,))
+        return self.held[key], key
+
+    def _named(self, name: CellName) -> CellName:
+        """The cell's own name, or that of the one which is shared. A new member is written down at once: that a change which
+        brings it has no room in this batch does not matter, it comes first in the next.
+        """
+        family, day, member = name
+        if not member:
+            return name
+        key = roster_key(family, day)
+        held = self.get(key)
+        roster, member = with_member(held.raw, day, member[:MOST_MEMBER_CHARS])
+        if roster is not None:
+            cost = len(key) + len(roster) + RECORD_OVERHEAD_BYTES
+            self.used_bytes += cost - held.cost
+            held.raw, held.cost, held.armed_ms = roster, cost, lets_go_ms(day)
+            heappush(self.heap, (held.armed_ms, key))
+        return CellName(family, day, member)
+
     def writes(self) -> list[Write]:
         """What differs from the store, in the order in which the keys were first read."""
+        for held in self.held.values():
+            held.settle()
         return [
             Write(
                 key,
@@ -193,3 +277,10 @@ class Work:
             for key, held in self.held.items()
             if held.cost or held.armed_ms != held.stored_armed_ms
         ]
+
+
+def _cost_of(key: bytes, held: Held, raw: bytes | None) -> int:
+    """Bytes of the batch that the key takes when this is its state."""
+    if raw is held.raw or raw == held.raw:
+        return held.cost
+    return len(key) + len(raw or b"") + RECORD_OVERHEAD_BYTES

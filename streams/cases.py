@@ -195,7 +195,7 @@ def _escalation(
         origin=carried.origin if carried else "",
         destination=carried.destination if carried else "",
         facility=carried.facility if carried else "",
-        value=_value(telling.state, carried),
+        value=value_of(telling.state, carried),
         since_at=utc(case.since_ms),
         due_at=utc(case.due_ms),
         effective_at=utc(case.effective_ms),
@@ -218,7 +218,8 @@ def _is_loyal(state: ReturnState) -> bool:
     return request is not None and request.terms is not None and request.terms.loyal
 
 
-def _value(state: ReturnState, carried: Carried | None) -> Money | None:
+def value_of(state: ReturnState, carried: Carried | None) -> Money | None:
+    """What the goods are worth: the request knows it better than a label."""
     for fact in state.true_facts():
         if fact.milestone == Milestone.RETURN_REQUESTED and fact.currency:
             return Money(fact.value_minor, fact.currency)

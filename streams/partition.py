@@ -11,10 +11,11 @@ gives the same messages in the same order.
 - A policy that differs from the one in force starts a sweep: every key is looked at again, in key order. It continues
   over batches like a marker, and the facts behind it wait.
 - Before the first policy, facts are merged without a look and W stands at 0.
+- What a change adds to cells (streams/cells.py) goes with it. Cells are keys like others: their timers publish them.
 
 Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `oversized`, `orphan_expired`, `purged`,
 `timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `case_updated`, `case_suppressed`,
-`late_breach_counted`, `command_answered`;
+`late_breach_counted`, `command_answered`, `not_counted`;
 labels are rules, stages, `command|answer` or "".
 """
 
@@ -35,6 +36,7 @@ from schemas.facts import (
     encode_json,
 )
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
+from streams.cells import AFTER_CELLS
 from streams.logic import Logic
 from streams.watermark import (
     PARCELS_SOURCE,
@@ -343,7 +345,7 @@ class Partition:
     def _sweep(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         position = self._position
         while position.sweep is not None:
-            page = work.reader.keys_after(position.sweep, TIMER_PAGE)
+            page = work.reader.keys_after(max(position.sweep, AFTER_CELLS), TIMER_PAGE)
             work.load(page)
             for key in page:
                 held = work.get(key)

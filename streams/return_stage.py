@@ -5,9 +5,12 @@ A parcel that has no return yet stands here under a key of its own (streams/parc
 
 from schemas.facts import CaseCommand, ParcelReport, ReturnFact, decode_return_record
 from schemas.vocabulary import AnswerReason, Milestone
+from streams import kpis
 from streams.batch import Change
 from streams.case_commands import answer_message, counted, remember, settled
+from streams.cells import Adds, is_cell, look_ms_of
 from streams.findings import nothing_to_look_for
+from streams.kpi_snapshots import look_at_cell
 from streams.parcel_look import OWN_KEY
 from streams.return_look import FORGET_AFTER_MS, look
 from streams.returns import (
@@ -52,7 +55,7 @@ class ReturnLogic:
         record = decode_return_record(value)
         policy = self._policy
         state = decode_return(raw) if raw is not None else ReturnState()
-        truncated = state.truncated
+        before = kpis.as_counted(state)
         if isinstance(record, CaseCommand):
             return self._command(key, record, state, raw, armed_ms, watermark_ms)
         if isinstance(record, ParcelReport):
@@ -63,15 +66,15 @@ class ReturnLogic:
         if not news:
             return None
         outgrown = len(raw or b"") + len(value) > MOST_EVIDENCE_BYTES and has_outgrown(state, raw)
-        if outgrown or (state.truncated and not truncated):
+        if outgrown or (state.truncated and not before.truncated):
             self.notes.append(("truncated", self.stage))
         if outgrown:
             return None
         if policy is None:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
-            return _without_a_look(state, armed_ms, watermark_ms, policy)
-        return self._looked(key, state, watermark_ms, armed_ms, policy)
+            return self._without_a_look(before, state, armed_ms, watermark_ms, policy)
+        return self._looked(key, before, state, watermark_ms, armed_ms, policy)
 
     def _merge(self, fact: ReturnFact, state: ReturnState, watermark_ms: int) -> bool:
         """Fold a fact in; False: it is too old, or it tells nothing new."""
@@ -104,27 +107,29 @@ class ReturnLogic:
             told = remember(state, command, AnswerReason.UNKNOWN_CASE, watermark_ms, 0)
             change = Change(encode_return(state), 0)
         else:
-            change = self._looked(key, state, watermark_ms, armed_ms, policy, command=command)
+            before = kpis.as_counted(state)
+            change = self._looked(key, before, state, watermark_ms, armed_ms, policy, command=command)
             told = state.commands[-1]
         answered = answer_message(command, told, key.decode(), self._number)
         return change._replace(outgoing=[*change.outgoing, answered])
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the return at `now_ms`."""
+        """Evaluate the return at `now_ms`; publish a cell."""
+        if is_cell(key):
+            return look_at_cell(key, raw, now_ms, self._number)
         if self._policy is None:
             return Change(raw, 0)
         state = decode_return(raw)
-        before_ms = state.look_ms
-        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        before = kpis.as_counted(state)
+        change = self._looked(key, before, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
             return change
-        state.look_ms = before_ms  # worked out again after a restart, and not worth a record
+        state.look_ms = before.look_ms  # worked out again after a restart, and not worth a record
         return change._replace(raw=raw) if encode_return(state) == raw else change
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
-        del key
-        return decode_return(raw).look_ms
+        return look_ms_of(key, raw) if is_cell(key) else decode_return(raw).look_ms
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """Nothing: the messages themselves are kept (says_again is False)."""
@@ -134,6 +139,7 @@ class ReturnLogic:
     def _looked(
         self,
         key: bytes,
+        before: ReturnState,
         state: ReturnState,
         now_ms: int,
         armed_ms: int,
@@ -149,19 +155,33 @@ class ReturnLogic:
         )
         self.notes += found.notes
         self.delays += found.delays
+        adds = self._adds(before, state, now_ms)
         if not found.keep:
-            return Change(None, 0, found.outgoing)
+            return Change(None, 0, found.outgoing, adds)
         next_ms = state.look_ms
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
-        return Change(encode_return(state), armed_ms, found.outgoing)
+        return Change(encode_return(state), armed_ms, found.outgoing, adds)
 
+    def _without_a_look(
+        self,
+        before: ReturnState,
+        state: ReturnState,
+        armed_ms: int,
+        watermark_ms: int,
+        policy: CompiledPolicy,
+    ) -> Change:
+        """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
+        if armed_ms <= watermark_ms:
+            forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
+            armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
+        adds = self._adds(before, state, watermark_ms)
+        return Change(encode_return(state), armed_ms, adds=adds)
 
-def _without_a_look(state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy) -> Change:
-    """Only forgetting lies ahead; a timer that is armed for it earlier is armed again when it fires."""
-    if armed_ms <= watermark_ms:
-        forget_ms = state.last_heard_ms + policy.accept_age_ms + FORGET_AFTER_MS
-        armed_ms = state.look_ms = max(forget_ms, watermark_ms + 1)
-    return Change(encode_return(state), armed_ms)
+    def _adds(self, before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
+        adds = kpis.adds(before, state, now_ms)
+        if state.counted == kpis.NOT_COUNTED != before.counted:
+            self.notes.append(("not_counted", self.stage))
+        return adds
 
 
 def return_logic() -> ReturnLogic:

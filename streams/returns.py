@@ -153,6 +153,8 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    counted: int = 0
+    """By which reckoning it has added to the KPIs what it adds now (streams/kpis.py); 0: it has added nothing."""
 
     @property
     def last_heard_ms(self) -> int:

@@ -1,0 +1,97 @@
+"""Publishes a cell of the KPIs as a snapshot for `kpis`, and lets it go when its day is long over."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from schemas.kpis import (
+    BOUNDS_SECONDS,
+    Amounts,
+    CaseCounts,
+    Count,
+    Dimension,
+    Durations,
+    KpiSnapshot,
+    Leg,
+    encode_kpi_snapshot,
+    kpi_headers,
+    kpi_key,
+)
+from schemas.outputs import utc
+from streams.batch import Change
+from streams.cells import (
+    CELL_PREFIX,
+    CellName,
+    Slot,
+    as_published,
+    decode_cell,
+    lets_go_ms,
+    name_of_cell,
+)
+from streams.kpis import AT_RISK, BUCKETS_OF_A_LEG, FIRST_COUNT, REFUNDED, SUM_OF_A_LEG
+from streams.watermark import Outgoing
+
+_EPOCH = date(1970, 1, 1)
+_LEGS, _COUNTS = tuple(Leg), tuple(Count)
+_AMOUNTS = {AT_RISK: "at_risk_minor", REFUNDED: "refunded_minor"}
+
+
+def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
+    """Publish what is in it, or delete it: a cell in which nothing is left, or whose day is long over, and its snapshot too."""
+    if not key.startswith(CELL_PREFIX):
+        return Change(None, 0)  # a roster is looked at only when its day is over
+    cell, name = decode_cell(raw), name_of_cell(key)
+    gone_ms = lets_go_ms(name.day)
+    if now_ms < gone_ms and cell.sums:
+        return Change(
+            as_published(cell, name.day), gone_ms, (_message(name, cell.sums.items(), now_ms, partition),)
+        )
+    return Change(None, 0, (_message(name, (), now_ms, partition),) if cell.published else ())
+
+
+def snapshot_of(
+    name: CellName, sums: Iterable[tuple[Slot, int]], as_of_ms: int, partition: int
+) -> KpiSnapshot:
+    """What is in a cell, in words."""
+    counts: dict[Count, int] = {}
+    seconds: dict[Leg, int] = {}
+    buckets: dict[Leg, dict[int, int]] = {}
+    cases: dict[str, dict[str, int]] = {}
+    amounts: dict[str, dict[str, int]] = {}
+    for slot, amount in sums:
+        if isinstance(slot, str):
+            subject, _, kind = slot.partition("|")
+            if kind in _AMOUNTS:
+                amounts.setdefault(subject, {})[_AMOUNTS[kind]] = amount
+            else:
+                cases.setdefault(subject, {})[kind] = amount
+        elif slot >= FIRST_COUNT:
+            counts[_COUNTS[slot - FIRST_COUNT]] = amount
+        else:
+            leg, bucket = _LEGS[slot // BUCKETS_OF_A_LEG], slot % BUCKETS_OF_A_LEG
+            if bucket == SUM_OF_A_LEG:
+                seconds[leg] = amount
+            else:
+                buckets.setdefault(leg, {})[BOUNDS_SECONDS[bucket]] = amount
+    return KpiSnapshot(
+        partition=partition,
+        day=_EPOCH + timedelta(days=name.day),
+        dimension=Dimension(name.family),
+        value=name.member,
+        as_of=utc(as_of_ms),
+        counts=counts,
+        legs={
+            leg: Durations(sum(found.values()), seconds.get(leg, 0), tuple(sorted(found.items())))
+            for leg, found in buckets.items()
+        },
+        cases={rule: CaseCounts(**found) for rule, found in cases.items()},
+        amounts={currency: Amounts(**found) for currency, found in amounts.items()},
+    )
+
+
+def _message(name: CellName, sums: Iterable[tuple[Slot, int]], as_of_ms: int, partition: int) -> Outgoing:
+    day = _EPOCH + timedelta(days=name.day)
+    key = kpi_key(partition, day, name.family, name.member)
+    if not sums:
+        return Outgoing("kpis", key.encode(), None, [], partition)
+    value = encode_kpi_snapshot(snapshot_of(name, sums, as_of_ms, partition))
+    return Outgoing("kpis", key.encode(), value, kpi_headers(key, as_of_ms), partition)

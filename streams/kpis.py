@@ -1,0 +1,259 @@
+"""What a return adds to the KPIs: a function of its state alone, so that a change adds the difference (streams/cells.py).
+
+Milestones count on their UTC day, a leg on the day on which it ends, the parcels scanned on the day of their labels, a case
+on the day of its deadline, the value at risk on the day of the oldest deadline of the cases that stand. Parcels count under
+their own carrier, lane and facility; the return as a whole under those of the parcel that was labelled first. A leg counts
+when both ends are known and the second is not the earlier one.
+
+A return that is purged leaves what it has added.
+"""
+
+from collections.abc import Iterator
+from copy import copy
+from typing import Final
+
+from schemas.kpis import Count, Dimension, Leg, bucket_of
+from schemas.money import CURRENCIES
+from schemas.vocabulary import CaseState, Closure, Milestone, Resolution
+from streams.cases import COUNTED, STANDING, SUPPRESSED, value_of
+from streams.cells import Adds, CellName, Slot, lets_go_ms
+from streams.clocks import DAY_MS
+from streams.keys import split_parcel_key
+from streams.returns import Carried, CaseRecord, ReturnState, Told, received_by_number
+
+COUNTED_BY: Final = 1
+"""Raised when what a state adds is worked out in another way: what older states have added stays where it was added."""
+NOT_COUNTED: Final = -1
+"""Of a return one change of which touched too many cells: it adds nothing any more."""
+MOST_CELLS: Final = 96
+"""A change may add to so many cells; each may have several kB, and a batch takes all of them."""
+MOST_MINOR: Final = 10**13
+"""Of one amount; more is counted as this."""
+
+BUCKETS_OF_A_LEG: Final = 128
+SUM_OF_A_LEG: Final = BUCKETS_OF_A_LEG - 1
+"""Slot of a leg's seconds; those before are its buckets."""
+FIRST_COUNT: Final = 1 << 14
+"""Slots of counts begin here, those of legs below. The order of `Leg` and `Count` is in the changelog: new ones go last."""
+FALSE_ALARM, AT_RISK, REFUNDED = "false_alarm", "risk", "refunded"
+
+_LEG = {leg: number * BUCKETS_OF_A_LEG for number, leg in enumerate(Leg)}
+_COUNT = {count: FIRST_COUNT + number for number, count in enumerate(Count)}
+_COUNTED_MILESTONES = tuple(
+    (int(milestone), _COUNT[count])
+    for milestone, count in (
+        (Milestone.RETURN_CANCELLED, Count.CANCELLED),
+        (Milestone.INSPECTED, Count.INSPECTED),
+        (Milestone.RESTOCKED, Count.RESTOCKED),
+        (Milestone.REFUND_ISSUED, Count.REFUNDED),
+        (Milestone.REFUND_REFUSED, Count.REFUSED),
+        (Milestone.REPLACEMENT_SENT, Count.REPLACED),
+    )
+)
+_LEGS_OF_RETURN = tuple(
+    (int(start), int(end), _LEG[leg])
+    for start, end, leg in (
+        (Milestone.INSPECTED, Milestone.RESTOCKED, Leg.INSPECTED_TO_RESTOCKED),
+        (Milestone.INSPECTED, Milestone.REFUND_ISSUED, Leg.INSPECTED_TO_REFUND),
+        (Milestone.REFUND_APPROVED, Milestone.REFUND_ISSUED, Leg.APPROVED_TO_REFUND),
+        (Milestone.RETURN_REQUESTED, Milestone.REFUND_ISSUED, Leg.REQUEST_TO_REFUND),
+        (Milestone.RETURN_REQUESTED, Milestone.REPLACEMENT_SENT, Leg.REQUEST_TO_REPLACEMENT),
+    )
+)
+_REQUESTED, _CHECKED_IN = int(Milestone.RETURN_REQUESTED), int(Milestone.CHECKED_IN)
+_INSPECTED, _REFUND_ISSUED = int(Milestone.INSPECTED), int(Milestone.REFUND_ISSUED)
+_RESOLUTIONS = {
+    Resolution.REFUND.value: _COUNT[Count.FOR_REFUND],
+    Resolution.EXCHANGE.value: _COUNT[Count.FOR_EXCHANGE],
+    Resolution.STORE_CREDIT.value: _COUNT[Count.FOR_STORE_CREDIT],
+}
+_NOT_TOLD = {SUPPRESSED: "explained", COUNTED: "already_over"}
+_FAMILIES = tuple(dimension.value for dimension in Dimension)
+
+Members = tuple[str, str, str, str, str, str]
+"""Of the dimensions, in their order."""
+Items = dict[tuple[Members, int, Slot], int]
+"""(members, day, slot) -> how much."""
+
+
+def as_counted(state: ReturnState) -> ReturnState:
+    """The state as it is now, to be kept while the state itself is changed."""
+    return copy(state)
+
+
+def adds(before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
+    """What the change of a state adds to the cells; the state notes that it has been counted."""
+    if state.counted == NOT_COUNTED:
+        return None
+    old: Items = {}
+    if before.counted == COUNTED_BY:
+        if (before.facts, before.marks, before.carried, before.cases) == (
+            state.facts,
+            state.marks,
+            state.carried,
+            state.cases,
+        ):
+            return None
+        old = _items(before)
+    state.counted = COUNTED_BY
+    sums = _by_cell(old, _items(state), now_ms)
+    if len(sums) > MOST_CELLS:
+        state.counted = NOT_COUNTED
+        return None
+    return Adds(now_ms, sums) if sums else None
+
+
+def _by_cell(old: Items, new: Items, now_ms: int) -> dict[CellName, dict[Slot, int]]:
+    """The differences, in the cells of all dimensions; days that are long over take nothing any more."""
+    changed = [(key, amount - old.get(key, 0)) for key, amount in new.items() if amount != old.get(key)]
+    changed += [(key, -amount) for key, amount in old.items() if key not in new]
+    found: dict[CellName, dict[Slot, int]] = {}
+    for (members, day, slot), amount in changed:
+        if not amount or lets_go_ms(day) <= now_ms:
+            continue
+        for family, member in zip(_FAMILIES, members, strict=True):
+            cell = found.setdefault(CellName(family, day, member), {})
+            cell[slot] = cell.get(slot, 0) + amount
+    for name, cell in list(found.items()):
+        for slot in [slot for slot, amount in cell.items() if not amount]:
+            del cell[slot]
+        if not cell:
+            del found[name]
+    return found
+
+
+# -- what one state adds ------------------------------------------------------------------------------------------
+
+
+class _Return:
+    """One return, and what it adds so far."""
+
+    def __init__(self, state: ReturnState) -> None:
+        self.state = state
+        self.items: Items = {}
+        self.first: dict[int, Told] = {}
+        for fact in state.true_facts():
+            self.first.setdefault(fact.milestone, fact)
+        self.parcels = [one for one in state.carried if one.linked and one.label_ms]
+        if len(self.parcels) > 1:
+            self.parcels.sort(key=_label_order)
+        request = self.first.get(_REQUESTED)
+        terms = request.terms if request is not None else None
+        self.resolution = terms.resolution if terms is not None else Resolution.REFUND.value
+        self._of_request = (terms.reason, terms.category) if terms is not None else ("", "")
+        self.members = self.members_of(self.parcels[0] if self.parcels else None)
+
+    def members_of(self, parcel: Carried | None, carrier: str = "") -> Members:
+        """Of a parcel, or of a return without one."""
+        if parcel is None:
+            return ("", carrier, "", "", *self._of_request)
+        origin, destination = parcel.origin, parcel.destination
+        lane = f"{origin}-{destination}" if origin or destination else ""
+        carrier = split_parcel_key(parcel.parcel)[0]
+        return ("", carrier, lane, parcel.facility, *self._of_request)
+
+    def add(self, members: Members, at_ms: int, slot: Slot, amount: int = 1) -> None:
+        key = (members, at_ms // DAY_MS, slot)
+        self.items[key] = self.items.get(key, 0) + amount
+
+    def add_leg(self, members: Members, leg: int, start_ms: int, end_ms: int) -> None:
+        if start_ms and end_ms and start_ms <= end_ms:
+            seconds = (end_ms - start_ms) // 1000
+            self.add(members, end_ms, leg + bucket_of(seconds))
+            if seconds:
+                self.add(members, end_ms, leg + SUM_OF_A_LEG, seconds)
+
+
+def _label_order(parcel: Carried) -> tuple[int, str]:
+    return parcel.label_ms, parcel.parcel
+
+
+def _items(state: ReturnState) -> Items:
+    one = _Return(state)
+    received_ms = _add_parcels(one)
+    _add_milestones(one, received_ms)
+    if state.cases:
+        _add_cases(one)
+    return one.items
+
+
+def _add_parcels(one: _Return) -> int:
+    """The legs of its parcels. Returns when the warehouse got the first of them, or something under the return's number."""
+    by_number = received_by_number(one.state) if _CHECKED_IN in one.first else {}
+    received = [one.first[_CHECKED_IN].at_ms] if _CHECKED_IN in one.first else []
+    for parcel in one.parcels:
+        members = one.members_of(parcel) if len(one.parcels) > 1 else one.members
+        one.add(members, parcel.label_ms, _COUNT[Count.LABELLED])
+        if parcel.first_scan_ms:
+            one.add(members, parcel.label_ms, _COUNT[Count.SCANNED])
+        check_in = by_number.get(parcel.parcel)
+        times = [parcel.checked_in_ms, check_in.at_ms if check_in is not None else 0]
+        received_ms = min([at_ms for at_ms in times if at_ms], default=0)
+        if received_ms:
+            received.append(received_ms)
+        one.add_leg(members, _LEG[Leg.LABEL_TO_FIRST_SCAN], parcel.label_ms, parcel.first_scan_ms)
+        one.add_leg(members, _LEG[Leg.FIRST_SCAN_TO_DELIVERED], parcel.first_scan_ms, parcel.delivered_ms)
+        one.add_leg(members, _LEG[Leg.DELIVERED_TO_RECEIVED], parcel.delivered_ms, received_ms)
+    return min(received, default=0)
+
+
+def _add_milestones(one: _Return, received_ms: int) -> None:
+    """What orders and warehouse tell of the return as a whole."""
+    first, members = one.first, one.members
+    request = first.get(_REQUESTED)
+    if request is not None:
+        one.add(members, request.at_ms, _COUNT[Count.REQUESTED])
+        one.add(members, request.at_ms, _RESOLUTIONS.get(one.resolution, _COUNT[Count.FOR_REFUND]))
+        label_ms = one.parcels[0].label_ms if one.parcels else 0
+        one.add_leg(members, _LEG[Leg.REQUEST_TO_LABEL], request.at_ms, label_ms)
+    if received_ms:
+        one.add(members, received_ms, _COUNT[Count.RECEIVED])
+        if _INSPECTED in first:
+            one.add_leg(members, _LEG[Leg.RECEIVED_TO_INSPECTED], received_ms, first[_INSPECTED].at_ms)
+    for milestone, slot in _COUNTED_MILESTONES:
+        if milestone in first:
+            one.add(members, first[milestone].at_ms, slot)
+    for start, end, leg in _LEGS_OF_RETURN:
+        if start in first and end in first:
+            one.add_leg(members, leg, first[start].at_ms, first[end].at_ms)
+    refund = first.get(_REFUND_ISSUED)
+    if refund is not None:
+        _add_amount(one, refund.at_ms, refund.currency, refund.value_minor, REFUNDED)
+
+
+def _add_amount(one: _Return, at_ms: int, currency: str, minor: int, kind: str) -> None:
+    if currency in CURRENCIES and minor:
+        one.add(one.members, at_ms, f"{currency}|{kind}", min(minor, MOST_MINOR))
+
+
+def _add_cases(one: _Return) -> None:
+    standing = []
+    for case in one.state.cases:
+        one.add(_members_of_case(one, case), case.due_ms, f"{case.rule}|{_standing_of(case)}")
+        if case.state in STANDING:
+            standing.append(case.due_ms)
+    if standing:
+        oldest_ms = min(standing)
+        one.add(one.members, oldest_ms, _COUNT[Count.AT_RISK])
+        value = value_of(one.state, next(_valued(one), None))
+        if value is not None:
+            _add_amount(one, oldest_ms, value.currency, value.amount_minor, AT_RISK)
+
+
+def _valued(one: _Return) -> Iterator[Carried]:
+    return (parcel for parcel in one.parcels if parcel.currency)
+
+
+def _members_of_case(one: _Return, case: CaseRecord) -> Members:
+    if not case.parcel:
+        return one.members
+    carried = next((parcel for parcel in one.state.carried if parcel.parcel == case.parcel), None)
+    return one.members_of(carried, split_parcel_key(case.parcel)[0])
+
+
+def _standing_of(case: CaseRecord) -> str:
+    """Under what a case is counted."""
+    handling = case.handling
+    if case.state == CaseState.RESOLVED and handling is not None and handling.closure == Closure.FALSE_ALARM:
+        return FALSE_ALARM
+    return _NOT_TOLD.get(case.state, case.state)
