@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from agents.cli_durations import duration_of as _duration
+from agents.cli_kpis import add_kpis
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -403,3 +404,4 @@ def cases_tail(
 
 
 add_verbs(cases_app)
+add_kpis(app)

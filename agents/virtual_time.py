@@ -22,6 +22,7 @@ from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
 from streams.batch import Batch
+from streams.cells import is_cell
 from streams.intake import Intake, IntakeMapper, Stage
 from streams.keys import partition_of
 from streams.parcel_stage import parcel_logic
@@ -120,7 +121,7 @@ class VirtualTime:
     def states(self, stage: Stage) -> dict[bytes, bytes]:
         """Key -> state of every parcel, or of every return, as the stage keeps it now."""
         logs = self._parcels if stage == "parcels" else self._returns
-        return {key: raw for log in logs for key, (_, raw) in log.store.states.items()}
+        return {key: raw for log in logs for key, (_, raw) in log.store.states.items() if not is_cell(key)}
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""

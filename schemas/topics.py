@@ -51,6 +51,7 @@ class TopicNames:
     cases: str = "returnwatch-cases"
     refund_signals: str = "returnwatch-refund-signals"
     command_answers: str = "returnwatch-command-answers"
+    kpis: str = "returnwatch-kpis"
     dead_letters: str = "returnwatch-dead-letters"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
@@ -67,6 +68,7 @@ class TopicNames:
             cases=f"{prefix}cases",
             refund_signals=f"{prefix}refund-signals",
             command_answers=f"{prefix}command-answers",
+            kpis=f"{prefix}kpis",
             dead_letters=f"{prefix}dead-letters",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
@@ -272,6 +274,19 @@ def _output_specs(
             returns,
             1,
             (_cleanup("delete", "every answer counts, not only the newest"), month, durable),
+        ),
+        TopicSpec(
+            names.kpis,
+            role,
+            "what is counted of the returns, by day and by carrier, lane, facility, reason and category",
+            "partition, day, dimension and value",
+            returns,
+            1,
+            (
+                _cleanup("compact", "readers expect the newest record of every key"),
+                Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                durable,
+            ),
         ),
         TopicSpec(
             names.dead_letters,

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from streams.cells import (
     MOST_MEMBER_CHARS,
+    SLOT_BYTES,
     Adds,
     CellName,
     Slot,
@@ -17,7 +18,6 @@ from streams.cells import (
     lets_go_ms,
     publish_ms,
     roster_key,
-    slot_bytes,
     with_added,
     with_member,
 )
@@ -174,8 +174,8 @@ class Work:
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
         cost = _cost_of(key, held, raw)
-        more = self._cells_take(adds) if adds is not None else 0
-        used = self.used_bytes + cost - held.cost + more
+        cells = self._cells_of(adds) if adds is not None else ()
+        used = self.used_bytes + cost - held.cost + sum([more for _, _, more in cells])
         said = 0
         if outgoing:
             said = sum(message.size_bytes for message in outgoing)
@@ -196,7 +196,7 @@ class Work:
             if self._says_again:
                 self.said_keys[key] = None
         if adds is not None:
-            self._add(adds)
+            self._add(adds, cells)
         return True
 
     def _fits(self, used: int, said: int) -> bool:
@@ -207,32 +207,28 @@ class Work:
 
     # -- cells -----------------------------------------------------------------------------------------------
 
-    def _cells_take(self, adds: Adds) -> int:
-        """How many bytes more the batch has at most when this is added."""
-        more = 0
+    def _cells_of(self, adds: Adds) -> list[tuple[Held, bytes, int]]:
+        """Each cell, its key, and how many bytes more it takes at most when this is added."""
+        cells = []
         for name, amounts in adds.sums.items():
             held, key = self._cell(name)
-            pending = held.pending
-            if pending is None:
-                more += len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"") - held.cost
-                pending = {}
-            more += sum([slot_bytes(slot) for slot in amounts if slot not in pending])
-        return more
+            if held.pending is None:
+                fixed = len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"")
+                more = fixed - held.cost + SLOT_BYTES * len(amounts)
+            else:
+                more = SLOT_BYTES * len(amounts.keys() - held.pending.keys())
+            cells.append((held, key, more))
+        return cells
 
-    def _add(self, adds: Adds) -> None:
+    def _add(self, adds: Adds, cells: Sequence[tuple[Held, bytes, int]]) -> None:
         now_ms = adds.now_ms
-        for name, amounts in adds.sums.items():
-            held, key = self._cell(name)
-            pending = held.pending
-            if pending is None:
-                held.cost = len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"")
-                pending = held.pending = {}
-            for slot, amount in amounts.items():
-                if slot in pending:
-                    pending[slot] += amount
-                else:
-                    pending[slot] = amount
-                    held.cost += slot_bytes(slot)
+        for (name, amounts), (held, key, more) in zip(adds.sums.items(), cells, strict=True):
+            held.cost += more
+            if held.pending is None:
+                held.pending = dict(amounts)
+            else:
+                for slot, amount in amounts.items():
+                    held.pending[slot] = held.pending.get(slot, 0) + amount
             due_ms = publish_ms(name.day, now_ms)
             if not now_ms < held.armed_ms <= due_ms:
                 held.armed_ms = due_ms

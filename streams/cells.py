@@ -19,12 +19,15 @@ MOST_MEMBERS: Final = 50
 MOST_MEMBER_CHARS: Final = 64
 OTHERS: Final = "(other)"
 DAY_MS: Final = 86_400_000
-PUBLISH_EVERY_MS: Final = 15 * 60_000
-"""Of days that go on, or have just ended."""
-PUBLISH_OLD_EVERY_MS: Final = 4 * 60 * 60_000
+PUBLISH_EVERY_MS: Final = 60 * 60_000
+"""Cells of a day that goes on, or ended less than a day ago; older ones once a day."""
 KEPT_DAYS: Final = 400
 
-Slot = int | str
+SLOT_BYTES: Final = 14
+"""What a slot and its sum take in a cell at most."""
+
+Slot = int
+"""Which of its sums: a number below 2^32."""
 
 
 class CellName(NamedTuple):
@@ -82,7 +85,7 @@ def roster_key(family: str, day: int) -> bytes:
 
 def is_cell(key: bytes) -> bool:
     """Whether a key of the store is a cell's or a roster's, and not that of a state."""
-    return key[0] == 0
+    return key.startswith((CELL_PREFIX, ROSTER_PREFIX))
 
 
 def lets_go_ms(day: int) -> int:
@@ -92,7 +95,7 @@ def lets_go_ms(day: int) -> int:
 
 def publish_ms(day: int, now_ms: int) -> int:
     """When what is added now to a cell of that day is published."""
-    every_ms = PUBLISH_EVERY_MS if now_ms < (day + 2) * DAY_MS else PUBLISH_OLD_EVERY_MS
+    every_ms = PUBLISH_EVERY_MS if now_ms < (day + 2) * DAY_MS else DAY_MS
     return (now_ms // every_ms + 1) * every_ms
 
 
@@ -129,8 +132,3 @@ def as_published(cell: Cell, day: int) -> bytes:
 def look_ms_of(key: bytes, raw: bytes) -> int:
     """When a cell or a roster has to be looked at."""
     return (decode_cell(raw) if key.startswith(CELL_PREFIX) else _decode_roster(raw)).look_ms
-
-
-def slot_bytes(slot: Slot) -> int:
-    """What a slot takes in a cell at most."""
-    return 14 if isinstance(slot, int) else len(slot) + 12

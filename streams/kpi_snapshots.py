@@ -1,6 +1,6 @@
 """Publishes a cell of the KPIs as a snapshot for `kpis`, and lets it go when its day is long over."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 from schemas.kpis import (
@@ -16,7 +16,9 @@ from schemas.kpis import (
     kpi_headers,
     kpi_key,
 )
+from schemas.money import CURRENCIES
 from schemas.outputs import utc
+from schemas.vocabulary import RuleId
 from streams.batch import Change
 from streams.cells import (
     CELL_PREFIX,
@@ -27,12 +29,26 @@ from streams.cells import (
     lets_go_ms,
     name_of_cell,
 )
-from streams.kpis import AT_RISK, BUCKETS_OF_A_LEG, FIRST_COUNT, REFUNDED, SUM_OF_A_LEG
+from streams.kpis import (
+    AMOUNTS,
+    BUCKETS_OF_A_LEG,
+    CASES,
+    FIRST_AMOUNT,
+    FIRST_COUNT,
+    SUM_OF_A_LEG,
+    amount_slot,
+    case_slot,
+)
 from streams.watermark import Outgoing
 
 _EPOCH = date(1970, 1, 1)
 _LEGS, _COUNTS = tuple(Leg), tuple(Count)
-_AMOUNTS = {AT_RISK: "at_risk_minor", REFUNDED: "refunded_minor"}
+_AMOUNTS = {
+    amount_slot(currency, number): (currency, kind)
+    for currency in CURRENCIES
+    for number, kind in enumerate(AMOUNTS)
+}
+_CASES = {case_slot(rule, number): (rule.value, kind) for rule in RuleId for number, kind in enumerate(CASES)}
 
 
 def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
@@ -42,36 +58,32 @@ def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
     cell, name = decode_cell(raw), name_of_cell(key)
     gone_ms = lets_go_ms(name.day)
     if now_ms < gone_ms and cell.sums:
-        return Change(
-            as_published(cell, name.day), gone_ms, (_message(name, cell.sums.items(), now_ms, partition),)
-        )
-    return Change(None, 0, (_message(name, (), now_ms, partition),) if cell.published else ())
+        return Change(as_published(cell, name.day), gone_ms, (_message(name, cell.sums, now_ms, partition),))
+    return Change(None, 0, (_message(name, {}, now_ms, partition),) if cell.published else ())
 
 
-def snapshot_of(
-    name: CellName, sums: Iterable[tuple[Slot, int]], as_of_ms: int, partition: int
-) -> KpiSnapshot:
+def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> KpiSnapshot:
     """What is in a cell, in words."""
     counts: dict[Count, int] = {}
     seconds: dict[Leg, int] = {}
-    buckets: dict[Leg, dict[int, int]] = {}
+    buckets: dict[Leg, list[tuple[int, int]]] = {}
     cases: dict[str, dict[str, int]] = {}
     amounts: dict[str, dict[str, int]] = {}
-    for slot, amount in sums:
-        if isinstance(slot, str):
-            subject, _, kind = slot.partition("|")
-            if kind in _AMOUNTS:
-                amounts.setdefault(subject, {})[_AMOUNTS[kind]] = amount
-            else:
-                cases.setdefault(subject, {})[kind] = amount
-        elif slot >= FIRST_COUNT:
-            counts[_COUNTS[slot - FIRST_COUNT]] = amount
-        else:
+    for slot, amount in sorted(sums.items()):
+        if slot < FIRST_COUNT:
             leg, bucket = _LEGS[slot // BUCKETS_OF_A_LEG], slot % BUCKETS_OF_A_LEG
             if bucket == SUM_OF_A_LEG:
                 seconds[leg] = amount
             else:
-                buckets.setdefault(leg, {})[BOUNDS_SECONDS[bucket]] = amount
+                buckets.setdefault(leg, []).append((BOUNDS_SECONDS[bucket], amount))
+        elif slot < FIRST_AMOUNT:
+            counts[_COUNTS[slot - FIRST_COUNT]] = amount
+        elif slot in _AMOUNTS:
+            currency, kind = _AMOUNTS[slot]
+            amounts.setdefault(currency, {})[kind] = amount
+        elif slot in _CASES:
+            rule, kind = _CASES[slot]
+            cases.setdefault(rule, {})[kind] = amount
     return KpiSnapshot(
         partition=partition,
         day=_EPOCH + timedelta(days=name.day),
@@ -80,7 +92,7 @@ def snapshot_of(
         as_of=utc(as_of_ms),
         counts=counts,
         legs={
-            leg: Durations(sum(found.values()), seconds.get(leg, 0), tuple(sorted(found.items())))
+            leg: Durations(sum([count for _, count in found]), seconds.get(leg, 0), tuple(found))
             for leg, found in buckets.items()
         },
         cases={rule: CaseCounts(**found) for rule, found in cases.items()},
@@ -88,7 +100,7 @@ def snapshot_of(
     )
 
 
-def _message(name: CellName, sums: Iterable[tuple[Slot, int]], as_of_ms: int, partition: int) -> Outgoing:
+def _message(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> Outgoing:
     day = _EPOCH + timedelta(days=name.day)
     key = kpi_key(partition, day, name.family, name.member)
     if not sums:

@@ -8,9 +8,9 @@ when both ends are known and the second is not the earlier one.
 A return that is purged leaves what it has added.
 """
 
-from collections.abc import Iterator
 from copy import copy
 from typing import Final
+from zlib import crc32
 
 from schemas.kpis import Count, Dimension, Leg, bucket_of
 from schemas.money import CURRENCIES
@@ -34,8 +34,22 @@ BUCKETS_OF_A_LEG: Final = 128
 SUM_OF_A_LEG: Final = BUCKETS_OF_A_LEG - 1
 """Slot of a leg's seconds; those before are its buckets."""
 FIRST_COUNT: Final = 1 << 14
-"""Slots of counts begin here, those of legs below. The order of `Leg` and `Count` is in the changelog: new ones go last."""
-FALSE_ALARM, AT_RISK, REFUNDED = "false_alarm", "risk", "refunded"
+"""Slots of counts begin here, those of legs below. The orders of the words here and of `Leg` and `Count` are in the changelog:
+new ones go last.
+"""
+FIRST_AMOUNT: Final = 1 << 16
+FIRST_CASE: Final = 1 << 24
+AMOUNTS: Final = ("refunded_minor", "at_risk_minor")
+CASES: Final = (
+    "open",
+    "escalated",
+    "resolved",
+    "retracted",
+    "false_alarm",
+    "explained",
+    "already_over",
+)
+_LETTERS: Final = 26**3
 
 _LEG = {leg: number * BUCKETS_OF_A_LEG for number, leg in enumerate(Leg)}
 _COUNT = {count: FIRST_COUNT + number for number, count in enumerate(Count)}
@@ -60,20 +74,39 @@ _LEGS_OF_RETURN = tuple(
         (Milestone.RETURN_REQUESTED, Milestone.REPLACEMENT_SENT, Leg.REQUEST_TO_REPLACEMENT),
     )
 )
+_LABELLED, _SCANNED = _COUNT[Count.LABELLED], _COUNT[Count.SCANNED]
+_REFUNDED_MINOR, _AT_RISK_MINOR = range(len(AMOUNTS))
 _REQUESTED, _CHECKED_IN = int(Milestone.RETURN_REQUESTED), int(Milestone.CHECKED_IN)
 _INSPECTED, _REFUND_ISSUED = int(Milestone.INSPECTED), int(Milestone.REFUND_ISSUED)
+_COUNTING = frozenset(
+    (
+        _REQUESTED,
+        _CHECKED_IN,
+        *(milestone for milestone, _ in _COUNTED_MILESTONES),
+        *(milestone for start, end, _ in _LEGS_OF_RETURN for milestone in (start, end)),
+        int(Milestone.LABEL_CREATED),
+        int(Milestone.LABEL_VOIDED),
+    )
+)
+"""Labels say which parcels a check-in by the number of the return may mean."""
 _RESOLUTIONS = {
     Resolution.REFUND.value: _COUNT[Count.FOR_REFUND],
     Resolution.EXCHANGE.value: _COUNT[Count.FOR_EXCHANGE],
     Resolution.STORE_CREDIT.value: _COUNT[Count.FOR_STORE_CREDIT],
 }
-_NOT_TOLD = {SUPPRESSED: "explained", COUNTED: "already_over"}
+_STATES = {
+    **{state: CASES.index(state) for state in ("open", "escalated", "resolved", "retracted")},
+    SUPPRESSED: CASES.index("explained"),
+    COUNTED: CASES.index("already_over"),
+}
+_FALSE_ALARM = CASES.index("false_alarm")
 _FAMILIES = tuple(dimension.value for dimension in Dimension)
 
 Members = tuple[str, str, str, str, str, str]
 """Of the dimensions, in their order."""
-Items = dict[tuple[Members, int, Slot], int]
-"""(members, day, slot) -> how much."""
+Items = dict[Members, dict[tuple[int, Slot], int]]
+"""Members -> (day, slot) -> how much."""
+Sums = dict[CellName, dict[Slot, int]]
 
 
 def as_counted(state: ReturnState) -> ReturnState:
@@ -87,12 +120,7 @@ def adds(before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
         return None
     old: Items = {}
     if before.counted == COUNTED_BY:
-        if (before.facts, before.marks, before.carried, before.cases) == (
-            state.facts,
-            state.marks,
-            state.carried,
-            state.cases,
-        ):
+        if _is_the_same(before, state):
             return None
         old = _items(before)
     state.counted = COUNTED_BY
@@ -103,23 +131,57 @@ def adds(before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
     return Adds(now_ms, sums) if sums else None
 
 
-def _by_cell(old: Items, new: Items, now_ms: int) -> dict[CellName, dict[Slot, int]]:
+def _is_the_same(before: ReturnState, state: ReturnState) -> bool:
+    """Whether nothing has changed that counts."""
+    if before.carried != state.carried or before.cases != state.cases or before.marks != state.marks:
+        return False
+    return before.facts is state.facts or _counting(before) == _counting(state)
+
+
+def _counting(state: ReturnState) -> list[Told]:
+    return [fact for fact in state.facts if fact.milestone in _COUNTING]
+
+
+def _by_cell(old: Items, new: Items, now_ms: int) -> Sums:
     """The differences, in the cells of all dimensions; days that are long over take nothing any more."""
-    changed = [(key, amount - old.get(key, 0)) for key, amount in new.items() if amount != old.get(key)]
-    changed += [(key, -amount) for key, amount in old.items() if key not in new]
-    found: dict[CellName, dict[Slot, int]] = {}
-    for (members, day, slot), amount in changed:
-        if not amount or lets_go_ms(day) <= now_ms:
-            continue
-        for family, member in zip(_FAMILIES, members, strict=True):
-            cell = found.setdefault(CellName(family, day, member), {})
-            cell[slot] = cell.get(slot, 0) + amount
-    for name, cell in list(found.items()):
-        for slot in [slot for slot, amount in cell.items() if not amount]:
-            del cell[slot]
-        if not cell:
-            del found[name]
-    return found
+    found: Sums = {}
+    for members in old.keys() | new.keys():
+        for day, more in _by_day(old.get(members, {}), new.get(members, {})).items():
+            if lets_go_ms(day) <= now_ms:
+                continue
+            for family, member in zip(_FAMILIES, members, strict=True):
+                name = CellName(family, day, member)
+                found[name] = _sum(found[name], more) if name in found else more
+    return {name: more for name, more in found.items() if more}
+
+
+def _by_day(old: dict[tuple[int, Slot], int], new: dict[tuple[int, Slot], int]) -> dict[int, dict[Slot, int]]:
+    changed: dict[int, dict[Slot, int]] = {}
+    for key, amount in new.items() - old.items():
+        changed.setdefault(key[0], {})[key[1]] = amount - old.get(key, 0)
+    for key in old.keys() - new.keys():
+        changed.setdefault(key[0], {})[key[1]] = -old[key]
+    return changed
+
+
+def _sum(one: dict[Slot, int], other: dict[Slot, int]) -> dict[Slot, int]:
+    total = dict(one)
+    for slot, amount in other.items():
+        total[slot] = total.get(slot, 0) + amount
+    return {slot: amount for slot, amount in total.items() if amount}
+
+
+def case_slot(rule: str, kind: int) -> Slot:
+    """Where the cases of a rule are counted that are `CASES[kind]` now. By a hash of the rule, which no other rule's is."""
+    return FIRST_CASE + (crc32(rule.encode()) & 0xFFFFFF) * 8 + kind
+
+
+def amount_slot(currency: str, kind: int) -> Slot:
+    """Where the amounts `AMOUNTS[kind]` in a currency are added up."""
+    number = 0
+    for letter in currency:
+        number = number * 26 + ord(letter) - ord("A")
+    return FIRST_AMOUNT + kind * _LETTERS + number
 
 
 # -- what one state adds ------------------------------------------------------------------------------------------
@@ -152,16 +214,27 @@ class _Return:
         carrier = split_parcel_key(parcel.parcel)[0]
         return ("", carrier, lane, parcel.facility, *self._of_request)
 
-    def add(self, members: Members, at_ms: int, slot: Slot, amount: int = 1) -> None:
-        key = (members, at_ms // DAY_MS, slot)
-        self.items[key] = self.items.get(key, 0) + amount
+    def of(self, members: Members) -> dict[tuple[int, Slot], int]:
+        """What is added for these members so far."""
+        return self.items.setdefault(members, {})
 
-    def add_leg(self, members: Members, leg: int, start_ms: int, end_ms: int) -> None:
-        if start_ms and end_ms and start_ms <= end_ms:
-            seconds = (end_ms - start_ms) // 1000
-            self.add(members, end_ms, leg + bucket_of(seconds))
-            if seconds:
-                self.add(members, end_ms, leg + SUM_OF_A_LEG, seconds)
+
+_Added = dict[tuple[int, Slot], int]
+
+
+def _add(added: _Added, at_ms: int, slot: Slot, amount: int = 1) -> None:
+    key = (at_ms // DAY_MS, slot)
+    added[key] = added.get(key, 0) + amount
+
+
+def _add_leg(added: _Added, leg: int, start_ms: int, end_ms: int) -> None:
+    if 0 < start_ms <= end_ms:
+        day, seconds = end_ms // DAY_MS, (end_ms - start_ms) // 1000
+        key = (day, leg + bucket_of(seconds))
+        added[key] = added.get(key, 0) + 1
+        if seconds:
+            key = (day, leg + SUM_OF_A_LEG)
+            added[key] = added.get(key, 0) + seconds
 
 
 def _label_order(parcel: Carried) -> tuple[int, str]:
@@ -182,66 +255,63 @@ def _add_parcels(one: _Return) -> int:
     by_number = received_by_number(one.state) if _CHECKED_IN in one.first else {}
     received = [one.first[_CHECKED_IN].at_ms] if _CHECKED_IN in one.first else []
     for parcel in one.parcels:
-        members = one.members_of(parcel) if len(one.parcels) > 1 else one.members
-        one.add(members, parcel.label_ms, _COUNT[Count.LABELLED])
-        if parcel.first_scan_ms:
-            one.add(members, parcel.label_ms, _COUNT[Count.SCANNED])
+        added = one.of(one.members_of(parcel) if len(one.parcels) > 1 else one.members)
+        label_ms, first_ms, delivered_ms = parcel.label_ms, parcel.first_scan_ms, parcel.delivered_ms
+        _add(added, label_ms, _LABELLED)
+        if first_ms:
+            _add(added, label_ms, _SCANNED)
         check_in = by_number.get(parcel.parcel)
         times = [parcel.checked_in_ms, check_in.at_ms if check_in is not None else 0]
         received_ms = min([at_ms for at_ms in times if at_ms], default=0)
         if received_ms:
             received.append(received_ms)
-        one.add_leg(members, _LEG[Leg.LABEL_TO_FIRST_SCAN], parcel.label_ms, parcel.first_scan_ms)
-        one.add_leg(members, _LEG[Leg.FIRST_SCAN_TO_DELIVERED], parcel.first_scan_ms, parcel.delivered_ms)
-        one.add_leg(members, _LEG[Leg.DELIVERED_TO_RECEIVED], parcel.delivered_ms, received_ms)
+        _add_leg(added, _LEG[Leg.LABEL_TO_FIRST_SCAN], label_ms, first_ms)
+        _add_leg(added, _LEG[Leg.FIRST_SCAN_TO_DELIVERED], first_ms, delivered_ms)
+        _add_leg(added, _LEG[Leg.DELIVERED_TO_RECEIVED], delivered_ms, received_ms)
     return min(received, default=0)
 
 
 def _add_milestones(one: _Return, received_ms: int) -> None:
     """What orders and warehouse tell of the return as a whole."""
-    first, members = one.first, one.members
+    first, added = one.first, one.of(one.members)
     request = first.get(_REQUESTED)
     if request is not None:
-        one.add(members, request.at_ms, _COUNT[Count.REQUESTED])
-        one.add(members, request.at_ms, _RESOLUTIONS.get(one.resolution, _COUNT[Count.FOR_REFUND]))
+        _add(added, request.at_ms, _COUNT[Count.REQUESTED])
+        _add(added, request.at_ms, _RESOLUTIONS.get(one.resolution, _COUNT[Count.FOR_REFUND]))
         label_ms = one.parcels[0].label_ms if one.parcels else 0
-        one.add_leg(members, _LEG[Leg.REQUEST_TO_LABEL], request.at_ms, label_ms)
+        _add_leg(added, _LEG[Leg.REQUEST_TO_LABEL], request.at_ms, label_ms)
     if received_ms:
-        one.add(members, received_ms, _COUNT[Count.RECEIVED])
+        _add(added, received_ms, _COUNT[Count.RECEIVED])
         if _INSPECTED in first:
-            one.add_leg(members, _LEG[Leg.RECEIVED_TO_INSPECTED], received_ms, first[_INSPECTED].at_ms)
+            _add_leg(added, _LEG[Leg.RECEIVED_TO_INSPECTED], received_ms, first[_INSPECTED].at_ms)
     for milestone, slot in _COUNTED_MILESTONES:
         if milestone in first:
-            one.add(members, first[milestone].at_ms, slot)
+            _add(added, first[milestone].at_ms, slot)
     for start, end, leg in _LEGS_OF_RETURN:
-        if start in first and end in first:
-            one.add_leg(members, leg, first[start].at_ms, first[end].at_ms)
+        if end in first and start in first:
+            _add_leg(added, leg, first[start].at_ms, first[end].at_ms)
     refund = first.get(_REFUND_ISSUED)
     if refund is not None:
-        _add_amount(one, refund.at_ms, refund.currency, refund.value_minor, REFUNDED)
+        _add_amount(added, refund.at_ms, refund.currency, refund.value_minor, _REFUNDED_MINOR)
 
 
-def _add_amount(one: _Return, at_ms: int, currency: str, minor: int, kind: str) -> None:
+def _add_amount(added: _Added, at_ms: int, currency: str, minor: int, kind: int) -> None:
     if currency in CURRENCIES and minor:
-        one.add(one.members, at_ms, f"{currency}|{kind}", min(minor, MOST_MINOR))
+        _add(added, at_ms, amount_slot(currency, kind), min(minor, MOST_MINOR))
 
 
 def _add_cases(one: _Return) -> None:
     standing = []
     for case in one.state.cases:
-        one.add(_members_of_case(one, case), case.due_ms, f"{case.rule}|{_standing_of(case)}")
+        _add(one.of(_members_of_case(one, case)), case.due_ms, case_slot(case.rule, _kind_of(case)))
         if case.state in STANDING:
             standing.append(case.due_ms)
     if standing:
-        oldest_ms = min(standing)
-        one.add(one.members, oldest_ms, _COUNT[Count.AT_RISK])
-        value = value_of(one.state, next(_valued(one), None))
+        oldest_ms, added = min(standing), one.of(one.members)
+        _add(added, oldest_ms, _COUNT[Count.AT_RISK])
+        value = value_of(one.state, next((parcel for parcel in one.parcels if parcel.currency), None))
         if value is not None:
-            _add_amount(one, oldest_ms, value.currency, value.amount_minor, AT_RISK)
-
-
-def _valued(one: _Return) -> Iterator[Carried]:
-    return (parcel for parcel in one.parcels if parcel.currency)
+            _add_amount(added, oldest_ms, value.currency, value.amount_minor, _AT_RISK_MINOR)
 
 
 def _members_of_case(one: _Return, case: CaseRecord) -> Members:
@@ -251,9 +321,8 @@ def _members_of_case(one: _Return, case: CaseRecord) -> Members:
     return one.members_of(carried, split_parcel_key(case.parcel)[0])
 
 
-def _standing_of(case: CaseRecord) -> str:
-    """Under what a case is counted."""
+def _kind_of(case: CaseRecord) -> int:
     handling = case.handling
     if case.state == CaseState.RESOLVED and handling is not None and handling.closure == Closure.FALSE_ALARM:
-        return FALSE_ALARM
-    return _NOT_TOLD.get(case.state, case.state)
+        return _FALSE_ALARM
+    return _STATES[case.state]
