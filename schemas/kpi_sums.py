@@ -12,6 +12,7 @@ from schemas.kpis import (
     CaseCounts,
     Count,
     Dimension,
+    Durations,
     KpiSnapshot,
     Leg,
     decode_kpi_snapshot,
@@ -27,6 +28,12 @@ class LegSum:
     sum_seconds: int = 0
     buckets: Counter[int] = field(default_factory=Counter)
     """Upper bound in seconds -> how many."""
+
+    def add(self, durations: Durations) -> None:
+        """Add those of a snapshot."""
+        self.count += durations.count
+        self.sum_seconds += durations.sum_seconds
+        self.buckets.update(dict(durations.buckets))
 
     @property
     def mean_seconds(self) -> float | None:
@@ -53,10 +60,7 @@ class KpiSum:
         """Add the newest snapshot of one key."""
         self.counts.update(snapshot.counts)
         for leg, durations in snapshot.legs.items():
-            total = self.legs.setdefault(leg, LegSum())
-            total.count += durations.count
-            total.sum_seconds += durations.sum_seconds
-            total.buckets.update(dict(durations.buckets))
+            self.legs.setdefault(leg, LegSum()).add(durations)
         for rule, cases in snapshot.cases.items():
             told = {name: getattr(cases, name) for name in CaseCounts.__struct_fields__}
             self.cases.setdefault(rule, Counter()).update(told)

@@ -44,6 +44,11 @@ CURRENCIES = frozenset((
 """Money that people pay with. Source: ISO 4217, list one, without funds, metals and codes for tests."""
 
 
+def minor_units_of(currency: str) -> int:
+    """How many minor units one main unit has."""
+    return int(10 ** _MINOR_DIGITS.get(currency.upper(), 2))
+
+
 def minor_units(amount: Decimal, currency: str) -> int:
     """Return an amount in main units (19.90 EUR) as minor units (1990); fractions round half to even."""
     scaled = amount.scaleb(_MINOR_DIGITS.get(currency.upper(), 2))

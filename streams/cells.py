@@ -72,6 +72,11 @@ def cell_key(name: CellName) -> bytes:
     return CELL_PREFIX + f"{name.family}|{name.day:05d}|{name.member}".encode()
 
 
+def cells_prefix(family: str, beginning: str) -> bytes:
+    """What the keys of a family's cells begin with whose day and member begin so."""
+    return CELL_PREFIX + f"{family}|{beginning}".encode()
+
+
 def name_of_cell(key: bytes) -> CellName:
     """The cell that a key names."""
     family, day, member = key[len(CELL_PREFIX) :].decode().split("|", 2)
