@@ -99,7 +99,8 @@ def lets_go_ms(day: int) -> int:
 
 
 def publish_ms(day: int, now_ms: int) -> int:
-    """When what is added now to a cell of that day is published."""
+    """When what is added now to a cell of that day is published; not before the day begins, as where the log has no time yet."""
+    now_ms = max(now_ms, day * DAY_MS)
     every_ms = PUBLISH_EVERY_MS if now_ms < (day + 2) * DAY_MS else DAY_MS
     return (now_ms // every_ms + 1) * every_ms
 

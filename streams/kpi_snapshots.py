@@ -33,7 +33,6 @@ from streams.kpis import (
     AMOUNTS,
     BUCKETS_OF_A_LEG,
     CASES,
-    FIRST_AMOUNT,
     FIRST_COUNT,
     SUM_OF_A_LEG,
     amount_slot,
@@ -42,7 +41,13 @@ from streams.kpis import (
 from streams.watermark import Outgoing
 
 _EPOCH = date(1970, 1, 1)
-_LEGS, _COUNTS = tuple(Leg), tuple(Count)
+_BUCKETS = {
+    number * BUCKETS_OF_A_LEG + bucket: (leg, bound)
+    for number, leg in enumerate(Leg)
+    for bucket, bound in enumerate(BOUNDS_SECONDS)
+}
+_SECONDS = {number * BUCKETS_OF_A_LEG + SUM_OF_A_LEG: leg for number, leg in enumerate(Leg)}
+_COUNTS = {FIRST_COUNT + number: count for number, count in enumerate(Count)}
 _AMOUNTS = {
     amount_slot(currency, number): (currency, kind)
     for currency in CURRENCIES
@@ -63,21 +68,20 @@ def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
 
 
 def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> KpiSnapshot:
-    """What is in a cell, in words."""
+    """What is in a cell, in words. Slots that no version up to this one knows are left out."""
     counts: dict[Count, int] = {}
     seconds: dict[Leg, int] = {}
     buckets: dict[Leg, list[tuple[int, int]]] = {}
     cases: dict[str, dict[str, int]] = {}
     amounts: dict[str, dict[str, int]] = {}
     for slot, amount in sorted(sums.items()):
-        if slot < FIRST_COUNT:
-            leg, bucket = _LEGS[slot // BUCKETS_OF_A_LEG], slot % BUCKETS_OF_A_LEG
-            if bucket == SUM_OF_A_LEG:
-                seconds[leg] = amount
-            else:
-                buckets.setdefault(leg, []).append((BOUNDS_SECONDS[bucket], amount))
-        elif slot < FIRST_AMOUNT:
-            counts[_COUNTS[slot - FIRST_COUNT]] = amount
+        if slot in _BUCKETS:
+            leg, bound = _BUCKETS[slot]
+            buckets.setdefault(leg, []).append((bound, amount))
+        elif slot in _SECONDS:
+            seconds[_SECONDS[slot]] = amount
+        elif slot in _COUNTS:
+            counts[_COUNTS[slot]] = amount
         elif slot in _AMOUNTS:
             currency, kind = _AMOUNTS[slot]
             amounts.setdefault(currency, {})[kind] = amount
