@@ -125,6 +125,11 @@ class StageRun:
     def __post_init__(self) -> None:
         self.start()
 
+    @property
+    def said_of_cases(self) -> list[Outgoing]:
+        """All messages but snapshots of KPIs."""
+        return [message for message in self.said if message.topic != "kpis"]
+
     def start(self) -> None:
         """Open the partition from what is stored, as after a restart."""
         self.logic = self.logic_of()

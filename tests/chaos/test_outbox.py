@@ -42,10 +42,11 @@ async def _killed(settings: Settings, worker: WorkerProcess, age: timedelta = TE
 
 
 async def _outbox(settings: Settings) -> list[Outgoing]:
-    """What the last batches of the return stage still have to say, by the changelog."""
+    """What the last batches of the return stage still have to say of cases, by the changelog."""
     changelog = await read_all(settings, [settings.topics.return_changelog])
     newest = [[r for r in records if r.key == POSITION_KEY][-1:] for records in changelog.values()]
-    return [out for records in newest for record in records for out in decode_position(record.value).outbox]
+    owed = [out for records in newest for record in records for out in decode_position(record.value).outbox]
+    return [out for out in owed if out.topic != "kpis"]
 
 
 def _ids(outbox: list[Outgoing]) -> set[str]:

@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.facts import MARKER_KEY, POLICY_KEY
+from schemas.kpis import Count
 from schemas.policy_loading import default_policy
 from streams import kpis
 from streams.cells import CELL_PREFIX, CellName, decode_cell, name_of_cell
 from streams.returns import ReturnState, decode_return
 from tests.property.test_watermark_steps import CUTS, Entry, in_smaller_steps, play, return_logs
-from tests.stages import StageRun, returns_run
+from tests.stages import Record, StageRun, returns_run
 
 Sums = dict[CellName, dict[int, int]]
 
@@ -86,8 +87,6 @@ def test_what_is_purged_stays_counted(log: list[Entry]) -> None:
 
 
 def play_from(run: StageRun, entries: list[Entry]) -> StageRun:
-    from tests.stages import Record
-
     first = run.engine.next_offset
     run.feed([Record(first + number, key, value) for number, (key, value) in enumerate(entries)])
     return run
@@ -95,5 +94,5 @@ def play_from(run: StageRun, entries: list[Entry]) -> StageRun:
 
 def _milestones(sums: dict[int, int]) -> dict[int, int]:
     """What time alone does not change."""
-    at_risk = kpis.FIRST_COUNT + list(kpis.Count).index(kpis.Count.AT_RISK)
+    at_risk = kpis.FIRST_COUNT + list(Count).index(Count.AT_RISK)
     return {slot: amount for slot, amount in sums.items() if slot < kpis.FIRST_AMOUNT and slot != at_risk}
