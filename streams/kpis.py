@@ -22,7 +22,9 @@ from streams.keys import split_parcel_key
 from streams.returns import Carried, CaseRecord, ReturnState, Told, received_by_number
 
 COUNTED_BY: Final = 1
-"""Raised when what a state adds is worked out in another way: what older states have added stays where it was added."""
+"""Raised when what a state adds is worked out in another way. States counted by another reckoning subtract nothing, so the
+families get other names with it: the cells begin anew.
+"""
 NOT_COUNTED: Final = -1
 """Of a return one change of which touched too many cells: it adds nothing any more."""
 MOST_CELLS: Final = 96

@@ -20,6 +20,7 @@ import pytest
 from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable
 from simulation.world import World
 from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.outcome import SHOWN
 
 RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "3000"))
 SECONDS = float(os.environ.get("RETURNWATCH_TEST_SECONDS", "200"))
@@ -126,12 +127,14 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     troubles = Troubles(plan_of(SEED, KILLS, SECONDS))
     async with arena.running():
         await arena.play(troubles)
+        await arena.kpis_said()
     outcome = await arena.outcome()
     told = (
         f"seed {SEED}, {RETURNS} returns at {speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
     )
     print(f"{told}\n{outcome.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
     outcome.assert_true(told)
+    assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"
     assert troubles.kills >= KILLS
     assert not arena.unexpected_exits(troubles.kills), told
     decided = len(outcome.expected) - outcome.undecided
