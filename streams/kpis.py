@@ -120,13 +120,15 @@ def adds(before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
     """What the change of a state adds to the cells; the state notes that it has been counted."""
     if state.counted == NOT_COUNTED:
         return None
-    old: Items = {}
-    if before.counted == COUNTED_BY:
-        if _is_the_same(before, state):
-            return None
-        old = _items(before)
+    if before.counted != COUNTED_BY:
+        sums = _by_cell({}, _items(state), now_ms)
+    elif _is_the_same(before, state):
+        return None
+    else:
+        further = _further(before, state)
+        old, new = ({}, further) if further is not None else (_items(before), _items(state))
+        sums = _by_cell(old, new, now_ms)
     state.counted = COUNTED_BY
-    sums = _by_cell(old, _items(state), now_ms)
     if len(sums) > MOST_CELLS:
         state.counted = NOT_COUNTED
         return None
@@ -229,14 +231,14 @@ def _add(added: _Added, at_ms: int, slot: Slot, amount: int = 1) -> None:
     added[key] = added.get(key, 0) + amount
 
 
-def _add_leg(added: _Added, leg: int, start_ms: int, end_ms: int) -> None:
+def _add_leg(added: _Added, leg: int, start_ms: int, end_ms: int, times: int = 1) -> None:
     if 0 < start_ms <= end_ms:
         day, seconds = end_ms // DAY_MS, (end_ms - start_ms) // 1000
         key = (day, leg + bucket_of(seconds))
-        added[key] = added.get(key, 0) + 1
+        added[key] = added.get(key, 0) + times
         if seconds:
             key = (day, leg + SUM_OF_A_LEG)
-            added[key] = added.get(key, 0) + seconds
+            added[key] = added.get(key, 0) + seconds * times
 
 
 def _label_order(parcel: Carried) -> tuple[int, str]:
@@ -250,6 +252,45 @@ def _items(state: ReturnState) -> Items:
     if state.cases:
         _add_cases(one)
     return one.items
+
+
+def _further(before: ReturnState, state: ReturnState) -> Items | None:
+    """The difference where its one parcel has come further and all else is as it was, which is most often so. None: it is not.
+
+    What `_items` of both states would give, in a third of the time.
+    """
+    if len(before.carried) != 1 or len(state.carried) != 1 or before.cases != state.cases:
+        return None
+    old, new = before.carried[0], state.carried[0]
+    if before.facts is not state.facts or before.marks != state.marks or _terms(old) != _terms(new):
+        return None
+    one = _Return(state)
+    if _CHECKED_IN in one.first or not one.parcels:
+        return None
+    added = one.of(one.members)
+    _add_way(added, old, one.first.get(_INSPECTED), -1)
+    _add_way(added, new, one.first.get(_INSPECTED), 1)
+    return {one.members: {key: amount for key, amount in added.items() if amount}}
+
+
+def _terms(parcel: Carried) -> tuple[object, ...]:
+    where = (parcel.parcel, parcel.origin, parcel.destination, parcel.facility)
+    return (*where, parcel.linked, parcel.label_ms, parcel.value_minor, parcel.currency)
+
+
+def _add_way(added: _Added, parcel: Carried, inspected: Told | None, times: int) -> None:
+    """How far the only parcel has come, with what follows from it for the return."""
+    label_ms, first_ms = parcel.label_ms, parcel.first_scan_ms
+    delivered_ms, received_ms = parcel.delivered_ms, parcel.checked_in_ms
+    if first_ms:
+        _add(added, label_ms, _SCANNED, times)
+    _add_leg(added, _LEG[Leg.LABEL_TO_FIRST_SCAN], label_ms, first_ms, times)
+    _add_leg(added, _LEG[Leg.FIRST_SCAN_TO_DELIVERED], first_ms, delivered_ms, times)
+    _add_leg(added, _LEG[Leg.DELIVERED_TO_RECEIVED], delivered_ms, received_ms, times)
+    if received_ms:
+        _add(added, received_ms, _COUNT[Count.RECEIVED], times)
+        if inspected is not None:
+            _add_leg(added, _LEG[Leg.RECEIVED_TO_INSPECTED], received_ms, inspected.at_ms, times)
 
 
 def _add_parcels(one: _Return) -> int:

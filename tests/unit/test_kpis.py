@@ -134,6 +134,16 @@ def test_a_fact_that_comes_late_or_is_taken_back_corrects_the_days_before() -> N
     assert on(shop).counts[Count.SCANNED] == 1, "it counts on the day of the label"
 
 
+def test_a_label_whose_parcel_nobody_has_scanned_lowers_the_rate_of_its_day() -> None:
+    shop = Shop(quiet())
+    for number in range(4):
+        shop.parcel_fact(f"ups:{number}", label_fact(HOUR, f"R{number}"))
+    shop.parcel_fact("ups:2", parcel_fact(Milestone.ACCEPTED, 30 * HOUR))
+    shop.reach(3 * DAY)
+    assert (on(shop).counts[Count.LABELLED], on(shop).counts[Count.SCANNED]) == (4, 1)
+    assert on(shop).first_scan_rate == 0.25
+
+
 def test_what_ends_before_it_begins_is_no_leg() -> None:
     shop = Shop(quiet())
     shop.return_fact("R1", request(5 * HOUR))
