@@ -332,6 +332,14 @@ class Engine:
                 known[TP(topic, number)] = (partition.next_offset, stage.batches(number), True)
         return known
 
+    async def read_again(self, tp: TP) -> None:
+        """Go on reading at the position of a partition, from which nothing came although there is something."""
+        position = self.next_offsets().get(tp)
+        if position is not None:
+            self.metrics.read_again.inc()
+            log.warning("read_again", topic=tp.topic, partition=tp.partition, position=position)
+            await self._seek(tp, position)
+
     def observe_stages(self) -> None:
         """Export sizes, and what holds each watermark most."""
         now_ms = self.clock.seconds() * 1000

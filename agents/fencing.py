@@ -106,12 +106,25 @@ class FencedProducer:
         self._transactional_id = transactional_id
         self._producer = new_producer(connection, f"returnwatch-{transactional_id}")
         self._started = False
+        self._taking: asyncio.Task[int] | None = None
 
     async def take_over(self, coordinator: AIOKafkaProducer, changelog: str, partition: int) -> int:
         """Fence every former owner. Returns the offset of the take-over record: recover up to it.
 
-        No batch of this producer may be in flight.
+        No batch of this producer may be in flight. A rebalance may cut a take-over off anywhere, with its record on the way
+        or the producer half started: what was begun goes on, and the next one waits for its end.
         """
+        if self._taking is not None:
+            await asyncio.wait([self._taking])
+            _ = (
+                self._taking.cancelled() or self._taking.exception()
+            )  # whoever was cut off does not hear of it
+        self._taking = asyncio.create_task(
+            self._take_over(coordinator, changelog, partition), name=f"take-over-{self._transactional_id}"
+        )
+        return await asyncio.shield(self._taking)
+
+    async def _take_over(self, coordinator: AIOKafkaProducer, changelog: str, partition: int) -> int:
         identity = await init_producer_id(coordinator, self._transactional_id)
         manager = self._producer._txn_manager
         if self._started:
@@ -146,8 +159,10 @@ class FencedProducer:
 
     async def stop(self) -> None:
         """Close the connections; batches in flight are awaited."""
-        if self._started:
-            await self._producer.stop()
+        if self._taking is not None and not self._taking.done():
+            self._taking.cancel()
+            await asyncio.wait([self._taking])
+        await self._producer.stop()
 
 
 async def send_grouped(

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 
 STUCK_AFTER_SECONDS = 60.0
+STANDING_AFTER_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -19,6 +20,7 @@ class _Watched:
     position: int
     work: int = 0
     waiting_since: float | None = None
+    helped: bool = False
 
 
 class Liveness:
@@ -46,7 +48,7 @@ class Liveness:
         watched = self._watched.setdefault((topic, partition), _Watched(position, work))
         moved = (position, work) != (watched.position, watched.work)
         if not expected or moved or stable_end <= position:
-            watched.waiting_since = None
+            watched.waiting_since, watched.helped = None, False
         elif watched.waiting_since is None:
             watched.waiting_since = self._now()
         watched.position, watched.work = position, work
@@ -55,6 +57,18 @@ class Liveness:
         """The broker did not answer: nothing can be said of any partition, so every wait starts again."""
         for watched in self._watched.values():
             watched.waiting_since = None
+
+    def to_help(self) -> list[tuple[str, int]]:
+        """Give the partitions that have stood for STANDING_AFTER_SECONDS, each once for each time that it stands."""
+        since = self._now() - STANDING_AFTER_SECONDS
+        standing = [
+            (where, watched)
+            for where, watched in self._watched.items()
+            if watched.waiting_since is not None and watched.waiting_since <= since and not watched.helped
+        ]
+        for _, watched in standing:
+            watched.helped = True
+        return [where for where, _ in standing]
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop a partition that is no longer ours."""

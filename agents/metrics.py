@@ -267,6 +267,9 @@ class Metrics:
         self.stale_chunks = self._counter(
             "stale_chunks", "Chunks dropped because they did not follow the position of their partition."
         )
+        self.read_again = self._counter(
+            "read_again", "Times that a partition was read again because what was there did not come."
+        )
         self.state_keys = self._gauge("state_keys", "Keys in the local store.", "stage", "partition")
         self.state_bytes = self._gauge("state_bytes", "Size of the local stores on disk.", "stage")
         self.state_corruption = self._counter(

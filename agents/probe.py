@@ -1,7 +1,10 @@
 """Looks at the log from outside the group: lag per partition, what holds the watermark, and whether we are stuck.
 
 Liveness is progress: for a minute there was something to read on a partition that is ours, ready and not paused, and
-its position did not move. A failing probe means that the broker is away; that is no reason to restart.
+its position did not move. Before that, it is read again from its position, once: a chunk that got lost between the
+broker and a lane would never come by itself where nothing new follows.
+
+A failing probe means that the broker is away; that is no reason to restart.
 """
 
 import asyncio
@@ -34,6 +37,9 @@ class ProbeHost(Protocol):
 
     def positions(self) -> Mapping[TP, tuple[int, int, bool]]:
         """Every partition open for work -> (position, work done at it, expected to move)."""
+
+    async def read_again(self, tp: TP) -> None:
+        """Go on reading a partition at its position."""
 
     def observe_stages(self) -> None:
         """Export what stages can tell of themselves: sizes, keys, what holds each watermark."""
@@ -81,6 +87,8 @@ class Probe:
             except (KafkaError, TimeoutError, OSError) as error:
                 self._liveness.probe_failed()
                 log.warning("probe_failed", error=repr(error)[:200])
+            for topic, partition in self._liveness.to_help():
+                await self._host.read_again(TP(topic, partition))
             stuck = self._liveness.stuck()
             if stuck:
                 raise StuckError(f"no progress although there is something to read: {stuck}")

@@ -73,6 +73,16 @@ class BulkRecovery(Recovery):
                 self.active_offsets[tp] = self.host.restored_offset(tp)
         await super()._build_highwaters(consumer, tps, destination, title)
 
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Open the assignment, and then go on reading where its parts stand.
+
+        Not where Faust seeks: the group's commits can be ahead of us (one that was on its way while the broker was asked where
+        to begin), and chunks that come between Faust's seek and its resuming of the flow are lost, for that empties every
+        queue. Of a partition without new records nothing would come any more, and its mark would never be made.
+        """
+        await super().on_recovery_completed(generation_id)
+        await self._wait(self.app.consumer.seek_to_positions())
+
     def bulk(self, changelog: TP, chunk: Chunk) -> None:
         """Apply a chunk of an active changelog partition; ends the recovery when all are restored."""
         if changelog not in self.active_tps:

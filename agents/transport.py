@@ -235,13 +235,8 @@ class ChunkConsumer(FaustConsumer):
             else:
                 await self._deliver(TP(*tp), chunk, generation)
 
-    async def perform_seek(self) -> None:
-        """Go on where intake and stages have got to.
-
-        The group's commits, where Faust goes on, can be ahead of that: one that was on its way while the broker was asked
-        where to begin. Of a partition without new records nothing would come then, and its mark would never be made.
-        """
-        await super().perform_seek()
+    async def seek_to_positions(self) -> None:
+        """Go on where intake and stages have got to, whatever has been read since."""
         assigned = self.assignment()
         await self.seek_wait(
             {tp: at for tp, at in self.app.chunk_host.next_offsets().items() if tp in assigned}

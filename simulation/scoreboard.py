@@ -27,6 +27,8 @@ class Observed(NamedTuple):
     due_at: datetime
     effective_at: datetime
     observed_at: datetime
+    quiet: bool = False
+    """Somebody looks at it, or put it off: it goes up no further."""
 
     @classmethod
     def of(cls, escalation: Escalation, observed_at: datetime) -> "Observed":
@@ -43,6 +45,7 @@ class Observed(NamedTuple):
             told.due_at,
             told.effective_at,
             observed_at,
+            quiet=told.acknowledged_at is not None or told.snoozed_until is not None,
         )
 
 
@@ -218,9 +221,13 @@ def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Scor
         if case.retracted is False:
             counts.wrongly_retracted += 1
             findings.append("retracted, which it must not be")
+    elif last.reason is Reason.BY_HAND:
+        pass  # a person closed it: how it would have ended is not known
     elif case.retracted is True:
         counts.not_retracted += 1
         findings.append(f"not retracted but {last.state}")
+    elif last.quiet and last.state is CaseState.OPEN and CaseState.ESCALATED in case.final_states:
+        pass
     elif last.state not in case.final_states:
         counts.wrong_state += 1
         findings.append(f"{last.state}, not {' or '.join(sorted(case.final_states))}")

@@ -40,5 +40,9 @@ class Plan(msgspec.Struct, frozen=True):
     mistake: Mistake = ""
     broker_ahead_file: str = ""
     """While this file exists, heartbeats are stamped an hour ahead, as by a broker whose clock is wrong."""
+    resumes_late: bool = False
+    """Input is read for a while between Faust's seek and its resuming of the flow, which empties the queues."""
+    loses_chunks: int = 0
+    """So many chunks of labels are lost on their way to intake."""
     begins_before: int = 0
     """Intake begins so many records before what the group has committed, as when a commit comes right after the question."""

@@ -75,3 +75,30 @@ async def test_intake_begins_where_it_says_and_not_where_a_late_commit_of_the_gr
         worker.start(Plan(begins_before=1))
         await worker.ready()
         await all_pass([worker], time.time())
+
+
+async def test_what_is_read_before_the_flow_is_resumed_is_read_again(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    settings = installation(kafka.bootstrap_servers, tmp_path, ONE_OF_EACH)
+    await create_inputs(settings)
+    with workers(settings, tmp_path, Plan()) as (worker,):
+        await worker.ready()
+        assert worker.stop() == 0
+        await send_events(settings, settings.labels_topics[0], label(1))
+        worker.start(Plan(resumes_late=True))
+        await case_state(settings, 1, OPEN)
+        assert worker.metric("returnwatch_read_again_total") == 0
+
+
+async def test_a_chunk_that_was_lost_on_its_way_to_intake_is_read_again(
+    kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    settings = installation(kafka.bootstrap_servers, tmp_path, ONE_OF_EACH)
+    await create_inputs(settings)
+    with workers(settings, tmp_path, Plan(loses_chunks=1)) as (worker,):
+        await worker.ready()
+        await send_events(settings, settings.labels_topics[0], label(1))
+        await case_state(settings, 1, OPEN)
+        assert worker.metric("returnwatch_read_again_total") == 1
+        assert worker.exit_code is None

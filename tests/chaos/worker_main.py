@@ -30,7 +30,7 @@ from agents.logging_setup import configure_logging
 from agents.markers import MarkerPlan, Markers, Progress
 from agents.settings import Settings
 from agents.stage import Owned, Stage
-from agents.transport import Chunk
+from agents.transport import Chunk, ChunkConsumer
 from streams.partition import Batch, Partition
 from tests.chaos.plan import PLAN_VARIABLE, Plan, Stop
 
@@ -44,6 +44,8 @@ in_hand: ContextVar[tuple[str, Batch] | None] = ContextVar("in_hand", default=No
 """Stage and batch that the running task is about to commit."""
 fetched: dict[TP, int] = {}
 """Ends of the chunks that intake was handed."""
+lost: list[Chunk] = []
+"""Chunks that it was not."""
 
 
 async def delay(longest_s: float = plan.longest_delay_s) -> None:
@@ -126,6 +128,20 @@ class HastyEngine(engine_module.Engine):
         return {tp: max(0, offset - plan.begins_before) for tp, offset in committed.items()}
 
 
+class HastyConsumer(ChunkConsumer):
+    """Whatever it reads between its seek and the resuming of the flow is still in a queue then."""
+
+    async def perform_seek(self) -> None:
+        await super().perform_seek()
+        if plan.resumes_late:
+            await asyncio.sleep(2.0)
+
+    async def _deliver(self, tp: TP, chunk: Chunk, generation: int) -> None:
+        recovered: asyncio.Event = self.app.tables.recovery.completed
+        if recovered.is_set() or not plan.resumes_late:
+            await super()._deliver(tp, chunk, generation)
+
+
 class FetchedProgress:
     """Takes what has been fetched for what has been forwarded and acknowledged."""
 
@@ -168,6 +184,9 @@ class DelayedIntake(IntakeStage):
 
     def accept(self, tp: TP, chunk: Chunk, done: Done) -> None:
         fetched[tp] = chunk.next
+        if "labels" in tp.topic and len(lost) < plan.loses_chunks and len(chunk):
+            lost.append(chunk)
+            return
         super().accept(tp, chunk, done)
 
     async def _forward(self, tp: TP, chunk: Chunk) -> None:
@@ -208,6 +227,7 @@ def main() -> None:
     markers.send_grouped = send_slowly
     worker: Any = worker_module
     worker.Engine = HastyEngine
+    worker.ChunkTransport.Consumer = HastyConsumer
     if plan.broker_ahead_file:
         worker.LogClock = LyingBrokerClock
     sys.exit(worker_module.run(settings, checkpoint))

@@ -17,6 +17,7 @@ from faust.tables.objects import ChangeloggedObjectManager
 from faust.tables.recovery import Recovery
 from faust.tables.table import Table
 from faust.types.tuples import TP
+from mode.utils.queues import FlowControlEvent, FlowControlQueue
 
 from agents.recovery import BulkRecovery, BulkTableManager, ChangelogShell, StateTable
 from agents.transport import Chunk
@@ -160,6 +161,7 @@ def test_recovery_still_has_what_we_override() -> None:
     ]  # fmt: skip
     assert parameters(Recovery._wait) == ["self", "coro", "timeout"]
     assert parameters(Recovery._build_highwaters) == ["self", "consumer", "tps", "destination", "title"]
+    assert parameters(Recovery.on_recovery_completed) == ["self", "generation_id"]
     assert parameters(Recovery.need_recovery) == ["self"]
     assert parameters(Recovery._set_recovery_ended) == ["self"]
     assert isinstance(Recovery.signal_recovery_end, property)
@@ -188,6 +190,18 @@ def test_an_assignment_reaches_recovery_before_its_signal_is_sent() -> None:
 def test_tables_hear_of_a_recovery_before_their_streams_are_resumed() -> None:
     first, second = "table.on_recovery_completed", "consumer.resume_partitions"
     assert comes_before(Recovery.on_recovery_completed, first, second)
+
+
+def test_what_is_read_between_the_seek_and_the_resuming_of_the_flow_is_still_lost() -> None:
+    """The reason why we seek once more afterwards."""
+    done = Recovery.on_recovery_completed
+    assert comes_before(done, "consumer.resume_partitions", "consumer.perform_seek()")
+    assert comes_before(done, "consumer.perform_seek()", "flow_control.resume()")
+    flow = FlowControlEvent()
+    queue = FlowControlQueue[int](flow_control=flow, clear_on_resume=True)
+    queue.put_nowait(1)
+    flow.resume()
+    assert queue.empty()
 
 
 def test_faust_keeps_the_end_signal_set_until_its_own_loop_clears_it_within_five_seconds() -> None:

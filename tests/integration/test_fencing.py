@@ -165,6 +165,24 @@ async def test_taking_over_again_keeps_an_owner_at_work(
     assert keys == [OWNER_KEY, b"a", OWNER_KEY, b"a"]
 
 
+async def test_a_take_over_that_was_cut_off_anywhere_is_made_up_for(
+    connection: Connection, coordinator: AIOKafkaProducer, topic: str, new_owner: NewOwner
+) -> None:
+    """A rebalance cuts it off at any of its steps: the next must neither fail nor meet the first one's record."""
+    for steps in range(60):
+        owner = new_owner()
+        cut = asyncio.create_task(owner.take_over(coordinator, topic, 0))
+        for _ in range(steps):
+            await asyncio.sleep(0.0005)
+        cut.cancel()
+        with suppress(asyncio.CancelledError):
+            await cut
+        taken = await owner.take_over(coordinator, topic, 0)
+        assert await owner.write(topic, 0, [(b"step", b"%d" % steps)]) == taken + 1
+    records = await _read(connection, topic)
+    assert [int(record.value) for record in records if record.key == b"step"] == list(range(60))
+
+
 # -- who was replaced
 
 

@@ -1,5 +1,7 @@
 """Killed anywhere, nothing is lost: two workers, kill -9 again and again, one pause, and a broker that dies.
 
+Meanwhile people tell what they do about the cases, and each of their commands is done once and answered.
+
 A failure prints its seed: RETURNWATCH_TEST_SEED gives the run again; RETURNWATCH_TEST_RETURNS, _SECONDS and _KILLS
 make it larger (`make chaos`).
 """
@@ -20,6 +22,7 @@ import pytest
 from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable
 from simulation.world import World
 from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.desk import VERBS, Desk
 from tests.system.outcome import SHOWN
 
 RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "3000"))
@@ -125,16 +128,19 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     speed = timedelta(days=DAYS).total_seconds() / SECONDS
     arena = Arena(broker, tmp_path, Show(events, world.start_at, until_at, speed), workers=WORKERS)
     troubles = Troubles(plan_of(SEED, KILLS, SECONDS))
+    desk = Desk()
     async with arena.running():
-        await arena.play(troubles)
+        await arena.play(troubles, desk.at_work)
         await arena.kpis_said()
     outcome = await arena.outcome()
     told = (
         f"seed {SEED}, {RETURNS} returns at {speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
     )
-    print(f"{told}\n{outcome.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
+    print(f"{told}\n{outcome.story()}\n{desk.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
     outcome.assert_true(told)
     assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"
+    assert len({one.verb for one in desk.told.values()}) > len(VERBS), f"{told}: no command of some kind"
+    assert not await desk.problems(arena, outcome.escalations)
     assert troubles.kills >= KILLS
     assert not arena.unexpected_exits(troubles.kills), told
     decided = len(outcome.expected) - outcome.undecided

@@ -41,6 +41,22 @@ def test_a_position_that_does_not_move_for_a_minute_though_there_is_more_is_stuc
     assert liveness.stuck() == {"parcels/2": 60.0}
 
 
+def test_a_partition_that_stands_is_helped_once_before_it_counts_as_stuck(
+    liveness: Liveness, stopwatch: Stopwatch
+) -> None:
+    liveness.probed("orders", 2, position=10, stable_end=11, expected=True)
+    stopwatch.seconds += 14.9
+    assert liveness.to_help() == []
+    stopwatch.seconds += 0.1
+    assert liveness.to_help() == [("orders", 2)]
+    stopwatch.seconds += 15
+    assert liveness.to_help() == []
+    liveness.probed("orders", 2, position=11, stable_end=12, expected=True)
+    liveness.probed("orders", 2, position=11, stable_end=12, expected=True)
+    stopwatch.seconds += 15
+    assert liveness.to_help() == [("orders", 2)]
+
+
 def test_a_long_backlog_that_moves_is_not_stuck(liveness: Liveness, stopwatch: Stopwatch) -> None:
     for second in range(0, 600, 30):
         stopwatch.seconds = second
