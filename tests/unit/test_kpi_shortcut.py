@@ -1,6 +1,7 @@
 """A parcel that comes further is counted by a shorter way, which gives what the long one does."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from streams import kpis
 from streams.returns import ReturnState, merge_fact, merge_report
 from tests.stages import DAY, HOUR, MONDAY, return_fact
 
-WAYS = [
+WAYS: list[dict[str, Any]] = [
     {"first_scan_ms": scanned, "delivered_ms": delivered, "checked_in_ms": received}
     for scanned, delivered, received in product(
         (0, MONDAY + 9 * HOUR), (0, MONDAY + 30 * HOUR), (0, MONDAY + 33 * HOUR)
@@ -18,7 +19,7 @@ WAYS = [
 ]
 
 
-def state_with(way: dict[str, int], *milestones: Milestone) -> ReturnState:
+def state_with(way: dict[str, Any], *milestones: Milestone) -> ReturnState:
     state = ReturnState()
     for number, milestone in enumerate(milestones):
         merge_fact(state, return_fact(milestone, (40 + number) * HOUR))
