@@ -208,6 +208,16 @@ def test_a_snapshot_is_said_when_an_hour_of_the_log_has_passed_and_not_for_each_
     assert snapshot.counts[Count.REQUESTED] == 30
 
 
+def test_a_sweep_of_a_new_policy_passes_over_the_cells() -> None:
+    shop = Shop(quiet())
+    shop.reach(HOUR)
+    shop.return_fact("R1", request(HOUR + 1))
+    shop.apply_policy(only(RuleId.LATE_RESTOCK, RuleId.LATE_LABEL))
+    assert not said_kpis(shop)
+    shop.reach(2 * HOUR)
+    assert on(shop).counts[Count.REQUESTED] == 1
+
+
 def test_a_snapshot_is_named_by_its_key_and_its_time() -> None:
     shop = Shop(quiet())
     shop.reach(HOUR)
