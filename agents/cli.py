@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from agents.cli_durations import duration_of as _duration
+from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
@@ -462,3 +463,4 @@ def journeys_show(
 
 add_verbs(cases_app)
 add_operations(app)
+add_kpis(app)

@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+KPIS_SECONDS = 60.0
 EXIT_FENCED, EXIT_FAILED, EXIT_STUCK = 76, 70, 75
 
 
@@ -89,6 +90,7 @@ class Engine:
         self._policy: CompiledPolicy | None = None
         self._policy_record = b""
         self._recovery_began = monotonic()
+        self._kpis_due: dict[int, float] = {}
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -363,11 +365,18 @@ class Engine:
         self._observe_policy()
         for number, partition in self.returns.ready_partitions().items():
             self.metrics.cases_of(number, self._by_severity(partition.standing_cases()))
+            self._observe_kpis(number, partition.watermark_ms)
         if waiting:
             where, why = min(waiting.items())
             self._readiness.waits_for("watermark", f"{len(waiting)} partitions know none yet; {where}: {why}")
         else:
             self._readiness.has("watermark")
+
+    def _observe_kpis(self, number: int, watermark_ms: int) -> None:
+        """Export the KPIs of a partition, now and then: its cells have to be read for it."""
+        if watermark_ms and monotonic() >= self._kpis_due.get(number, 0.0):
+            self._kpis_due[number] = monotonic() + KPIS_SECONDS
+            self.metrics.kpis.observe(number, watermark_ms, partial(self.returns.cells, number))
 
     def _observe_policy(self) -> None:
         """Export the newest policy in force; during a sweep partitions may still differ."""

@@ -28,6 +28,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from agents.kpi_gauges import KpiGauges
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 
@@ -151,6 +152,7 @@ class Metrics:
         self._declare_decisions()
         self._declare_progress(log_clock, time_speed)
         self._declare_partitions()
+        self.kpis = KpiGauges(registry, self.carrier)
         self._zero()
         for command, answer in product(CommandType, AnswerReason):
             self.commands.labels(command, answer)
@@ -218,6 +220,10 @@ class Metrics:
         )
         self.orphans_expired = self._counter(
             "orphans_expired", "Parcels that were never linked to a return and were forgotten."
+        )
+        self.not_counted = self._counter(
+            "returns_not_counted",
+            "Returns that add nothing to the KPIs any more: one change touched too many.",
         )
         self.passed_over = self._counter(
             "passed_over", "Records of our own topics that could not be read or whose outcome no batch can hold.",
@@ -354,6 +360,7 @@ class Metrics:
             _remove(gauge, stage, str(partition))
         if stage == "returns":
             self.cases_of(partition, None)
+            self.kpis.forget(partition)
 
     def forget_lag(self, topic: str, partition: int) -> None:
         """Drop the lag of a partition that is no longer read here."""

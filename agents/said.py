@@ -45,5 +45,7 @@ class Said:
             of_stage[name].labels(stage).inc(count)
         elif name in PASSED_OVER:
             metrics.passed_over.labels(stage, name).inc(count)
+        elif name == "not_counted":
+            metrics.not_counted.inc(count)
         elif name == "orphan_expired":
             metrics.orphans_expired.inc(count)

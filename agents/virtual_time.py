@@ -22,6 +22,7 @@ from schemas.facts import BACKFILL_KEY, MARKER_KEY, POLICY_KEY, Mark, Marker, en
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
 from streams.batch import Batch
+from streams.cells import is_cell
 from streams.intake import Intake, IntakeMapper, Stage
 from streams.keys import partition_of
 from streams.parcel_stage import parcel_logic
@@ -130,7 +131,12 @@ class VirtualTime:
     def kept(self, stage: Stage) -> list[tuple[bytes, int, bytes]]:
         """(key, when to look again, state) of every parcel, or of every return."""
         logs = self._parcels if stage == "parcels" else self._returns
-        return [(key, armed_ms, raw) for log in logs for key, (armed_ms, raw) in log.store.states.items()]
+        return [
+            (key, armed_ms, raw)
+            for log in logs
+            for key, (armed_ms, raw) in log.store.states.items()
+            if not is_cell(key)
+        ]
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""

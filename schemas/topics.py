@@ -52,6 +52,7 @@ class TopicNames:
     refund_signals: str = "returnwatch-refund-signals"
     command_answers: str = "returnwatch-command-answers"
     journeys: str = "returnwatch-journeys"
+    kpis: str = "returnwatch-kpis"
     dead_letters: str = "returnwatch-dead-letters"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
@@ -69,6 +70,7 @@ class TopicNames:
             refund_signals=f"{prefix}refund-signals",
             command_answers=f"{prefix}command-answers",
             journeys=f"{prefix}journeys",
+            kpis=f"{prefix}kpis",
             dead_letters=f"{prefix}dead-letters",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
@@ -301,6 +303,19 @@ def _output_specs(
             1,
             (
                 _cleanup("compact", "readers expect the newest record of every return"),
+                Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                durable,
+            ),
+        ),
+        TopicSpec(
+            names.kpis,
+            role,
+            "what is counted of the returns, by day and by carrier, lane, facility, reason and category",
+            "partition, day, dimension and value",
+            returns,
+            1,
+            (
+                _cleanup("compact", "readers expect the newest record of every key"),
                 Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
                 durable,
             ),

@@ -61,7 +61,7 @@ class Logic(Forgets, Protocol):
         ...
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0."""
+        """Evaluate the key, or a cell (streams/cells.py), at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0."""
         ...
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:

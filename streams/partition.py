@@ -14,11 +14,12 @@ gives the same messages in the same order.
 - A return that is forgotten is taken out of all parcels by the next marker, before its timers, in a sweep like a policy's;
   records of what is forgotten are passed over (streams/forgetting.py).
 - Before the first policy, facts are merged without a look and W stands at 0.
+- What a change adds to cells (streams/cells.py) goes with it. Cells are keys like others: their timers publish them.
 
 Counters of a batch: `duplicate`, `too_old`, `forgotten`, `erased`, `unreadable`, `unmapped`, `truncated`, `oversized`,
 `orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `case_historical`, `case_escalated`, `case_resolved`,
-`case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`; labels are rules, stages,
-`command|answer` or "".
+`case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`, `not_counted`; labels are
+rules, stages, `command|answer` or "".
 """
 
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ from schemas.facts import (
     encode_json,
 )
 from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, Held, LogRecord, StateReader, Work, Write
+from streams.cells import AFTER_CELLS
 from streams.forgetting import Gone
 from streams.logic import Logic
 from streams.watermark import (
@@ -393,7 +395,7 @@ class Partition:
     def _sweep(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         position = self._position
         while position.sweep is not None:
-            page = work.reader.keys_after(position.sweep, TIMER_PAGE)
+            page = work.reader.keys_after(max(position.sweep, AFTER_CELLS), TIMER_PAGE)
             work.load(page)
             for key in page:
                 held = work.get(key)

@@ -5,14 +5,18 @@ A parcel that has no return yet stands here under a key of its own (streams/parc
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from schemas.facts import CaseCommand, Erasure, ParcelReport, ReturnFact, decode_return_record
-from schemas.vocabulary import AnswerReason, CommandType, Milestone
-from streams import return_journey
+from schemas.vocabulary import AnswerReason, CaseState, CommandType, Milestone
+from streams import kpis, return_journey
 from streams.batch import HIDDEN_MARK, Change, Hiding
 from streams.case_commands import answer_message, counted, remember, settled
-from streams.cases import Telling
+from streams.cases import STANDING, Telling
+from streams.cells import Adds, is_cell, look_ms_of
 from streams.findings import nothing_to_look_for
 from streams.forgetting import Hidden, decode_hidden, hide, hide_now, look_at_hidden
+from streams.kpi_snapshots import look_at_cell
 from streams.parcel_look import OWN_KEY
 from streams.return_forgetting import answer_about_forgotten, answer_to, farewell, hidden_record
 from streams.return_look import FORGET_AFTER_MS, look
@@ -60,7 +64,7 @@ class ReturnLogic:
         record = decode_return_record(value)
         policy = self._policy
         state = decode_return(raw) if raw is not None else ReturnState()
-        truncated = state.truncated
+        before = kpis.as_counted(state)
         if isinstance(record, Erasure):
             return self._forgotten(key, state, Hidden(record.at_ms), record.salt, watermark_ms)
         if isinstance(record, CaseCommand) and record.command is CommandType.FORGET:
@@ -75,15 +79,15 @@ class ReturnLogic:
         if not news:
             return None
         outgrown = len(raw or b"") + len(value) > MOST_EVIDENCE_BYTES and has_outgrown(state, raw)
-        if outgrown or (state.truncated and not truncated):
+        if outgrown or (state.truncated and not before.truncated):
             self.notes.append(("truncated", self.stage))
         if outgrown:
             return None
         if policy is None:
             return Change(encode_return(state), 0)
         if nothing_to_look_for(state):
-            return self._without_a_look(key, state, armed_ms, watermark_ms, policy)
-        return self._looked(key, state, watermark_ms, armed_ms, policy)
+            return self._without_a_look(key, before, state, armed_ms, watermark_ms, policy)
+        return self._looked(key, before, state, watermark_ms, armed_ms, policy)
 
     # -- what was forgotten ------------------------------------------------------------------------------------
 
@@ -101,7 +105,14 @@ class ReturnLogic:
         said, notes = farewell(_return_id(key), state, policy, self._number, watermark_ms)
         self.notes += [*notes, ("erased", self.stage)]
         accept_age_ms = policy.accept_age_ms if policy is not None else None
-        return Change(None, 0, said, hide(record, accept_age_ms, salt))
+        # What was counted stays; but for its cases nothing is at risk any more.
+        before = kpis.as_counted(state)
+        state.cases = tuple(
+            replace(case, state=CaseState.RESOLVED) if case.state in STANDING else case
+            for case in state.cases
+        )
+        adds = self._adds(before, state, watermark_ms) if policy is not None else None
+        return Change(None, 0, said, hide(record, accept_age_ms, salt), adds)
 
     def apply_forgotten(
         self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
@@ -178,29 +189,34 @@ class ReturnLogic:
             told = remember(state, command, AnswerReason.UNKNOWN_CASE, watermark_ms, 0)
             change = Change(encode_return(state), 0)
         else:
-            change = self._looked(key, state, watermark_ms, armed_ms, policy, command=command)
+            before = kpis.as_counted(state)
+            change = self._looked(key, before, state, watermark_ms, armed_ms, policy, command=command)
             told = state.commands[-1]
         answered = answer_message(command, told, key.decode(), self._number)
         return change._replace(outgoing=[*change.outgoing, answered])
 
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the return at `now_ms`."""
+        """Evaluate the return at `now_ms`; publish a cell."""
+        if is_cell(key):
+            return look_at_cell(key, raw, now_ms, self._number)
         if self._policy is None:
             return Change(raw, 0)
         if key.startswith(HIDDEN_MARK):
             return look_at_hidden(raw, now_ms, self._policy.accept_age_ms)
         state = decode_return(raw)
-        before_ms = state.look_ms
-        if now_ms < before_ms and not policy_changed:
-            return Change(raw, before_ms)  # armed for what has come since: nothing is due before that
-        change = self._looked(key, state, now_ms, 0, self._policy, policy_changed=policy_changed)
+        before = kpis.as_counted(state)
+        if now_ms < before.look_ms and not policy_changed:
+            return Change(raw, before.look_ms)  # armed for what has come since: nothing is due before that
+        change = self._looked(key, before, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
             return change
-        state.look_ms = before_ms  # worked out again after a restart, and not worth a record
+        state.look_ms = before.look_ms  # worked out again after a restart, and not worth a record
         return change._replace(raw=raw) if encode_return(state) == raw else change
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
+        if is_cell(key):
+            return look_ms_of(key, raw)
         return decode_hidden(raw).lapses_ms if key.startswith(HIDDEN_MARK) else decode_return(raw).look_ms
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
@@ -211,6 +227,7 @@ class ReturnLogic:
     def _looked(
         self,
         key: bytes,
+        before: ReturnState,
         state: ReturnState,
         now_ms: int,
         armed_ms: int,
@@ -230,14 +247,21 @@ class ReturnLogic:
         )
         self.notes += found.notes
         self.delays += found.delays
+        adds = self._adds(before, state, now_ms)
         if not found.keep:
-            return Change(None, 0, found.outgoing)
+            return Change(None, 0, found.outgoing, adds=adds)
         next_ms = state.look_ms
         armed_ms = armed_ms if next_ms and now_ms < armed_ms <= next_ms else next_ms
-        return Change(encode_return(state), armed_ms, found.outgoing)
+        return Change(encode_return(state), armed_ms, found.outgoing, adds=adds)
 
     def _without_a_look(
-        self, key: bytes, state: ReturnState, armed_ms: int, watermark_ms: int, policy: CompiledPolicy
+        self,
+        key: bytes,
+        before: ReturnState,
+        state: ReturnState,
+        armed_ms: int,
+        watermark_ms: int,
+        policy: CompiledPolicy,
     ) -> Change:
         """Only forgetting lies ahead, and dates of the journey; a timer that is armed earlier is armed again when it fires."""
         return_id = _return_id(key)
@@ -249,7 +273,14 @@ class ReturnLogic:
         state.look_ms = max(min(forget_ms, told.until_ms or forget_ms), watermark_ms + 1)
         if not watermark_ms < armed_ms <= state.look_ms:
             armed_ms = state.look_ms
-        return Change(encode_return(state), armed_ms, told.outgoing)
+        adds = self._adds(before, state, watermark_ms)
+        return Change(encode_return(state), armed_ms, told.outgoing, adds=adds)
+
+    def _adds(self, before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
+        adds = kpis.adds(before, state, now_ms)
+        if state.counted == kpis.NOT_COUNTED != before.counted:
+            self.notes.append(("not_counted", self.stage))
+        return adds
 
 
 def _return_id(key: bytes) -> str:

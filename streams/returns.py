@@ -166,6 +166,8 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """How often its journey was told (streams/return_journey.py)."""
     journey_digest: int = 0
     """Of what was last told; 0: nothing, or that it is told no more."""
+    counted: int = 0
+    """By which reckoning it has added to the KPIs what it adds now (streams/kpis.py); 0: it has added nothing."""
     # -- folded
     marked_arrived_ms: int = 0
     """When the last retraction was read; one that its producer repeats is read again."""

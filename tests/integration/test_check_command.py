@@ -96,7 +96,7 @@ def test_a_missing_input_topic_fails_and_a_missing_one_of_ours_is_only_told(
     assert answer.code == 1
     assert f"topic {installation.prefix}labels: is missing" in answer.err
     assert f"topic {installation.prefix}parcels: is missing" not in answer.err
-    assert "11 of ours to be created" in answer.out
+    assert "12 of ours to be created" in answer.out
 
 
 def test_a_wrong_partition_count_fails(installation: Installation) -> None:

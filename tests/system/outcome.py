@@ -10,6 +10,7 @@ from typing import Any
 from agents.demo_player import epoch_ms, moment_of
 from agents.settings import Settings
 from schemas.dead_letters import DeadLetter
+from schemas.kpi_sums import KpiTable
 from schemas.outputs import (
     Case,
     Escalation,
@@ -23,6 +24,7 @@ from schemas.policy import Policy
 from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.vocabulary import CaseState, Reason
 from simulation.expect_journeys import expected_journeys, wrong_journeys
+from simulation.expect_kpis import expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
@@ -66,6 +68,8 @@ class Outcome:
     """Each refund signal once."""
     wrong_signals: list[str]
     """Where they are not what the oracle expects."""
+    wrong_kpis: list[str]
+    """Where the snapshots are not what a plain count gives; meant only once a day has gone by since the end of the world."""
 
     @property
     def standing(self) -> set[tuple[str, str, str]]:
@@ -129,7 +133,14 @@ async def read_outcome(
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
     ledger = list(ledger)
-    outputs = (names.escalations, names.cases, names.refund_signals, names.journeys, names.dead_letters)
+    outputs = (
+        names.escalations,
+        names.cases,
+        names.refund_signals,
+        names.journeys,
+        names.kpis,
+        names.dead_letters,
+    )
     read = await read_all(settings, [*outputs, *changelogs])
     by_topic: dict[str, list[list[Any]]] = {}
     for tp, records in read.items():
@@ -148,6 +159,7 @@ async def read_outcome(
     cases = expected(ledger, terms, until_at, standstill.longest)
     bound = standstill.longest + standstill.longest_to_say + policy.settle
     signals, signal_findings = _signals(by_topic[names.refund_signals], until_at)
+    table, kpi_findings = _kpis(by_topic[names.kpis])
     first_told, findings = _each_once(told, "escalations")
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
@@ -164,11 +176,12 @@ async def read_outcome(
         cases=truth,
         dead_letters=_letters(by_topic[names.dead_letters]),
         until_at=until_at,
-        findings=[*findings, *case_findings, *signal_findings],
+        findings=[*findings, *case_findings, *signal_findings, *kpi_findings],
         signals=signals,
         wrong_signals=wrong_signals(
             expected_signals(ledger, terms, until_at, standstill.longest), signals, bound
         ),
+        wrong_kpis=wrong_kpis(table.snapshots.values(), expected_kpis(ledger, terms, until_at), cases=False),
     )
 
 
@@ -176,6 +189,15 @@ def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[Re
     told, findings = _each_once([record for log in logs for record in log], "refund-signals")
     signals = [decode_refund_signal(record.value) for record in told.values()]
     return [signal for signal in signals if signal.effective_at <= until_at], findings
+
+
+def _kpis(logs: Iterable[Sequence[Any]]) -> tuple[KpiTable, list[str]]:
+    table, said = KpiTable(), []
+    for record in [record for log in logs for record in log]:
+        table.apply(record.key, record.value, f"{record.topic}/{record.partition}@{record.offset}")
+        said += [record] if record.value is not None else []
+    _, findings = _each_once(said, "kpis")
+    return table, [*findings, *(f"kpis: {where} cannot be read" for where in table.unreadable)]
 
 
 def _standstill(

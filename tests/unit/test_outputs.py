@@ -190,6 +190,7 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "rw-refund-signals",
         "rw-command-answers",
         "rw-journeys",
+        "rw-kpis",
         "rw-dead-letters",
     }
     assert _NAMES.kinds() == {
@@ -202,7 +203,8 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
 def test_partition_counts_follow_the_stage_that_writes_them() -> None:
     counts = {name: spec.partitions for name, spec in _specs().items()}
     assert counts["rw-parcels"] == counts["shop-parcel-state-changelog"] == 8
-    for name in ("rw-returns", "shop-return-state-changelog", "rw-escalations", "rw-cases", "rw-journeys"):
+    outputs = ("rw-escalations", "rw-cases", "rw-journeys", "rw-kpis")
+    for name in ("rw-returns", "shop-return-state-changelog", *outputs):
         assert counts[name] == 4
     assert counts["orders"] is None, "inputs may have any partition count"
 
@@ -213,7 +215,8 @@ def test_what_correctness_rests_on_is_required_of_each_topic() -> None:
     assert config["shop-parcel-state-changelog"]["cleanup.policy"] == "compact"
     assert int(config["shop-parcel-state-changelog"]["max.message.bytes"]) >= MIB
     assert int(config["shop-parcel-state-changelog"]["delete.retention.ms"]) >= 7 * 24 * 3_600_000
-    assert config["rw-cases"]["cleanup.policy"] == config["rw-journeys"]["cleanup.policy"] == "compact"
+    for name in ("rw-cases", "rw-journeys", "rw-kpis"):
+        assert config[name]["cleanup.policy"] == "compact"
     assert config["rw-escalations"]["cleanup.policy"] == "delete"
     assert int(config["rw-dead-letters"]["max.message.bytes"]) >= MIB + 64 * 1024
 
