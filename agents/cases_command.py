@@ -57,7 +57,10 @@ def show_cases(flags: Mapping[str, object], name: str, *, as_json: bool) -> int:
     table, found, history = run(_read_with_history(settings, name))
     if not found:
         what = f"no case, return or parcel of that name among {len(table.cases)} cases"
-        todo = "`returnwatch cases list --state all --limit 0` shows them all; a healthy return has no case"
+        todo = (
+            "`returnwatch cases list --state all --limit 0` shows them all; a healthy return has no case, nor has one "
+            "that was forgotten, as `returnwatch explain` tells"
+        )
         raise CaseNotFoundError([Finding(name, what, todo=todo)])
     now = table.now(datetime.now(UTC))
     for case in found:

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from agents.cli_durations import duration_of as _duration
+from agents.cli_kpis import add_kpis
+from agents.cli_operations import add_operations
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -35,9 +37,11 @@ app = typer.Typer(
 topics_app = typer.Typer(no_args_is_help=True, help="The topics that Returnwatch needs.")
 policy_app = typer.Typer(no_args_is_help=True, help="What is worth an escalation, and when.")
 cases_app = typer.Typer(no_args_is_help=True, help="What did not happen, and how it stands.")
+journeys_app = typer.Typer(no_args_is_help=True, help="Where each return is, and what comes next.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(policy_app, name="policy")
 app.add_typer(cases_app, name="cases")
+app.add_typer(journeys_app, name="journeys")
 
 Wait = Annotated[str, typer.Option(help="How long to wait for Kafka.", metavar="DURATION")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
@@ -444,4 +448,19 @@ def cases_tail(
     raise typer.Exit(cases_command.tail(flags, wanted, options))
 
 
+@journeys_app.command("show")
+@takes_settings(READING_FLAGS)
+def journeys_show(
+    flags: FlagValues,
+    return_id: Annotated[str, typer.Argument(help="Return id.", metavar="RETURN_ID")],
+    as_json: AsJson = False,
+) -> None:
+    """Show where a return is, what comes next and by when, and what its customer is told."""
+    from agents import journeys_command
+
+    raise typer.Exit(journeys_command.show_journey(flags, return_id, as_json=as_json))
+
+
 add_verbs(cases_app)
+add_operations(app)
+add_kpis(app)

@@ -123,7 +123,7 @@ async def _tell(settings: Settings, told: Told, whom: Chosen) -> int:
         return 0
     sent = [_written(told, case, whom, now) for case in cases]
     again = f"--audit-id {told.audit_id or whom.audit_id}" if whom.wanted is not None else ""
-    return _show(settings, told, sent, await _send(settings, sent, told.wait), again)
+    return _show(settings, told, sent, await send(settings, sent, told.wait), again)
 
 
 def _chosen_cases(table: CaseTable, whom: Chosen, now: datetime, command: str) -> list[Case]:
@@ -176,7 +176,11 @@ def _value(
         event["audit_id"] = audit_id
     if told.command == CommandType.SNOOZE:
         event |= _until(event.pop("until"))
-    value = json.dumps(event).encode()
+    return checked(json.dumps(event).encode())
+
+
+def checked(value: bytes) -> bytes:
+    """The command, if intake will take it. Raises SettingsError for what the contract does not take."""
     reader = EventReader(InputKind.COMMANDS, len(value))
     try:
         reader.read(reader.check(value))
@@ -204,7 +208,7 @@ def _until(text: str) -> dict[str, str]:
 # -- sending, and waiting for answers ----------------------------------------------------------------------------
 
 
-async def _send(settings: Settings, sent: Sequence[Written], wait: timedelta) -> dict[str, CommandAnswer]:
+async def send(settings: Settings, sent: Sequence[Written], wait: timedelta) -> dict[str, CommandAnswer]:
     """Command id -> answer, of those that were answered in time."""
     topic = settings.commands_topics[0]
     await partitions_of(settings, topic)

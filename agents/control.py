@@ -1,4 +1,4 @@
-"""Control records: which policy was applied last, and which clock this installation runs on.
+"""Control records: which policy was applied last, which clock this installation runs on, and whether history is loaded.
 
 They live under their own keys in the compacted heartbeats topic. Decisions never read them: a partition decides by the
 policy record in its own log. They are what a starting worker compares its settings with.
@@ -14,9 +14,19 @@ from agents.fencing import NO_HEADERS, send_grouped
 from agents.kafka_connection import open_consumer, open_producer
 from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings, SimulatedTime
-from schemas.facts import POLICY_KEY
+from schemas.facts import BACKFILL_KEY, POLICY_KEY, Backfill, encode_json
 
 CLOCK_KEY = b"\x00clock"
+
+
+class LoadingHistory(msgspec.Struct, frozen=True):
+    """What `returnwatch backfill` was told last, by whom and when."""
+
+    backfill_id: str
+    held: bool
+    by: str
+    at: str
+    """By the clock of whoever told it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Control:
 
     policy: bytes | None
     clock: SimulatedTime | None
+    loading: LoadingHistory | None = None
 
 
 async def read_control(settings: Settings) -> Control:
@@ -39,9 +50,11 @@ async def read_control(settings: Settings) -> Control:
     async with open_consumer(settings) as consumer:
         async for records in read_to_end(consumer, partitions):
             newest.update({record.key: record.value for record in records if record.key[:1] == b"\x00"})
-    clock = newest.get(CLOCK_KEY)
+    clock, loading = newest.get(CLOCK_KEY), newest.get(BACKFILL_KEY)
     return Control(
-        newest.get(POLICY_KEY), SimulatedTime(*msgspec.json.decode(clock)) if clock is not None else None
+        newest.get(POLICY_KEY),
+        SimulatedTime(*msgspec.json.decode(clock)) if clock is not None else None,
+        msgspec.json.decode(loading, type=LoadingHistory) if loading is not None else None,
     )
 
 
@@ -57,11 +70,23 @@ async def apply_policy(settings: Settings, policy: bytes) -> None:
 
 async def write_policy(settings: Settings, producer: AIOKafkaProducer, policy: bytes) -> None:
     """The same with a producer at hand."""
+    await _write_everywhere(settings, producer, POLICY_KEY, policy)
+    await producer.send_and_wait(settings.topics.heartbeats, policy, key=POLICY_KEY, partition=0)
+
+
+async def write_backfill(settings: Settings, producer: AIOKafkaProducer, told: LoadingHistory) -> None:
+    """Write that a backfill begins or ends into every partition of both stages, then the control record."""
+    record = encode_json(Backfill(told.backfill_id, told.held))
+    await _write_everywhere(settings, producer, BACKFILL_KEY, record)
+    control = msgspec.json.encode(told)
+    await producer.send_and_wait(settings.topics.heartbeats, control, key=BACKFILL_KEY, partition=0)
+
+
+async def _write_everywhere(settings: Settings, producer: AIOKafkaProducer, key: bytes, value: bytes) -> None:
     names = settings.topics
     everywhere = {(names.parcels, number) for number in range(settings.parcels_partitions)}
     everywhere |= {(names.returns, number) for number in range(settings.returns_partitions)}
-    await send_grouped(producer, {where: [(POLICY_KEY, policy, NO_HEADERS)] for where in everywhere})
-    await producer.send_and_wait(names.heartbeats, policy, key=POLICY_KEY, partition=0)
+    await send_grouped(producer, {where: [(key, value, NO_HEADERS)] for where in everywhere})
 
 
 async def agree(settings: Settings, control: Control, given: bytes | None, default: bytes) -> None:

@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+KPIS_SECONDS = 60.0
 EXIT_FENCED, EXIT_FAILED, EXIT_STUCK = 76, 70, 75
 
 
@@ -89,6 +90,7 @@ class Engine:
         self._policy: CompiledPolicy | None = None
         self._policy_record = b""
         self._recovery_began = monotonic()
+        self._kpis_due: dict[int, float] = {}
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -115,6 +117,7 @@ class Engine:
             said.batch,
             self._first_offset,
             self._checkpoint,
+            settings.forget_key.get_secret_value().encode(),
         )
         self.parcels = Stage(
             parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host
@@ -344,20 +347,27 @@ class Engine:
         """Export sizes, and what holds each watermark most."""
         now_ms = self.clock.seconds() * 1000
         waiting = {}
+        loading = 0
         for stage in self.stages.values():
             name = stage.topics.name
+            held = sum(partition.is_loading for partition in stage.ready_partitions().values())
+            self.metrics.backfill.labels(name).set(held)
+            loading += held
             self.metrics.state_bytes.labels(name).set(stage.size_bytes())
             for number, partition in stage.ready_partitions().items():
                 self.metrics.state_keys.labels(name, str(number)).set(stage.key_count(number))
                 holding = partition.holding()
                 source = holding[0].split(":", 1)[0] if holding else None
-                if not partition.watermark_ms:
+                if not partition.watermark_ms and not partition.is_loading:
                     waiting[f"{name}/{number}"] = holding[0] if holding else "no marker yet"
                 behind = max(0.0, now_ms - partition.watermark_ms) / 1000 if partition.watermark_ms else 0.0
                 self.metrics.held_by(name, number, source, behind)
+        held_text = f"{loading} partitions hold their timers while history is loaded"
+        self._readiness.note("backfill", held_text if loading else None)
         self._observe_policy()
         for number, partition in self.returns.ready_partitions().items():
             self.metrics.cases_of(number, self._by_severity(partition.standing_cases()))
+            self._observe_kpis(number, partition.watermark_ms)
         self.metrics.feeds.observe(
             partition for stage in self.stages.values() for partition in stage.ready_partitions().values()
         )
@@ -366,6 +376,12 @@ class Engine:
             self._readiness.waits_for("watermark", f"{len(waiting)} partitions know none yet; {where}: {why}")
         else:
             self._readiness.has("watermark")
+
+    def _observe_kpis(self, number: int, watermark_ms: int) -> None:
+        """Export the KPIs of a partition, now and then: its cells have to be read for it."""
+        if watermark_ms and monotonic() >= self._kpis_due.get(number, 0.0):
+            self._kpis_due[number] = monotonic() + KPIS_SECONDS
+            self.metrics.kpis.observe(number, watermark_ms, partial(self.returns.cells, number))
 
     def _observe_policy(self) -> None:
         """Export the newest policy in force; during a sweep partitions may still differ."""

@@ -80,3 +80,15 @@ class SubjectNotFoundError(UserError):
 
 class UnreadableStateError(UserError):
     """A state that another version has written."""
+
+
+class BackfillError(UserError):
+    """A backfill that cannot begin or end as things stand."""
+
+
+class ForgetError(UserError):
+    """A return that was not forgotten, or of which it is not known."""
+
+
+class JourneyNotFoundError(UserError):
+    """No journey of that return is in the `journeys` topic."""

@@ -8,8 +8,10 @@ from agents.explain_states import Clock
 from agents.replay_reading import Recorded
 from agents.virtual_time import VirtualTime
 from schemas.carrier_codes import load_carrier_codes
+from streams.forgetting import LABELS, NO_SALT, Hidden, decode_hidden, hidden_name
 from streams.intake import IntakeMapper, Stage
 from streams.keys import split_parcel_key
+from streams.watermark import Forgotten
 
 STEP_MS = 3_600_000
 """How far time moves at once; how far makes no difference to what comes of it."""
@@ -33,6 +35,12 @@ class PlayedStates:
         """See States."""
         parcels = self._states["parcels"].items()
         return {key: raw for key, raw in parcels if split_parcel_key(key.decode())[1] == number}
+
+    async def forgotten(self, return_id: str) -> Hidden | None:
+        """See States."""
+        name = hidden_name(Forgotten(salt=NO_SALT), b"", LABELS, return_id.encode())
+        raw = self._states["returns"].get(name)
+        return decode_hidden(raw) if raw is not None else None
 
     async def clock(self, key: bytes) -> Clock:  # noqa: ARG002 - one partition holds everything
         """See States."""

@@ -7,9 +7,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from agents.explain_states import Clock
 from agents.log_reading import partitions_of, read_to_end
 from agents.settings import Settings
+from streams.batch import HIDDEN_MARK
+from streams.forgetting import LABELS, Hidden, decode_hidden, hidden_name
 from streams.intake import Stage
 from streams.keys import partition_of, split_parcel_key
-from streams.watermark import POLICY_STATE_KEY, POSITION_KEY, decode_position
+from streams.watermark import POLICY_STATE_KEY, POSITION_KEY, Forgotten, decode_position
 
 FETCH = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
 _CONTROL = frozenset({POSITION_KEY, POLICY_STATE_KEY})
@@ -28,6 +30,7 @@ class LogStates:
         self.where = " and ".join(self._topics.values())
         self._counts: dict[Stage, int] = {}
         self._clocks: dict[int, Clock] = {}
+        self._told: dict[int, Forgotten] = {}
 
     async def read(self, stage: Stage, keys: Collection[bytes]) -> Mapping[bytes, bytes]:
         """See States."""
@@ -52,6 +55,14 @@ class LogStates:
             await self._newest("returns", number, lambda _: False)
         return self._clocks[number]
 
+    async def forgotten(self, return_id: str) -> Hidden | None:
+        """See States."""
+        number = partition_of(return_id.encode(), await self._count("returns"))
+        hidden = await self._newest("returns", number, lambda key: key.startswith(HIDDEN_MARK))
+        secret = self._settings.forget_key.get_secret_value().encode()
+        raw = hidden.get(hidden_name(self._told[number], secret, LABELS, return_id.encode()))
+        return decode_hidden(raw) if raw is not None else None
+
     async def _count(self, stage: Stage) -> int:
         if stage not in self._counts:
             self._counts[stage] = len(await partitions_of(self._settings, self._topics[stage]))
@@ -70,6 +81,7 @@ class LogStates:
         position, policy = newest.pop(POSITION_KEY, None), newest.pop(POLICY_STATE_KEY, None)
         if stage == "returns":
             self._clocks[number] = Clock(_now_ms(position), policy)
+            self._told[number] = decode_position(position).forgotten if position is not None else Forgotten()
         return {key: raw for key, raw in newest.items() if raw is not None}
 
 

@@ -11,10 +11,12 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from agents.errors import Finding, SubjectNotFoundError, UnreadableStateError
+from schemas.outputs import utc
 from schemas.vocabulary import Milestone
 from streams.explaining import Known
+from streams.forgetting import Hidden
 from streams.intake import Stage
-from streams.keys import parcel_key, split_parcel_key
+from streams.keys import HIDDEN, parcel_key, split_parcel_key
 from streams.parcel import ParcelState, decode_parcel
 from streams.parcel_look import OWN_KEY
 from streams.returns import ReturnState, decode_return
@@ -41,6 +43,10 @@ class States(Protocol):
         """The states of the parcels with this tracking number, whoever carries them."""
         ...
 
+    async def forgotten(self, return_id: str) -> Hidden | None:
+        """Who had a return forgotten, and when; None: nobody, or so long ago that it is kept no more."""
+        ...
+
     async def clock(self, key: bytes) -> Clock:
         """Of the partition of `returns` that a key belongs to."""
         ...
@@ -63,6 +69,7 @@ async def find_subjects(states: States, name: str) -> list[Subject]:
     own = await states.read("returns", [name.encode()])
     if own:
         return await _subjects(states, {name: _return(name, own[name.encode()])})
+    await _refuse_forgotten(states, name)
     key, parcel = await _parcel(states, name)
     names = [*returns_of(parcel), OWN_KEY + key]
     found = await states.read("returns", [one.encode() for one in names])
@@ -70,10 +77,23 @@ async def find_subjects(states: States, name: str) -> list[Subject]:
     return await _subjects(states, kept or {OWN_KEY + key: ReturnState()})
 
 
+async def _refuse_forgotten(states: States, name: str) -> None:
+    """Raises SubjectNotFoundError for a return that was forgotten."""
+    record = await states.forgotten(name)
+    if record is None:
+        return
+    at = f"{utc(record.at_ms):%Y-%m-%d %H:%M}"
+    what = f"was forgotten on {at} UTC, told by {record.by} ({record.why})"
+    why = "nothing is kept of it, and what comes of it is ignored"
+    raise SubjectNotFoundError([Finding(name, what, why, "docs/privacy.md says what that means")])
+
+
 def returns_of(parcel: ParcelState) -> list[str]:
     """The returns that a parcel was told to, and those that its labels name."""
     told = [one for one in parcel.told if not one.startswith(OWN_KEY)]
-    return sorted({*told, *(one for label in parcel.labels for one in label.returns)})
+    return sorted(
+        {*told, *(one for label in parcel.labels for one in label.returns if not one.startswith(HIDDEN))}
+    )
 
 
 def parcels_of(state: ReturnState) -> list[str]:

@@ -90,6 +90,7 @@ class Readiness:
 
     def __init__(self) -> None:
         self._waiting: dict[str, str] = {"start": "the worker is starting"}
+        self._notes: dict[str, str] = {}
 
     def waits_for(self, name: str, reason: str) -> None:
         """Name something that is not there yet; the reason replaces the one given before."""
@@ -98,6 +99,17 @@ class Readiness:
     def has(self, name: str) -> None:
         """Say that `name` is there, or does not matter any more."""
         self._waiting.pop(name, None)
+
+    def note(self, name: str, text: str | None) -> None:
+        """Say what should be known though the worker does its work; None: it is so no more."""
+        if text is None:
+            self._notes.pop(name, None)
+        else:
+            self._notes[name] = text
+
+    def notes(self) -> Mapping[str, str]:
+        """Give what should be known, by name."""
+        return dict(self._notes)
 
     def missing(self) -> Mapping[str, str]:
         """Give what is not there yet, by name; empty when the worker is ready."""
@@ -117,7 +129,10 @@ def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readi
 
     async def ready(_request: web.Request) -> web.Response:
         missing = readiness.missing()
-        return _answer(not missing, {"waiting_for": dict(missing)})
+        notes = readiness.notes()
+        return _answer(
+            not missing, {"waiting_for": dict(missing)} | ({"notes": dict(notes)} if notes else {})
+        )
 
     async def metrics(request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))

@@ -7,6 +7,7 @@ chunk is forwarded again, and merging by identity makes that harmless.
 from collections.abc import Collection
 from contextlib import suppress
 from functools import partial
+from secrets import token_hex
 from typing import Protocol
 
 import structlog
@@ -61,7 +62,9 @@ class IntakeStage:
         self._host = host
         self._flow = flow
         self._mapper = IntakeMapper(
-            codes, Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
+            codes,
+            Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
+            salt=token_hex(16),
         )
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
@@ -137,11 +140,12 @@ class IntakeStage:
             )
             for stage, key, value in taken.facts:
                 topic, count = targets[stage]
-                where = (topic, partition_of(key, count))
-                group = messages.get(where)
-                if group is None:
-                    group = messages[where] = []
-                group.append((key, value, NO_HEADERS))
+                for number in (partition_of(key, count),) if key[0] else range(count):
+                    where = (topic, number)
+                    group = messages.get(where)
+                    if group is None:
+                        group = messages[where] = []
+                    group.append((key, value, NO_HEADERS))
             if taken.refused:
                 await host.dead_letters.write(tp, taken.refused)
             mapped.append(taken)

@@ -29,6 +29,7 @@ from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Met
 from prometheus_client.registry import Collector
 
 from agents.feed_metrics import FeedMetrics
+from agents.kpi_gauges import KpiGauges
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 
@@ -38,7 +39,7 @@ STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
 PASSED_OVER = ("unreadable", "oversized")
-TRANSITIONS = ("opened", "escalated", "updated", "resolved", "retracted")
+TRANSITIONS = ("opened", "historical", "escalated", "updated", "resolved", "retracted")
 NOT_TOLD = {
     "case_suppressed": "explained",
     "late_breach_counted": "already over",
@@ -157,6 +158,7 @@ class Metrics:
         self._declare_progress(log_clock, time_speed)
         self._declare_partitions()
         self.feeds = FeedMetrics(registry)
+        self.kpis = KpiGauges(registry, self.carrier)
         self._zero()
         for command, answer in product(CommandType, AnswerReason):
             self.commands.labels(command, answer)
@@ -212,12 +214,22 @@ class Metrics:
         self.commands = self._counter(
             "commands", "What people told about cases, by what became of it.", "command", "answer"
         )
+        self.erased = self._counter(
+            "erased", "Returns that were forgotten, and states from which they were taken out.", "stage"
+        )
+        self.forgotten = self._counter(
+            "forgotten_records", "Records passed over because their return was forgotten.", "stage"
+        )
         self.duplicates = self._counter("duplicates", "Facts that were known already.", "stage")
         self.too_old = self._counter(
             "too_old", "Facts refused because they are older than the accepted age.", "stage"
         )
         self.orphans_expired = self._counter(
             "orphans_expired", "Parcels that were never linked to a return and were forgotten."
+        )
+        self.not_counted = self._counter(
+            "returns_not_counted",
+            "Returns that add nothing to the KPIs any more: one change touched too many.",
         )
         self.passed_over = self._counter(
             "passed_over", "Records of our own topics that could not be read or whose outcome no batch can hold.",
@@ -234,6 +246,9 @@ class Metrics:
             "How far the source that holds a partition's watermark most is behind the log's clock.",
             "stage", "partition", "source",
         )  # fmt: skip
+        self.backfill = self._gauge(
+            "backfill", "Partitions owned here that hold their timers while history is loaded.", "stage"
+        )
         self.lag_records = self._gauge(
             "lag_records",
             "Records up to the last stable offset that were not processed.",
@@ -294,7 +309,9 @@ class Metrics:
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:
             self.state_bytes.labels(stage)
-        for stage, counter in product(STATEFUL_STAGES, (self.duplicates, self.too_old, self.truncated)):
+            self.backfill.labels(stage)
+        of_stages = (self.duplicates, self.too_old, self.truncated, self.erased, self.forgotten)
+        for stage, counter in product(STATEFUL_STAGES, of_stages):
             counter.labels(stage)
         for stage, why in product(STATEFUL_STAGES, PASSED_OVER):
             self.passed_over.labels(stage, why)
@@ -349,6 +366,7 @@ class Metrics:
             _remove(gauge, stage, str(partition))
         if stage == "returns":
             self.cases_of(partition, None)
+            self.kpis.forget(partition)
 
     def forget_lag(self, topic: str, partition: int) -> None:
         """Drop the lag of a partition that is no longer read here."""

@@ -72,7 +72,7 @@ async def _in_force(settings: Settings) -> PolicyInForce:
 
 async def _apply(settings: Settings, policy: Policy, *, dry_run: bool) -> None:
     await reachable(settings)
-    await _refuse_other_topics(settings)
+    await refuse_other_topics(settings)
     force = policy_in_force(await read_control(settings))
     if force.in_log and policy.go_live_at is None and force.policy.go_live_at is not None:
         # A file that does not speak of it does not mean that what was historical pages people now.
@@ -91,7 +91,7 @@ async def _apply(settings: Settings, policy: Policy, *, dry_run: bool) -> None:
     write_line(policy.hash)
 
 
-async def _refuse_other_topics(settings: Settings) -> None:
+async def refuse_other_topics(settings: Settings) -> None:
     """With another partition count than that of the settings some partitions would keep the old policy."""
     specs = [spec for spec in settings.topic_specs() if spec.role in STAGE_ROLES]
     async with open_admin(settings) as admin:

@@ -31,7 +31,7 @@ from streams.return_stage import return_logic
 from streams.watermark import POSITION_KEY, decode_position
 
 MOST_SHOWN = 20
-COMPACTED = "cases"
+COMPACTED = frozenset({"cases", "journeys", "kpis"})
 COLUMNS = ("same", "said again", "gone since", "missing", "different")
 
 
@@ -99,7 +99,7 @@ async def replayed(settings: Settings, consumer: AIOKafkaConsumer) -> dict[str, 
         for tp in await partitions_of(settings, topic):
             expected = [_said(one) for one in told[tp.partition] if one.topic == role]
             live = [(record.offset, _read(record)) async for record in logs.records(tp)]
-            trimmed = role == COMPACTED or await logs.first_offset(tp) > 0
+            trimmed = role in COMPACTED or await logs.first_offset(tp) > 0
             likeness.add(compare(expected, live, f"{tp.topic}/{tp.partition}", may_be_gone=trimmed))
     return found
 
@@ -149,7 +149,14 @@ class Logs:
                 todo = "replay the input topics, or a log that is whole; see docs/replay.md"
                 raise ReplayError([Finding(f"{tp.topic}/{tp.partition}", what, why, todo)])
             reached = await self._reached(TopicPartition(topics.changelog, tp.partition))
-            engine = Partition(new_logic(), tp.partition, position=None, policy=None, sources=topics.sources)
+            engine = Partition(
+                new_logic(),
+                tp.partition,
+                position=None,
+                policy=None,
+                sources=topics.sources,
+                secret=self.settings.forget_key.get_secret_value().encode(),
+            )
             said[tp.partition] = await self._said(tp, engine, reached)
         return said
 

@@ -32,6 +32,8 @@ class Said:
             "too_old": metrics.too_old,
             "duplicate": metrics.duplicates,
             "truncated": metrics.truncated,
+            "erased": metrics.erased,
+            "forgotten": metrics.forgotten,
         }
         if name in _TRANSITION_OF:
             metrics.escalations.labels(label, _TRANSITION_OF[name]).inc(count)
@@ -43,5 +45,7 @@ class Said:
             of_stage[name].labels(stage).inc(count)
         elif name in PASSED_OVER:
             metrics.passed_over.labels(stage, name).inc(count)
+        elif name == "not_counted":
+            metrics.not_counted.inc(count)
         elif name == "orphan_expired":
             metrics.orphans_expired.inc(count)

@@ -10,7 +10,7 @@ from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
 from agents.settings import Settings
 from schemas.carrier_codes import load_carrier_codes
-from schemas.facts import CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
+from schemas.facts import FORGET_KEY, CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Evidence, Milestone
 from streams.intake import Acceptance, IntakeMapper
@@ -55,10 +55,12 @@ def _sample(mapper: IntakeMapper, record: Any, kind: InputKind) -> Sample:
 
 
 def _line(stage: str, key: bytes, value: bytes) -> str:
+    if key == FORGET_KEY:
+        return f"{stage}: forget the return, in all parcels"
     fact = decode_parcel_fact(value) if stage == "parcels" else decode_return_record(value)
     name = key.decode("utf-8", "replace")
     if isinstance(fact, CaseCommand):
-        return f"{stage} {name.removeprefix(OWN_KEY)}: {fact.command.value} case {fact.case_id}"
+        return f"{stage} {name.removeprefix(OWN_KEY)}: {fact.command.value} {fact.case_id and 'case ' + fact.case_id}".rstrip()
     if not hasattr(fact, "milestone"):
         return f"{stage} {name}"
     at = datetime.fromtimestamp(fact.occurred_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

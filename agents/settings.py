@@ -164,6 +164,9 @@ class Settings(BaseSettings):
     """An event further behind its arrival goes to the dead letters."""
     go_live_at: datetime | None = None
     """What was due before this time opens cases that are marked historical and call nobody."""
+    forget_key: SecretStr = SecretStr("")
+    """Secret for the keyed hashes by which what was forgotten is known (`returnwatch forget`); 16 characters or more, the
+    same for all workers, and kept. Without one, whoever has the state can try whether a return id they know was forgotten."""
     simulated_time: bool = False
     """Allows a simulated clock (demo, tests). Never in production: deadlines follow it."""
     simulated_origin_at: datetime | None = None
@@ -199,6 +202,13 @@ class Settings(BaseSettings):
             host, colon, port = address.rpartition(":")
             if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError(f"{address!r} is not host:port")
+        return value
+
+    @field_validator("forget_key")
+    @classmethod
+    def _is_no_guess(cls, value: SecretStr) -> SecretStr:
+        if 0 < len(value.get_secret_value()) < 16:
+            raise ValueError("must have 16 characters or more; `openssl rand -hex 32` makes one")
         return value
 
     @field_validator("session_timeout")

@@ -19,7 +19,7 @@ OTHER_VARIABLES = frozenset({SECRETS_DIRECTORY})
 TEST_PREFIX = ENV_PREFIX + "TEST_"
 FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP)\w*)")
 """Kubernetes gives every pod such variables for a Service that is called `returnwatch`."""
-SECRET_FIELDS = frozenset({"sasl_password", "ssl_key_password"})
+SECRET_FIELDS = frozenset({"sasl_password", "ssl_key_password", "forget_key"})
 FILE_FIELDS = (
     "sasl_password_file",
     "ssl_ca_file",

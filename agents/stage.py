@@ -24,6 +24,7 @@ from agents.metrics import Metrics
 from agents.store import PartitionStore, SharedMemory
 from agents.transport import Chunk
 from schemas.facts import MARKER_KEY
+from streams.cells import Cell, CellName, cells_prefix, decode_cell, name_of_cell
 from streams.keys import partition_of
 from streams.partition import (
     POLICY_STATE_KEY,
@@ -37,6 +38,7 @@ from streams.partition import (
 
 log = structlog.get_logger(__name__)
 
+CELLS_PAGE = 1_000
 TAKE_OVER_AGAIN_SECONDS = 24 * 3600.0
 """The coordinator forgets an id without news after 7 days, and then fences nobody."""
 
@@ -74,6 +76,8 @@ class StageHost:
     """Where the log of a partition begins now."""
     checkpoint: Callable[[str, int], Awaitable[None]]
     """Awaited between the steps of the order of effects: (step, partition). Tests stop the process there."""
+    secret: bytes = b""
+    """For the hidden names of what is forgotten (streams/forgetting.py)."""
 
 
 @dataclass
@@ -202,6 +206,7 @@ class Stage:
                     policy=owned.store.policy,
                     rhythms=owned.store.rhythms,
                     sources=self.topics.sources,
+                    secret=self._host.secret,
                 )
                 owned.repeat_due = True
                 owned.ready = True
@@ -221,6 +226,17 @@ class Stage:
     def batches(self, number: int) -> int:
         """How many batches the partition has written since it is ours."""
         return self._owned[number].batches
+
+    def cells(self, number: int, family: str, beginning: str) -> list[tuple[CellName, Cell]]:
+        """The cells of a family in a partition, by day and member, whose name goes on with `beginning`."""
+        store, prefix = self._owned[number].store, cells_prefix(family, beginning)
+        keys: list[bytes] = []
+        while page := store.keys_after(keys[-1] if keys else prefix, CELLS_PAGE):
+            keys += [key for key in page if key.startswith(prefix)]
+            if len(page) < CELLS_PAGE or not page[-1].startswith(prefix):
+                break
+        found = zip(keys, store.get_many(keys), strict=True)
+        return [(name_of_cell(key), decode_cell(stored[1])) for key, stored in found if stored is not None]
 
     def key_count(self, number: int) -> int:
         """About how many keys the partition holds."""

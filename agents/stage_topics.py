@@ -23,6 +23,8 @@ def returns_topics(settings: Settings) -> StageTopics:
         "cases": (names.cases, count),
         "refund-signals": (names.refund_signals, count),
         "command-answers": (names.command_answers, count),
+        "journeys": (names.journeys, count),
+        "kpis": (names.kpis, count),
     }
     sources = (*names.kinds(), PARCELS_SOURCE)
     return StageTopics("returns", names.returns, names.return_changelog, outputs, None, sources)

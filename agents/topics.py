@@ -27,6 +27,7 @@ from schemas.topics import Requirement, TopicRole, TopicSpec
 VISIBLE_ATTEMPTS = 300
 VISIBLE_PAUSE_S = 0.1
 CONFIG_NAME, CONFIG_VALUE = 0, 1
+AT_MOST = "at most "
 RESOURCE_ERROR, RESOURCE_MESSAGE, RESOURCE_NAME, RESOURCE_CONFIG = 0, 1, 3, 4
 
 
@@ -37,7 +38,7 @@ class TopicState(StrEnum):
     MISSING = "missing"
     WRONG = "wrong"
     DOUBTFUL = "doubtful"
-    """An input topic that we would have made otherwise; it is not ours to refuse."""
+    """A topic that we would have made otherwise, but is not ours to refuse, or does no harm to what is found."""
 
 
 class Difference(NamedTuple):
@@ -171,7 +172,8 @@ def check_topic(spec: TopicSpec, partitions: int, config: Mapping[str, str | Non
         for requirement in spec.requirements
         if not requirement.is_met_by(config.get(requirement.setting))
     ]
-    wrong = TopicState.DOUBTFUL if spec.role is TopicRole.INPUT else TopicState.WRONG
+    harmless = spec.role is TopicRole.INPUT or all(one.needed.startswith(AT_MOST) for one in differences)
+    wrong = TopicState.DOUBTFUL if harmless else TopicState.WRONG
     return TopicCheck(spec, wrong if differences else TopicState.OK, partitions, tuple(differences))
 
 
@@ -187,7 +189,7 @@ def _wrong_count(spec: TopicSpec, partitions: int) -> Difference:
 
 
 def _wrong_config(spec: TopicSpec, requirement: Requirement, found: str | None) -> Difference:
-    least = "at least " if requirement.compare == "at_least" else ""
+    least = {"at_least": "at least ", "at_most": AT_MOST}.get(requirement.compare, "")
     return Difference(
         requirement.setting,
         str(found),

@@ -18,10 +18,11 @@ from itertools import islice
 
 from schemas.carrier_codes import load_carrier_codes
 from schemas.command_answers import CommandAnswer, decode_command_answer
-from schemas.facts import MARKER_KEY, POLICY_KEY, Arrivals, Mark, Marker, encode_json
+from schemas.facts import BACKFILL_KEY, MARKER_KEY, POLICY_KEY, Arrivals, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
 from streams.batch import Batch
+from streams.cells import is_cell
 from streams.feed_terms import MINUTE_MS
 from streams.intake import Intake, IntakeMapper, Stage
 from streams.keys import partition_of
@@ -92,16 +93,22 @@ class VirtualTime:
     def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
         """What intake has made of records that were appended at `at_ms`: the same for every policy."""
         for stage, key, value in facts:
-            number = partition_of(key, self._partitions)
-            if stage == "parcels":
-                self._parcels[number].append(key, value)
-            else:
-                self.to_returns(number, key, value, at_ms)
+            count = self._partitions
+            for number in (partition_of(key, count),) if key[0] else range(count):
+                if stage == "parcels":
+                    self._parcels[number].append(key, value)
+                else:
+                    self.to_returns(number, key, value, at_ms)
 
     def apply_policy(self, policy: bytes) -> None:
         """Decide by this policy (a POLICY_KEY record) from here on."""
         for log in (*self._parcels, *self._returns):
             log.append(POLICY_KEY, policy)
+
+    def load_history(self, told: bytes) -> None:
+        """A backfill begins or ends here (a BACKFILL_KEY record): meanwhile the watermarks stand, whatever `advance` asks for."""
+        for log in (*self._parcels, *self._returns):
+            log.append(BACKFILL_KEY, told)
 
     def advance(self, until_ms: int) -> None:
         """Work through everything that was appended, and let the watermarks reach `until_ms`."""
@@ -135,7 +142,12 @@ class VirtualTime:
     def kept(self, stage: Stage) -> list[tuple[bytes, int, bytes]]:
         """(key, when to look again, state) of every parcel, or of every return."""
         logs = self._parcels if stage == "parcels" else self._returns
-        return [(key, armed_ms, raw) for log in logs for key, (armed_ms, raw) in log.store.states.items()]
+        return [
+            (key, armed_ms, raw)
+            for log in logs
+            for key, (armed_ms, raw) in log.store.states.items()
+            if not is_cell(key)
+        ]
 
     def counts(self) -> Counter[tuple[str, str]]:
         """(name, label) -> how often, of both stages so far; the names are in streams/partition.py."""

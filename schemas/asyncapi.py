@@ -13,7 +13,7 @@ _OUTPUT_HEADERS: Final = {
     "ce_id": "The same in every repeat of a record: drop what you have seen.",
     "ce_type": "What happened, as com.returnwatch.case.opened.v1.",
     "ce_source": "Always /returnwatch.",
-    "ce_subject": "The return id.",
+    "ce_subject": "The return id; of a snapshot of KPIs the record's key.",
     "ce_time": "When it took effect, RFC 3339, UTC.",
     "content-type": "Always application/json.",
 }
@@ -22,6 +22,8 @@ _PAYLOADS: Final = {
     "cases": "case.v1",
     "refund-signals": "refund-signal.v1",
     "command-answers": "command-answer.v1",
+    "journeys": "journey.v1",
+    "kpis": "kpi-snapshot.v1",
 }
 
 
@@ -34,6 +36,8 @@ def asyncapi() -> dict[str, Any]:
         "cases": specs[names.cases],
         "refund-signals": specs[names.refund_signals],
         "command-answers": specs[names.command_answers],
+        "journeys": specs[names.journeys],
+        "kpis": specs[names.kpis],
         "dead-letters": specs[names.dead_letters],
     }
     messages = {kind.value: _input_message(kind) for kind in InputKind}

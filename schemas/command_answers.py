@@ -3,11 +3,14 @@
 import msgspec
 
 from schemas.outputs import CE_SOURCE, Time, cloud_event_fields
-from schemas.vocabulary import AnswerReason, CommandType
+from schemas.vocabulary import AnswerReason, CommandType, ErasureReason
 
 
 class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Value of `command-answers` (key: return id): whether a command was taken, and why not. Times are UTC."""
+    """Value of `command-answers` (key: return id): whether a command was taken, and why not. Times are UTC.
+
+    An answer about a return that was forgotten, or is now, names neither the return nor a case; its key is `command_id`.
+    """
 
     answer_id: str
     """uuid5 of the command's id and content: a repeat of the command gets the same answer under the same id."""
@@ -32,6 +35,8 @@ class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Of the case after it; 0: there is none."""
     note: str = ""
     """Only of a note; it is kept nowhere else."""
+    why: ErasureReason | None = None
+    """Only of `forget`."""
 
 
 _encode = msgspec.json.Encoder(order="deterministic").encode

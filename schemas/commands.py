@@ -1,7 +1,7 @@
-"""Input contract, version 1: what people tell about cases, on topics of the kind `commands` (docs/commands.md).
+"""Input contract, version 1: what people tell about cases and returns, on topics of the kind `commands`.
 
 A command has an `id` of its sender's: a repeat with the same id changes nothing and gets the same answer. People and
-teams are named by opaque ids, which have no room for an e-mail address or a full name.
+teams are named by opaque ids, which have no room for an e-mail address or a full name. docs/commands.md, docs/privacy.md.
 """
 
 from typing import Annotated, Literal
@@ -10,7 +10,7 @@ import msgspec
 from pydantic import Field, StringConstraints
 
 from schemas.durations import DURATION_PATTERN
-from schemas.event_fields import MAX_ID_CHARS, AboutParcelOrReturn, Name, Time
+from schemas.event_fields import MAX_ID_CHARS, AboutParcelOrReturn, InputEvent, KeyPart, Name, Time
 
 MAX_NOTE_CHARS = 1_000
 
@@ -108,3 +108,22 @@ class Reopen(Command):
     """Resolved by hand, and too early."""
 
     type: Literal["reopen"]
+
+
+class Forget(InputEvent):
+    """Erase all that is kept of a return, and take nothing in of it any more (docs/privacy.md)."""
+
+    type: Literal["forget"]
+    id: Annotated[
+        CommandId | None,
+        Field(description="Needed, here or in a CloudEvents envelope; no return id in it: it is kept."),
+    ] = None
+    return_id: Annotated[KeyPart, Field(description="The return (RMA).")]
+    by: Annotated[Name, Field(description="Opaque id of who tells it; no e-mail address, no full name.")]
+    audit_id: Annotated[
+        Name | None, Field(description="What commands given together share; left out, the command's id.")
+    ] = None
+    reason: Annotated[
+        Literal["data_subject_request", "retention_ended", "recorded_by_mistake", "other"],
+        Field(description="schemas.vocabulary.ErasureReason"),
+    ]

@@ -17,8 +17,10 @@ from schemas.command_answers import CommandAnswer
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.explanations import Explanation
+from schemas.kpis import KpiSnapshot
 from schemas.outputs import Case, Escalation, RefundSignal
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney
 from schemas.topics import InputKind
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -32,7 +34,9 @@ def contract_files() -> dict[str, str]:
     schemas["case.v1"] = _output_schema(Case, "Value of the topic cases")
     schemas["refund-signal.v1"] = _output_schema(RefundSignal, "Value of the topic refund-signals")
     schemas["command-answer.v1"] = _output_schema(CommandAnswer, "Value of the topic command-answers")
+    schemas["kpi-snapshot.v1"] = _output_schema(KpiSnapshot, "Value of the topic kpis")
     schemas["explanation.v1"] = _output_schema(Explanation, "A line of `returnwatch explain --json`")
+    schemas["journey.v1"] = _output_schema(ReturnJourney, "Value of the topic journeys")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
     )

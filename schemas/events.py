@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Protocol
 import msgspec
 from pydantic import Field, StringConstraints, model_validator
 
-from schemas.commands import Acknowledge, Assign, Note, Reopen, Resolve, Snooze
+from schemas.commands import Acknowledge, Assign, Forget, Note, Reopen, Resolve, Snooze
 from schemas.event_fields import (
     AboutParcelOrReturn,
     Contract,
@@ -305,7 +305,7 @@ OrderEvent = (
 LabelEvent = LabelCreated | LabelVoided
 ScanEvent = CarrierScan | ScanRetracted
 WarehouseEvent = CheckedIn | CheckinRetracted | Inspected | Restocked
-CommandEvent = Acknowledge | Snooze | Assign | Note | Resolve | Reopen
+CommandEvent = Acknowledge | Snooze | Assign | Note | Resolve | Reopen | Forget
 
 EVENT_MODELS: dict[InputKind, tuple[type[InputEvent], ...]] = {
     InputKind.ORDERS: OrderEvent.__args__,

@@ -11,11 +11,13 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import Closure, CommandType
+from schemas.vocabulary import Closure, CommandType, ErasureReason
 
 MARKER_KEY = b"\x00marker"
 POLICY_KEY = b"\x00policy"
 RETIRE_KEY = b"\x00retire"
+FORGET_KEY = b"\x00forget"
+BACKFILL_KEY = b"\x00backfill"
 
 
 class Source(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -138,6 +140,23 @@ class CaseCommand(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag
     """Only with NOTE. It goes into the answer; no case and no return keeps it."""
     closure: Closure | None = None
     """Only with RESOLVE."""
+    why: ErasureReason | None = None
+    """Only with FORGET, which is about the return and no case."""
+    salt: str = ""
+    """Only with FORGET: random, of the intake that wrote it; a partition takes the first for the key of its hashes."""
+
+
+class Erasure(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, tag_field="kind", tag="erasure"):
+    """Forget. Under FORGET_KEY on every partition of `parcels`: a return, in whichever parcels it is. On `returns`, from the
+    parcel stage: what stands there under OWN_KEY and the record's parcel.
+    """
+
+    salt: str
+    """See CaseCommand."""
+    at_ms: int
+    """When it was told."""
+    return_id: str = ""
+    """Only under FORGET_KEY."""
 
 
 class ReportedBreach(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -253,10 +272,22 @@ class Retirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """False: taken back. The topic is waited for again from the next marker that names it."""
 
 
-ReturnRecord = Annotated[ReturnFact | ParcelReport | CaseCommand, "value of a keyed record on `returns`"]
+class Backfill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Record under BACKFILL_KEY on every partition of `parcels` and `returns`: timers wait from here on, or no longer."""
+
+    backfill_id: str
+    """A backfill that has ended does not begin again by a record that is repeated."""
+    held: bool
+
+
+ReturnRecord = Annotated[
+    ReturnFact | ParcelReport | CaseCommand | Erasure, "value of a keyed record on `returns`"
+]
 
 encode_json = msgspec.json.Encoder().encode
 decode_parcel_fact = msgspec.json.Decoder(ParcelFact).decode
-decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport | CaseCommand).decode
+decode_return_record = msgspec.json.Decoder(ReturnFact | ParcelReport | CaseCommand | Erasure).decode
+decode_erasure = msgspec.json.Decoder(Erasure).decode
+decode_backfill = msgspec.json.Decoder(Backfill).decode
 decode_retirement = msgspec.json.Decoder(Retirement).decode
 decode_marker = msgspec.json.Decoder(Marker).decode

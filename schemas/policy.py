@@ -423,6 +423,8 @@ class Policy(PolicyModel):
     refund_tiers: tuple[RefundTier, ...] = ()
     """A return is released by the first tier that fits it; by a later one only after that release was revoked."""
     feeds: FeedPolicy = FeedPolicy()
+    journeys: bool = False
+    """Whether `journeys` tells where every return is. Not named: an older version wrote the policy. Files say true."""
 
     @field_validator("rules")
     @classmethod

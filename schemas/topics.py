@@ -51,6 +51,8 @@ class TopicNames:
     cases: str = "returnwatch-cases"
     refund_signals: str = "returnwatch-refund-signals"
     command_answers: str = "returnwatch-command-answers"
+    journeys: str = "returnwatch-journeys"
+    kpis: str = "returnwatch-kpis"
     dead_letters: str = "returnwatch-dead-letters"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
@@ -67,6 +69,8 @@ class TopicNames:
             cases=f"{prefix}cases",
             refund_signals=f"{prefix}refund-signals",
             command_answers=f"{prefix}command-answers",
+            journeys=f"{prefix}journeys",
+            kpis=f"{prefix}kpis",
             dead_letters=f"{prefix}dead-letters",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
@@ -83,7 +87,8 @@ class Requirement:
 
     setting: str
     value: str
-    compare: Literal["exactly", "at_least", "only_at_creation"]
+    compare: Literal["exactly", "at_least", "at_most", "only_at_creation"]
+    """at_most: more is doubtful, and no reason to refuse a start: nothing that is found depends on it."""
     why: str = ""
 
     def is_met_by(self, found: str | None) -> bool:
@@ -93,6 +98,8 @@ class Requirement:
         if self.compare == "exactly":
             return {part.strip() for part in found.split(",")} == {self.value}
         number = int(found)
+        if self.compare == "at_most":
+            return 0 <= number <= int(self.value)
         return number < 0 or number >= int(self.value)  # -1 is Kafka's "without limit"
 
 
@@ -115,7 +122,8 @@ class TopicSpec:
 
     def creation_config(self) -> dict[str, str]:
         """Return the topic settings to create it with."""
-        return {requirement.setting: requirement.value for requirement in self.requirements}
+        # Where a setting has a least and a greatest value, the first of them stands in the specification.
+        return {requirement.setting: requirement.value for requirement in reversed(self.requirements)}
 
 
 def topic_specs(
@@ -144,9 +152,20 @@ def _cleanup(policy: str, why: str) -> Requirement:
     return Requirement("cleanup.policy", policy, "exactly", why)
 
 
+def _at_most_a_month() -> Requirement:
+    return Requirement("retention.ms", str(_MONTH_MS), "at_most", _ERASED_BY_TIME)
+
+
+def _compacted_within_a_week() -> Requirement:
+    return Requirement("max.compaction.lag.ms", str(7 * DAY_MS), "at_most", _ERASED_BY_COMPACTION)
+
+
 _KEEPS_EVERY_EVENT = "a compacted input drops events that have not been read yet"
 _KEEPS_EVERY_FACT = "records of one key are different facts; compaction would lose some"
 _KEEPS_THE_NEWEST = "state is rebuilt from the newest record of every key"
+_ERASED_BY_TIME = "what was forgotten is erased here by time alone (docs/privacy.md)"
+_ERASED_BY_COMPACTION = "what was deleted stays readable until it is compacted away (docs/privacy.md)"
+_MONTH_MS = 30 * DAY_MS
 _LONGEST_ABSENCE = "a worker that was away for longer could miss a deletion"
 
 
@@ -161,7 +180,7 @@ def _input_specs(names: TopicNames) -> list[TopicSpec]:
             key="any",
             partitions=None,
             create_with=8,
-            requirements=(_cleanup("delete", _KEEPS_EVERY_EVENT),),
+            requirements=(_cleanup("delete", _KEEPS_EVERY_EVENT), _at_most_a_month()),
         )
         for kind in InputKind
         for topic in names.inputs.get(kind, ())
@@ -175,7 +194,7 @@ def _internal_specs(names: TopicNames, parcels: int, returns: int, durable: Requ
     unbounded = Requirement(
         "retention.bytes", "-1", "exactly", "a size limit deletes facts that a backlog has not read yet"
     )
-    facts = (_cleanup("delete", _KEEPS_EVERY_FACT), week, unbounded, durable)
+    facts = (_cleanup("delete", _KEEPS_EVERY_FACT), week, _at_most_a_month(), unbounded, durable)
     append_time = Requirement(
         "message.timestamp.type",
         "LogAppendTime",
@@ -216,6 +235,7 @@ def _changelog_specs(names: TopicNames, parcels: int, returns: int, durable: Req
             "state and position are written as one batch",
         ),
         Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+        _compacted_within_a_week(),
         durable,
     )
     role = TopicRole.CHANGELOG
@@ -231,7 +251,7 @@ def _output_specs(
     names: TopicNames, returns: int, max_record_bytes: int, durable: Requirement
 ) -> list[TopicSpec]:
     role = TopicRole.OUTPUT
-    month = Requirement("retention.ms", str(30 * DAY_MS), "only_at_creation")
+    month = _at_most_a_month()
     return [
         TopicSpec(
             names.escalations,
@@ -252,6 +272,7 @@ def _output_specs(
             (
                 _cleanup("compact", "readers expect the newest record of every case"),
                 Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                _compacted_within_a_week(),
                 durable,
             ),
         ),
@@ -272,6 +293,32 @@ def _output_specs(
             returns,
             1,
             (_cleanup("delete", "every answer counts, not only the newest"), month, durable),
+        ),
+        TopicSpec(
+            names.journeys,
+            role,
+            "where every return is, and what comes next",
+            "return id",
+            returns,
+            1,
+            (
+                _cleanup("compact", "readers expect the newest record of every return"),
+                Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                durable,
+            ),
+        ),
+        TopicSpec(
+            names.kpis,
+            role,
+            "what is counted of the returns, by day and by carrier, lane, facility, reason and category",
+            "partition, day, dimension and value",
+            returns,
+            1,
+            (
+                _cleanup("compact", "readers expect the newest record of every key"),
+                Requirement("delete.retention.ms", str(7 * DAY_MS), "at_least", _LONGEST_ABSENCE),
+                durable,
+            ),
         ),
         TopicSpec(
             names.dead_letters,

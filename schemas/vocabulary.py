@@ -207,10 +207,12 @@ class Reason(StrEnum):
     REOPENED = "reopened"
     FEED_RECOVERED = "feed_recovered"
     """The feed comes as before, its backlog included."""
+    ERASED = "erased"
+    """The return was forgotten (docs/privacy.md): the last that is said of the case, and it names nothing but the case."""
 
 
 class CommandType(StrEnum):
-    """What a person can tell about a case."""
+    """What a person can tell about a case; the last: about a return."""
 
     ACKNOWLEDGE = "acknowledge"
     SNOOZE = "snooze"
@@ -218,6 +220,20 @@ class CommandType(StrEnum):
     NOTE = "note"
     RESOLVE = "resolve"
     REOPEN = "reopen"
+    FORGET = "forget"
+
+
+CASE_COMMANDS = tuple(command for command in CommandType if command is not CommandType.FORGET)
+"""The commands that are about one case."""
+
+
+class ErasureReason(StrEnum):
+    """Why a return is forgotten. A fixed list: free text about an erasure would be one more thing to erase."""
+
+    DATA_SUBJECT_REQUEST = "data_subject_request"
+    RETENTION_ENDED = "retention_ended"
+    RECORDED_BY_MISTAKE = "recorded_by_mistake"
+    OTHER = "other"
 
 
 class Closure(StrEnum):
@@ -250,11 +266,15 @@ class AnswerReason(StrEnum):
     TOO_OLD = "too_old"
     TOO_MANY = "too_many"
     ID_REUSED = "id_reused"
+    NOTHING_KNOWN = "nothing_known"
+    """Accepted: nothing was known of the return that was to be forgotten, and what comes of it later is ignored."""
+    FORGOTTEN = "forgotten"
+    """Refused: the return was forgotten."""
 
     @property
     def accepted(self) -> bool:
         """Whether the command was taken."""
-        return self in {AnswerReason.DONE, AnswerReason.ALREADY_SO}
+        return self in {AnswerReason.DONE, AnswerReason.ALREADY_SO, AnswerReason.NOTHING_KNOWN}
 
 
 class SignalReason(StrEnum):

@@ -121,7 +121,7 @@ class ParcelNews:
 class ReturnNews:
     """Something that the shop or the warehouse says about a return.
 
-    Which fields mean something depends on the milestone: those from `promised_at` to `category` of a request; `complete` and
+    Which fields mean something depends on the milestone: those from `promised_at` to `reason` of a request; `complete` and
     `count` of a check-in; `disposition` and `mismatch` of an inspection.
     """
 
@@ -142,6 +142,7 @@ class ReturnNews:
     worth: tuple[Decimal, str] | None = None
     risk: str = "normal"
     category: str = ""
+    reason: str = ""
     disposition: str = ""
     mismatch: bool = False
 
@@ -397,6 +398,7 @@ def _of_return(
         worth=_worth(body),
         risk=body.get("customer_risk") or "normal",
         category=body.get("category") or "",
+        reason=body.get("return_reason") or "",
         disposition=body.get("disposition") or "",
         mismatch=bool(body.get("mismatch")),
     )

@@ -18,6 +18,7 @@ class ReturnStory:
         self._told: dict[Milestone, list[ReturnNews]] = {}
         for news in told:
             self._told.setdefault(news.milestone, []).append(news)
+        self.parcels = parcels
         self.linked = {name: story for name, story in parcels.items() if story.linked}
         self.received = _received_by_number(parcels, self.news(Milestone.CHECKED_IN))
         """The check-in by number that accounts for a parcel."""

@@ -8,7 +8,6 @@ from simulation.aftermath import (
     beyond,
     beyond_days,
     dealt_with,
-    inspect,
     made_good,
     received,
     received_by_return,
@@ -209,9 +208,7 @@ def label_made_after_all(journey: Journey) -> None:
     known = beyond(journey, came + INSPECTION, 20)
     parcel.returns, parcel.labelled_at = list(journey.return_ids), known
     journey.write_label(parcel, known)
-    inspected = known + journey.hours(2, 10)
-    inspect(journey, parcel.returns[0], inspected, disposition="refurbish")
-    dealt_with(journey, parcel.returns[0], inspected)
+    dealt_with(journey, parcel.returns[0], known)
 
 
 _LOST, _ELSEWHERE = RuleId.DELIVERED_NOT_CHECKED_IN, RuleId.DELIVERED_ELSEWHERE_SUSPECTED

@@ -21,7 +21,7 @@ from simulation.stories import STORIES
 from simulation.story import Story
 
 DEFAULT_START: Final = datetime(2026, 3, 16, 6, tzinfo=UTC)
-TAIL: Final = timedelta(days=20)
+TAIL: Final = timedelta(days=26)
 """How long the world goes on after the last request."""
 
 _STORY_BOUNDS: Final = list(accumulate(story.share for story in STORIES))

@@ -4,18 +4,36 @@ A batch becomes one Kafka record batch, which the broker takes whole or not at a
 every change is first asked for its size and then either taken in as a whole or left for the next batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappush
 from typing import NamedTuple, Protocol
 
+from streams.cells import (
+    MOST_MEMBER_CHARS,
+    SLOT_BYTES,
+    Adds,
+    CellName,
+    Slot,
+    cell_key,
+    lets_go_ms,
+    publish_ms,
+    roster_key,
+    with_added,
+    with_member,
+)
+from streams.keys import HIDDEN
 from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
 """Framing of one changelog record, as the size limit counts it."""
 LARGEST_BATCH_BYTES = 900_000
 """More than this, position included, is not written in one batch, even for a single change."""
+HIDDEN_MARK = HIDDEN.encode()
+_HIDDEN_BYTE = HIDDEN_MARK[0]
 MOST_SAID_BYTES = 4_000_000
 """Messages of one batch, also those that are not in the changelog: they are in memory until they are said."""
+CELL_BYTES = 16
+"""What a cell takes besides its key and its sums."""
 
 
 class LogRecord(Protocol):
@@ -56,6 +74,15 @@ class StateReader(Protocol):
         ...
 
 
+class Hiding(NamedTuple):
+    """What takes the place of a key that is forgotten, under its hidden name (streams/forgetting.py)."""
+
+    raw: bytes | None
+    """None: nothing any more, the key is to be known again."""
+    armed_ms: int
+    salt: str
+
+
 class Change(NamedTuple):
     """What a fact or a look did to one key."""
 
@@ -64,6 +91,10 @@ class Change(NamedTuple):
     armed_ms: int
     """When to look again; 0: never."""
     outgoing: Sequence[Outgoing] = ()
+    hiding: Hiding | None = None
+    """What becomes of the record under the key's hidden name, in the same batch; None: it stays as it is."""
+    adds: Adds | None = None
+    """What it adds to cells, whole or not at all with the rest."""
 
 
 class Batch(NamedTuple):
@@ -92,7 +123,7 @@ class Batch(NamedTuple):
 class Held:
     """A key that this batch has read: its state and timer, in the store and now."""
 
-    __slots__ = ("armed_ms", "cost", "raw", "stored_armed_ms", "stored_raw")
+    __slots__ = ("armed_ms", "cost", "pending", "raw", "stored_armed_ms", "stored_raw")
 
     def __init__(self, stored: tuple[int, bytes] | None) -> None:
         self.stored_armed_ms: int = stored[0] if stored is not None else 0
@@ -100,15 +131,30 @@ class Held:
         self.armed_ms: int = self.stored_armed_ms
         self.raw: bytes | None = self.stored_raw
         self.cost = 0
-        """Bytes of the batch that this key takes."""
+        """Bytes of the batch that this key takes; of a cell with something pending, at most."""
+        self.pending: dict[Slot, int] | None = None
+        """Of a cell: what has been added to it and is not in `raw` yet."""
+
+    def settle(self) -> None:
+        """Bring a cell's `raw` up to date."""
+        if self.pending is not None:
+            self.raw, self.pending = with_added(self.raw, self.pending, self.armed_ms), None
 
 
 class Work:
     """Collects a batch. `take` refuses what does not fit; a first change that is refused fits into none."""
 
     def __init__(
-        self, reader: StateReader, limits: tuple[int, int], base_bytes: int, *, says_again: bool
+        self,
+        reader: StateReader,
+        limits: tuple[int, int],
+        base_bytes: int,
+        *,
+        says_again: bool,
+        hidden: int,
+        name_of: Callable[[bytes, Hiding], bytes],
     ) -> None:
+        """`hidden`: how many records there are under hidden names; `name_of`: the hidden name of a key."""
         self.reader = reader
         self.max_facts, self.max_bytes = limits
         self.used_bytes = base_bytes
@@ -118,7 +164,13 @@ class Work:
         """Timers armed in this batch, among them stale ones: the key's `armed_ms` is the truth."""
         self.outgoing: list[Outgoing] = []
         self.said_keys: dict[bytes, None] = {}
+        self.last_words: list[Outgoing] = []
+        """Messages of keys that are no more, so that their states cannot say them again."""
+        self.hidden = hidden
+        self._name_of = name_of
         self.changed = False
+        self._cells: dict[CellName, bytes] = {}
+        """Where what is added under a name goes."""
         self._said_bytes = 0
         self._says_again = says_again
 
@@ -141,20 +193,19 @@ class Work:
         if held is None:
             self.load((key,))
             held = self.held[key]
+        held.settle()
         return held
 
     def take(self, key: bytes, held: Held, change: Change) -> bool:
         """Take a change in; False when there is no room for it (then nothing has changed here)."""
-        raw, armed_ms, outgoing = change
+        raw, armed_ms, outgoing, hiding, adds = change
         if raw is None and key in self.said_keys:
             return False  # what was said must be sayable again: its state goes with the next batch
-        if raw is held.raw or raw == held.raw:
-            cost = held.cost
-        elif raw is None:
-            cost = len(key) + RECORD_OVERHEAD_BYTES
-        else:
-            cost = len(key) + len(raw) + RECORD_OVERHEAD_BYTES
-        used = self.used_bytes + cost - held.cost
+        if hiding is not None:
+            return self._take_both(key, held, change, hiding)
+        cost = _cost(key, held, raw)
+        cells = self._cells_of(adds) if adds is not None else ()
+        used = self.used_bytes + cost - held.cost + sum([more for _, _, more in cells])
         said = 0
         if outgoing:
             said = sum(message.size_bytes for message in outgoing)
@@ -165,16 +216,52 @@ class Work:
         self.used_bytes = used
         self.units += 1
         self.changed = True
+        self._put(key, held, raw, armed_ms, cost)
+        if outgoing:
+            self.outgoing.extend(outgoing)
+            if self._says_again:
+                self.said_keys[key] = None
+        if adds is not None:
+            self._add(adds, cells)
+        return True
+
+    def _take_both(self, key: bytes, held: Held, change: Change, hiding: Hiding) -> bool:
+        """A key goes and its hidden name comes, or the other way round: both or neither."""
+        name = self._name_of(key, hiding)
+        beside = self.get(name)
+        cost, beside_cost = _cost(key, held, change.raw), _cost(name, beside, hiding.raw)
+        # A state that is no more cannot say its messages again: they are kept as they are.
+        last_words = self._says_again and change.raw is None
+        said = sum(message.size_bytes for message in change.outgoing)
+        kept = said if last_words or not self._says_again else len(key) + 6
+        cells = self._cells_of(change.adds) if change.adds is not None else ()
+        used = self.used_bytes + cost - held.cost + beside_cost - beside.cost + kept
+        used += sum([more for _, _, more in cells])
+        if not self._fits(used, self._said_bytes + said):
+            return False
+        self._said_bytes += said
+        self.used_bytes = used
+        self.units += 1
+        self.changed = True
+        self._put(key, held, change.raw, change.armed_ms, cost)
+        self._put(name, beside, hiding.raw, hiding.armed_ms, beside_cost)
+        self.outgoing.extend(change.outgoing)
+        if last_words:
+            self.last_words.extend(change.outgoing)
+        elif self._says_again and change.outgoing:
+            self.said_keys[key] = None
+        if change.adds is not None:
+            self._add(change.adds, cells)
+        return True
+
+    def _put(self, key: bytes, held: Held, raw: bytes | None, armed_ms: int, cost: int) -> None:
+        if key[0] == _HIDDEN_BYTE:
+            self.hidden += (raw is not None) - (held.raw is not None)
         held.cost, held.raw = cost, raw
         if armed_ms != held.armed_ms:
             held.armed_ms = armed_ms
             if armed_ms:
                 heappush(self.heap, (armed_ms, key))
-        if outgoing:
-            self.outgoing.extend(outgoing)
-            if self._says_again:
-                self.said_keys[key] = None
-        return True
 
     def _fits(self, used: int, said: int) -> bool:
         """A first change may be larger than a batch is wanted to be, but not than any can be."""
@@ -182,8 +269,63 @@ class Work:
             return used <= max(self.max_bytes, LARGEST_BATCH_BYTES)
         return used <= self.max_bytes and said <= MOST_SAID_BYTES
 
+    # -- cells -----------------------------------------------------------------------------------------------
+
+    def _cells_of(self, adds: Adds) -> list[tuple[Held, bytes, int]]:
+        """Each cell, its key, and how many bytes more it takes at most when this is added."""
+        cells = []
+        for name, amounts in adds.sums.items():
+            held, key = self._cell(name)
+            if held.pending is None:
+                fixed = len(key) + RECORD_OVERHEAD_BYTES + CELL_BYTES + len(held.raw or b"")
+                more = fixed - held.cost + SLOT_BYTES * len(amounts)
+            else:
+                more = SLOT_BYTES * len(amounts.keys() - held.pending.keys())
+            cells.append((held, key, more))
+        return cells
+
+    def _add(self, adds: Adds, cells: Sequence[tuple[Held, bytes, int]]) -> None:
+        now_ms = adds.now_ms
+        for (name, amounts), (held, key, more) in zip(adds.sums.items(), cells, strict=True):
+            held.cost += more
+            if held.pending is None:
+                held.pending = dict(amounts)
+            else:
+                for slot, amount in amounts.items():
+                    held.pending[slot] = held.pending.get(slot, 0) + amount
+            due_ms = publish_ms(name.day, now_ms)
+            if not now_ms < held.armed_ms <= due_ms:
+                held.armed_ms = due_ms
+                heappush(self.heap, (due_ms, key))
+
+    def _cell(self, name: CellName) -> tuple[Held, bytes]:
+        key = self._cells.get(name)
+        if key is None:
+            key = self._cells[name] = cell_key(self._named(name))
+            self.load((key,))
+        return self.held[key], key
+
+    def _named(self, name: CellName) -> CellName:
+        """The cell's own name, or that of the one which is shared. A new member is written down at once: that a change which
+        brings it has no room in this batch does not matter, it comes first in the next.
+        """
+        family, day, member = name
+        if not member:
+            return name
+        key = roster_key(family, day)
+        held = self.get(key)
+        roster, member = with_member(held.raw, day, member[:MOST_MEMBER_CHARS])
+        if roster is not None:
+            cost = len(key) + len(roster) + RECORD_OVERHEAD_BYTES
+            self.used_bytes += cost - held.cost
+            held.raw, held.cost, held.armed_ms = roster, cost, lets_go_ms(day)
+            heappush(self.heap, (held.armed_ms, key))
+        return CellName(family, day, member)
+
     def writes(self) -> list[Write]:
         """What differs from the store, in the order in which the keys were first read."""
+        for held in self.held.values():
+            held.settle()
         return [
             Write(
                 key,
@@ -195,3 +337,10 @@ class Work:
             for key, held in self.held.items()
             if held.cost or held.armed_ms != held.stored_armed_ms
         ]
+
+
+def _cost(key: bytes, held: Held, raw: bytes | None) -> int:
+    """Bytes of the batch that a key takes with this state."""
+    if raw is held.raw or raw == held.raw:
+        return held.cost
+    return len(key) + (len(raw) if raw is not None else 0) + RECORD_OVERHEAD_BYTES

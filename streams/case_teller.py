@@ -126,7 +126,8 @@ class CaseTeller:
             return False  # an old history sent again after the return was forgotten
         effective_ms = self.now_ms if again else finding.told_from_ms
         self._change(finding, CaseState.OPEN, Reason.DUE, effective_ms)
-        self.delays.append((finding.rule, finding.told_from_ms))
+        if not self.cases[finding.rule, finding.parcel, finding.anchor].historical:
+            self.delays.append((finding.rule, finding.told_from_ms))
         return True
 
     def _open_and_resolve(self, finding: Finding, *, again: bool) -> None:
@@ -237,7 +238,9 @@ def _transition(case: CaseRecord, previous: CaseRecord | None) -> str:
     """What a change is counted as."""
     if previous is not None and previous.state == case.state and case.reason != Reason.LEVEL:
         return "updated"
-    return "opened" if case.state == CaseState.OPEN else case.state
+    if case.state == CaseState.OPEN:
+        return "historical" if case.historical and case.reason == Reason.DUE else "opened"
+    return case.state
 
 
 def _case_bytes(parcel: str) -> int:

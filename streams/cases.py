@@ -206,7 +206,7 @@ def _escalation(
         origin=carried.origin if carried else "",
         destination=carried.destination if carried else "",
         facility=carried.facility if carried else "",
-        value=_value(telling.state, carried),
+        value=value_of(telling.state, carried),
         since_at=utc(case.since_ms),
         due_at=utc(case.due_ms),
         effective_at=utc(case.effective_ms),
@@ -236,7 +236,8 @@ def _is_loyal(state: ReturnState) -> bool:
     return request is not None and request.terms is not None and request.terms.loyal
 
 
-def _value(state: ReturnState, carried: Carried | None) -> Money | None:
+def value_of(state: ReturnState, carried: Carried | None) -> Money | None:
+    """What the goods are worth: the request knows it better than a label."""
     request = state.request()
     if request is not None and request.currency:
         return Money(request.value_minor, request.currency)

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from schemas.carrier_codes import CarrierCodes
-from schemas.commands import Command
+from schemas.commands import Command, Forget
 from schemas.decoding import struct_of
 from schemas.event_fields import AboutParcelOrReturn, InputEvent
 from schemas.events import (
@@ -42,8 +42,10 @@ from schemas.events import (
     event_type,
 )
 from schemas.facts import (
+    FORGET_KEY,
     LATE_MS,
     Arrivals,
+    Erasure,
     LabelTerms,
     ParcelFact,
     ReturnFact,
@@ -54,7 +56,7 @@ from schemas.facts import (
 from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
-from streams.facts_of_commands import case_command
+from streams.facts_of_commands import case_command, forget_command
 from streams.identity import identity_of_content, identity_of_id
 from streams.keys import parcel_key
 from streams.parcel_look import OWN_KEY
@@ -164,9 +166,12 @@ def epoch_ms(at: datetime) -> int:
 class FactMaker:
     """Makes the facts of events. Keeps small caches, no state."""
 
-    def __init__(self, codes: CarrierCodes, max_future: timedelta, max_past: timedelta) -> None:
-        """Take the carrier codes and how far an event's time may be from its arrival."""
+    def __init__(
+        self, codes: CarrierCodes, max_future: timedelta, max_past: timedelta, salt: str = ""
+    ) -> None:
+        """Take the carrier codes and how far an event's time may be from its arrival. `salt`: see schemas.facts.CaseCommand."""
         self._codes = codes
+        self._salt = salt
         self._max_future_ms = max_future // _MILLISECOND
         self._max_past_ms = max_past // _MILLISECOND
         self._places: dict[_Place, str] = {}
@@ -377,6 +382,15 @@ class FactMaker:
         if return_id:
             _to_return(chunk, return_id, ReturnFact(identity, Milestone.UNMAPPED, *seen, retracts=retracts))
 
+    def _forget(self, chunk: Chunk, event: Forget, stamp: _Stamp) -> None:
+        """To the return, and to every partition of `parcels`: nobody here knows which parcels carry it."""
+        return_id = _return_id(event.return_id)
+        told = forget_command(event, return_id, stamp, self._salt)
+        chunk.facts.append(
+            ("parcels", FORGET_KEY, encode_json(Erasure(self._salt, stamp.occurred_ms, return_id)))
+        )
+        chunk.facts.append(("returns", return_id.encode(), encode_json(told)))
+
     def _parcel_if_named(self, chunk: Chunk, event: AboutParcelOrReturn | DropoffClaimed) -> str:
         if event.carrier is None or event.tracking_number is None:
             return ""
@@ -501,4 +515,5 @@ _MAKERS: Final[dict[type[InputEvent], _Maker]] = {
     Inspected: FactMaker._inspected,
     Restocked: _goods_fact("restocked", Milestone.RESTOCKED),
     **{model: _command_fact(CommandType(event_type(model))) for model in EVENT_MODELS[InputKind.COMMANDS]},
+    Forget: FactMaker._forget,
 }

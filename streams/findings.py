@@ -5,7 +5,7 @@ the deadline means that there was none; what happened later ends it. The rules o
 has come to the milestone with which their waiting starts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -53,6 +53,8 @@ class Findings(NamedTuple):
     found: list[Finding]
     waiting_ms: int
     """NEVER_MS: nothing is waited for."""
+    awaited: Mapping[str, int]
+    """Rule of the return -> the earliest deadline of what it still waits for, whether that has passed or not."""
     held: tuple[HeldWait, ...] = ()
     """What is over and must not be told yet, for its feed is silent."""
 
@@ -77,11 +79,13 @@ def findings(
 ) -> Findings:
     """What is due at `now_ms`, and all that there is a case of. `feeds`: whose silence is believed."""
     holding = Holding(feeds, state.held, now_ms)
-    found, waiting_ms, _ = _of_return(view, state.newest_ms, now_ms, holding, policy_changed=policy_changed)
+    found, waiting_ms, awaited, _ = _of_return(
+        view, state.newest_ms, now_ms, holding, policy_changed=policy_changed
+    )
     if any(carried.breaches for carried in state.carried):
         found = [*_of_parcels(state, view, policy_changed=policy_changed), *found]
     told = told_apart(found, now_ms, _false_alarms(state))
-    return Findings(told, min(waiting_ms, holding.again_ms), tuple(holding.held))
+    return Findings(told, min(waiting_ms, holding.again_ms), awaited, tuple(holding.held))
 
 
 def _false_alarms(state: ReturnState) -> dict[CaseKey, int]:
@@ -135,8 +139,11 @@ def _of_return(
     """
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     found, waiting_ms = [], NEVER_MS
+    ahead: dict[str, int] = {}
     for awaited in waits_of_return(view):
         stop, due_ms = awaited.stop, awaited.due_ms
+        if stop is None:
+            ahead[awaited.rule] = min(due_ms, ahead.get(awaited.rule, due_ms))
         if not view.is_told(awaited[:3]):
             if stop is not None and stop.at_ms <= due_ms:
                 continue
@@ -149,7 +156,7 @@ def _of_return(
         judged = _judged(awaited, in_time, expires_ms, now_ms)
         raised_ms = holding.raised_ms(awaited[:3], due_ms)
         found.append(judged if raised_ms <= due_ms else judged._replace(raised_ms=raised_ms))
-    return Findings(found, waiting_ms)
+    return Findings(found, waiting_ms, ahead)
 
 
 def _carrier(view: ReturnView, awaited: Awaited) -> str:

@@ -83,10 +83,11 @@ class Intake:
 class IntakeMapper:
     """Maps chunks of every kind of input topic."""
 
-    def __init__(self, codes: CarrierCodes, acceptance: Acceptance | None = None) -> None:
+    def __init__(self, codes: CarrierCodes, acceptance: Acceptance | None = None, *, salt: str = "") -> None:
+        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py)."""
         accept = acceptance or Acceptance()
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
-        self._facts = FactMaker(codes, accept.max_future, accept.max_past)
+        self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
 
     def map_chunk(
         self, records: Sequence[InputRecord], kind: str, arrived_ms: int, *, topic: str, partition: int

@@ -5,6 +5,8 @@ A tracking number arrives with spaces, dashes, dots and in lower case, depending
 
 from zlib import crc32
 
+HIDDEN = "\x02"
+"""Begins the hidden names of what was forgotten (streams/forgetting.py); no parcel and no return has a name like that."""
 _NOISE = str.maketrans("", "", " -.\t\u00a0\u2010\u2011\u2013")
 
 

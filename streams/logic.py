@@ -1,17 +1,19 @@
 """What a stage must be able to do with one key, so that streams/partition.py can run it."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from streams.batch import Change
 from streams.feeds import Feeds
+from streams.forgetting import Forgets
 from streams.watermark import Outgoing
 
 
-class Logic(Protocol):
+class Logic(Forgets, Protocol):
     """What a stage does with one key. Pure: the same arguments give the same result."""
 
     stage: str
-    """"parcels" or "returns"."""
+    """"parcels" or "returns". Begins the names of what is hidden, too."""
     says_again: bool
     """True: what was said is a function of the state (`report`). False: the messages themselves are kept."""
     marks: tuple[str, int] | None
@@ -42,8 +44,32 @@ class Logic(Protocol):
         """Merge a record into the key's state, and look at it; None: nothing changed. Raises msgspec.MsgspecError."""
         ...
 
+    def apply_forgotten(
+        self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """The same for a key that was forgotten: pass the record over, or answer it, or know the key again.
+
+        `record`: what is kept under its hidden name. `names`: the forgotten returns that the record names, and
+        their hidden names.
+        """
+        ...
+
+    def apply_without(
+        self,
+        key: bytes,
+        value: bytes,
+        stored: tuple[bytes | None, int],
+        names: Mapping[str, str],
+        watermark_ms: int,
+    ) -> Change | None:
+        """The same for a record that names returns that were forgotten. `stored`: the key's state and its timer."""
+        ...
+
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
-        """Evaluate the key at `now_ms`. `armed_ms` of the result is later than `now_ms`, or 0. `raw` of a feed: b"" at first."""
+        """Evaluate the key, a cell (streams/cells.py) or a feed at `now_ms`. `raw` of a feed: b"" at first.
+
+        `armed_ms` of the result is later than `now_ms`, or 0.
+        """
         ...
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:

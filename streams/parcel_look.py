@@ -16,7 +16,7 @@ from streams.feed_holds import UNWATCHED, Holding
 from streams.feeds import Feeds
 from streams.held import Worth
 from streams.journeys import Journey, journeys
-from streams.keys import split_parcel_key
+from streams.keys import HIDDEN, split_parcel_key
 from streams.parcel import FACT_BYTES, MOST_RETURNS, Breach, Diversion, ParcelState, Seen, raw_facts
 from streams.parcel_shortcuts import digest, note_stage
 from streams.rules import (
@@ -282,7 +282,7 @@ def _ledger(said: Sequence[Breach], current: list[Breach], *, policy_changed: bo
 def _news(key: str, state: ParcelState, found: Sequence[Journey], *, changed: bool) -> list[Report]:
     """The reports under a new revision when they say something new; `changed`: breaches or label terms did."""
     # Also those whose label was taken back before we could tell them: they have heard of the label, and wait for it.
-    named = [return_id for one in found for return_id in one.returns()]
+    named = [name for one in found for name in one.returns() if not name.startswith(HIDDEN)]
     if any(breach.rule in OWN for breach in state.breaches):
         named.append(OWN_KEY + key)
     if not named and not state.told:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from schemas.facts import ParcelFact, ParcelReport, encode_json
 from schemas.vocabulary import Evidence, Milestone
 from streams.journeys import NOTABLE, SILENT_MS, Journey
-from streams.keys import split_parcel_key
+from streams.keys import HIDDEN, split_parcel_key
 from streams.parcel import (
     FACT_BYTES,
     HEAD_BYTES,
@@ -115,7 +115,7 @@ def first_label(
     terms = fact.label
     if terms is None or not terms.returns or fact.milestone != Milestone.LABEL_CREATED or fact.retracts:
         return None
-    if len(terms.returns) > MOST_RETURNS:
+    if len(terms.returns) > MOST_RETURNS or any(name.startswith(HIDDEN) for name in terms.returns):
         return None
     deadlines = policy.terms_of(split_parcel_key(key.decode())[0], terms)
     at_ms = fact.occurred_ms

@@ -4,17 +4,23 @@ Most facts are the next step of an ordinary life and need no look (streams/parce
 before its parcel moved on comes early, finds nothing, and is armed again.
 """
 
-from schemas.facts import ParcelFact, decode_parcel_fact, encode_json
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
+from schemas.facts import Erasure, ParcelFact, decode_parcel_fact, encode_json
 from schemas.vocabulary import Milestone
-from streams.batch import Change
+from streams.batch import HIDDEN_MARK, Change, Hiding
 from streams.feed_holds import UNWATCHED, told_of
 from streams.feeds import Feeds
+from streams.forgetting import decode_hidden, hide_now, look_at_hidden
 from streams.held import HeldWait
 from streams.parcel import ParcelState, decode_parcel, encode_parcel, fold_of, look_ms_of, merge
-from streams.parcel_look import ORDINARY, Cause, Report, look, nobody_waits_for, report_again
+from streams.parcel_forgetting import carries_any, hidden_in, may_name, names_any, take_out
+from streams.parcel_look import ORDINARY, OWN_KEY, Cause, Report, look, nobody_waits_for, report_again
 from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
 from streams.terms import CompiledPolicy
-from streams.watermark import PARCELS_SOURCE, Outgoing
+from streams.watermark import HELD_NO_MORE, PARCELS_SOURCE, Forgotten, Outgoing
 
 MOST_LABEL_BYTES = 300_000
 """A parcel whose state is larger takes no more labels: each may name a hundred returns."""
@@ -31,6 +37,7 @@ class ParcelLogic:
         self.marks: tuple[str, int] | None = (PARCELS_SOURCE, partitions)
         self.notes: list[tuple[str, str]] = []
         self.delays: list[tuple[str, int]] = []
+        self.forgotten = Forgotten()
         self._policy: CompiledPolicy | None = None
         self._feeds = UNWATCHED
 
@@ -53,7 +60,11 @@ class ParcelLogic:
         self, key: bytes, value: bytes, raw: bytes | None, armed_ms: int, watermark_ms: int
     ) -> Change | None:
         """Fold a fact in; look, unless it is the next step of an ordinary life."""
-        fact = decode_parcel_fact(value)
+        return self._apply_fact(key, decode_parcel_fact(value), raw, armed_ms, watermark_ms)
+
+    def _apply_fact(
+        self, key: bytes, fact: ParcelFact, raw: bytes | None, armed_ms: int, watermark_ms: int
+    ) -> Change | None:
         policy = self._policy
         if policy is None:
             merged = self._merged(raw, fact)
@@ -74,6 +85,87 @@ class ParcelLogic:
             if said is not None:
                 return Change(encode_parcel(state), _armed(armed_ms, state.look_ms, watermark_ms), said)
         return self._merged_and_looked(key, raw, fact, armed_ms, watermark_ms, policy)
+
+    # -- what was forgotten ------------------------------------------------------------------------------------
+
+    def named(self, value: bytes) -> tuple[str, ...]:
+        """See Forgets: a label's returns."""
+        if b'"returns":["' not in value:
+            return ()
+        label = decode_parcel_fact(value).label
+        return label.returns if label is not None else ()
+
+    def hidden(self, watermark_ms: int) -> Hiding:
+        """See Forgets."""
+        policy = self._policy
+        return hide_now(self.forgotten, watermark_ms, policy.accept_age_ms if policy is not None else None)
+
+    def without(
+        self, key: bytes, raw: bytes, armed_ms: int, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """See Forgets: a parcel without any other return goes with it, and what it has of its own in `returns`."""
+        if not may_name(raw, names):
+            return None
+        state = decode_parcel(raw)
+        if not take_out(state, names):
+            return None
+        self.notes.append(("erased", self.stage))
+        if carries_any(state):
+            return Change(encode_parcel(state), armed_ms)
+        return self._gone(key, state, watermark_ms)
+
+    def _gone(self, key: bytes, state: ParcelState, watermark_ms: int) -> Change:
+        own = OWN_KEY + key.decode()
+        self.notes += [(HELD_NO_MORE, one.label) for one in state.held]
+        farewell = [
+            Outgoing(
+                "returns",
+                own.encode(),
+                encode_json(Erasure(self.forgotten.salt, max(watermark_ms, self.forgotten.at_ms))),
+                [],
+                None,
+            )
+        ]
+        return Change(None, 0, farewell if own in state.told else (), self.hidden(watermark_ms))
+
+    def apply_forgotten(
+        self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
+    ) -> Change | None:
+        """See Logic: only a label for a return that was not forgotten makes it a parcel again."""
+        del record
+        fact = decode_parcel_fact(value)
+        label = hidden_in(fact.label, names) if fact.label is not None else None
+        if label is None or not names_any(label.returns) or fact.milestone != Milestone.LABEL_CREATED:
+            self.notes.append(("forgotten", self.stage))
+            return None
+        change = self._apply_fact(key, replace(fact, label=label), None, 0, watermark_ms)
+        return change._replace(hiding=Hiding(None, 0, "")) if change is not None else None
+
+    def apply_without(
+        self,
+        key: bytes,
+        value: bytes,
+        stored: tuple[bytes | None, int],
+        names: Mapping[str, str],
+        watermark_ms: int,
+    ) -> Change | None:
+        """See Logic: a label for nobody but forgotten returns is passed over, and its parcel is forgotten, too."""
+        fact, (raw, armed_ms) = decode_parcel_fact(value), stored
+        assert fact.label is not None, "only labels name returns"
+        label = hidden_in(fact.label, names)
+        state = decode_parcel(raw) if raw is not None else None
+        if names_any(label.returns) or (state is not None and carries_any(state)):
+            return self._apply_fact(key, replace(fact, label=label), raw, armed_ms, watermark_ms)
+        self.notes.append(("forgotten", self.stage))
+        if fact.milestone != Milestone.LABEL_CREATED or self._is_too_old(fact, watermark_ms):
+            return None
+        return self._gone(key, state if state is not None else ParcelState(), watermark_ms)
+
+    def _is_too_old(self, fact: ParcelFact, watermark_ms: int) -> bool:
+        policy = self._policy
+        return policy is not None and fact.occurred_ms <= watermark_ms - policy.accept_age_ms
+
+    # -- folding and looking -----------------------------------------------------------------------------------
 
     def _merged(self, raw: bytes | None, fact: ParcelFact) -> tuple[ParcelState, Cause] | None:
         """The state with the fact in it, and what a look must know; None: it was known, or proves nothing."""
@@ -113,6 +205,8 @@ class ParcelLogic:
         """Evaluate the parcel at `now_ms`."""
         if self._policy is None:
             return Change(raw, 0)
+        if key.startswith(HIDDEN_MARK):
+            return look_at_hidden(raw, now_ms, self._policy.accept_age_ms)
         state = decode_parcel(raw)
         before_ms = state.look_ms
         if now_ms < before_ms and not policy_changed:
@@ -127,8 +221,7 @@ class ParcelLogic:
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
-        del key
-        return look_ms_of(raw)
+        return decode_hidden(raw).lapses_ms if key.startswith(HIDDEN_MARK) else look_ms_of(raw)
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """The parcel's reports as the state has them."""

@@ -10,12 +10,16 @@ gives the same messages in the same order.
   cursor, and the next step goes on behind it.
 - A policy that differs from the one in force starts a sweep: every key is looked at again, in key order. It continues
   over batches like a marker, and the facts behind it wait.
+- While history is loaded W stands: markers are folded in, and what they prove counts from the end of the loading on.
+- A return that is forgotten is taken out of all parcels by the next marker, before its timers, in a sweep like a policy's;
+  records of what is forgotten are passed over (streams/forgetting.py).
 - Before the first policy, facts are merged without a look and W stands at 0.
+- What a change adds to cells (streams/cells.py) goes with it. Cells are keys like others: their timers publish them.
 
-Counters of a batch: `duplicate`, `too_old`, `unreadable`, `unmapped`, `truncated`, `oversized`, `orphan_expired`, `purged`,
-`timers_fired`, `swept`, `case_opened`, `case_escalated`, `case_resolved`, `case_retracted`, `case_updated`, `case_suppressed`,
-`late_breach_counted`, `command_answered`;
-labels are rules, stages, `command|answer` or "".
+Counters of a batch: `duplicate`, `too_old`, `forgotten`, `erased`, `unreadable`, `unmapped`, `truncated`, `oversized`,
+`orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `case_historical`, `case_escalated`, `case_resolved`,
+`case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`, `not_counted`; labels are
+rules, stages, `command|answer` or "".
 """
 
 from collections.abc import Sequence
@@ -25,22 +29,29 @@ import msgspec
 from pydantic import ValidationError
 
 from schemas.facts import (
+    BACKFILL_KEY,
+    FORGET_KEY,
     MARKER_KEY,
     POLICY_KEY,
     RETIRE_KEY,
     Mark,
     Marker,
+    decode_backfill,
+    decode_erasure,
     decode_marker,
     decode_retirement,
     encode_json,
 )
-from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, LogRecord, StateReader, Work, Write
+from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, Held, LogRecord, StateReader, Work, Write
+from streams.cells import AFTER_CELLS
 from streams.feed_terms import MINUTE_MS
 from streams.feeds import Feeds
+from streams.forgetting import Gone
 from streams.logic import Logic
 from streams.watermark import (
     HELD,
     HELD_NO_MORE,
+    HISTORICAL,
     PARCELS_SOURCE,
     POLICY_STATE_KEY,
     POSITION_KEY,
@@ -69,13 +80,15 @@ __all__ = [
 ]
 
 TIMER_PAGE = 1_000
+READ_AHEAD = 1_000
+"""States of so many records are read at once: a batch that is full before has read few for nothing."""
 POSITION_SLACK_BYTES = 256
 
 
 class Partition:
     """See the head of this file. One per owned partition and assignment; not safe for concurrent use."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was stored has three records, and the rest are numbers
         self,
         logic: Logic,
         number: int,
@@ -86,10 +99,16 @@ class Partition:
         rhythms: bytes | None = None,
         max_facts: int = 8_000,
         max_bytes: int = LARGEST_BATCH_BYTES,
+        secret: bytes = b"",
     ) -> None:
+        """Go on at a position. `secret`: for the names of what is forgotten.
+
+        Raises OtherForgetKeyError where it is not the one by which names were hidden before.
+        """
         self._logic = logic
         self._number = number
         self._position = decode_position(position) if position else Position()
+        self._gone = Gone(logic, self._position.forgotten, secret)
         self._sources = tuple(sources)
         self._limits = (max_facts, max_bytes)
         self._has_policy = policy is not None
@@ -124,7 +143,9 @@ class Partition:
         position.outbox_keys, position.outbox = [], []
         self._new_policy, self._delays = None, []
         base = len(encode_position(position)) + POSITION_SLACK_BYTES + self._feeds.most_bytes
-        work = Work(reader, self._limits, base, says_again=self._logic.says_again)
+        hidden = position.forgotten.hidden
+        again, name_of = self._logic.says_again, self._gone.hide
+        work = Work(reader, self._limits, base, says_again=again, hidden=hidden, name_of=name_of)
         counters: dict[tuple[str, str], int] = {}
         consumed = 0
         if self._rearm(work, counters):
@@ -133,8 +154,9 @@ class Partition:
         position.next_offset = max(
             position.next_offset, next_offset if done else records[start + consumed].offset
         )
+        position.forgotten.hidden = work.hidden
         if self._logic.says_again:
-            position.outbox_keys = list(work.said_keys)
+            position.outbox_keys, position.outbox = list(work.said_keys), work.last_words
         else:
             position.outbox = work.outgoing
         return Batch(
@@ -183,22 +205,26 @@ class Partition:
         """How every feed stands, as far as the watermark has come."""
         return self._feeds
 
+    @property
+    def is_loading(self) -> bool:
+        """Whether history is being loaded, and timers wait for its end."""
+        return self._position.loading.held
+
     def holding(self) -> list[str]:
         """What holds the watermark, in words for a person."""
         if not self._has_policy:
             return ["no policy in this partition's log yet"]
+        if self.is_loading:
+            return ["backfill: history is being loaded, `returnwatch backfill end` lets time go on"]
         return self._position.holding(self._sources)
 
     # -- records ---------------------------------------------------------------------------------------------
 
-    def _consume(
+    def _consume(  # noqa: C901 - the hot loop: to call a function for each record costs 2 % of all time
         self, records: Sequence[LogRecord], start: int, work: Work, counters: dict[tuple[str, str], int]
     ) -> int:
         from_offset = self._position.next_offset
         window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
-        work.load(
-            [record.key for record in window if record.key and record.offset >= from_offset and record.key[0]]
-        )
         apply, held_keys, take = self._logic.apply, work.held, work.take
         notes = self._logic.notes
         for index, record in enumerate(window):
@@ -211,9 +237,12 @@ class Partition:
                 if self._control(key, value, work, counters):
                     continue
                 return index
-            held = held_keys[key]
+            held = held_keys.get(key) or _read_ahead(window, index, work, key)
             try:
-                change = apply(key, value, held.raw, held.armed_ms, self._position.watermark_ms)
+                if work.hidden:
+                    change = self._apply_unless_forgotten(key, value, held, work)
+                else:
+                    change = apply(key, value, held.raw, held.armed_ms, self._position.watermark_ms)
             except msgspec.MsgspecError:
                 _count(counters, "unreadable", self._logic.stage)
                 continue
@@ -224,6 +253,17 @@ class Partition:
             if notes:
                 self._collect(counters)
         return len(window)
+
+    def _apply_unless_forgotten(self, key: bytes, value: bytes, held: Held, work: Work) -> Change | None:
+        """A record of a partition in which something was forgotten."""
+        logic, watermark_ms = self._logic, self._position.watermark_ms
+        names = self._gone.named(work, value)
+        record = self._gone.find(work, logic.stage, key) if held.raw is None else None
+        if record is not None:
+            return logic.apply_forgotten(key, value, record, names, watermark_ms)
+        if names:
+            return logic.apply_without(key, value, (held.raw, held.armed_ms), names, watermark_ms)
+        return logic.apply(key, value, held.raw, held.armed_ms, watermark_ms)
 
     def _control(
         self, key: bytes | None, value: bytes | None, work: Work, counters: dict[tuple[str, str], int]
@@ -238,15 +278,27 @@ class Partition:
                 self._position.retire(decode_retirement(value))
                 work.units += 1
                 return True
+            if key == FORGET_KEY and value is not None:
+                return self._gone.note(decode_erasure(value), work, self._position.watermark_ms)
+            if key == BACKFILL_KEY and value is not None:
+                released = self._position.load_history(decode_backfill(value))
+                work.units += 1
+                return not released or self._go_on(work, counters)
         except (msgspec.MsgspecError, ValidationError):
             pass  # counted below like any record that is not ours; the policy that was in force stays
         _count(counters, "unreadable", self._logic.stage)
         return True
 
     def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        self._position.fold_marker(marker, self._feeds)
+        if self._gone.pending and not self._sweep_forgotten(work, counters):
+            return False
+        return self._go_on(work, counters)
+
+    def _go_on(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        """Let the watermark come as far as the markers prove; False when the timers up to there do not fit into this batch."""
         position = self._position
-        position.fold_marker(marker, self._feeds)
-        if not self._has_policy:
+        if not self._has_policy or position.loading.held:
             return True
         proved_ms = position.proved_ms(self._sources)
         if proved_ms <= position.watermark_ms:
@@ -388,7 +440,7 @@ class Partition:
     def _sweep(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         position = self._position
         while position.sweep is not None:
-            page = work.reader.keys_after(position.sweep, TIMER_PAGE)
+            page = work.reader.keys_after(max(position.sweep, AFTER_CELLS), TIMER_PAGE)
             work.load(page)
             for key in page:
                 held = work.get(key)
@@ -404,6 +456,26 @@ class Partition:
                 position.sweep = key
             if len(page) < TIMER_PAGE:
                 position.sweep = None
+        return True
+
+    def _sweep_forgotten(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        """Take the returns that were forgotten out of every state; False when the batch is full before the end."""
+        gone, watermark_ms = self._gone, self._position.watermark_ms
+        if not gone.begin(work):
+            return False
+        while keys := gone.page(work, work.reader):
+            for key in keys:
+                if work.full:
+                    return False
+                change = gone.sweep_one(key, work, watermark_ms)
+                if change is None:
+                    work.units += 1  # so that a batch ends now and then
+                elif not work.take(key, work.get(key), change) and not self._too_large(work, counters):
+                    return False
+                if self._logic.notes:
+                    self._collect(counters)
+                gone.swept(key)
+        gone.swept(None)
         return True
 
     def _nothing_new(self, work: Work, counters: dict[tuple[str, str], int]) -> None:
@@ -423,6 +495,8 @@ class Partition:
             elif name in {HELD, HELD_NO_MORE}:
                 self._position.note_held(label, 1 if name == HELD else -1)
             else:
+                if name == HISTORICAL:
+                    self._position.note_historical(label)
                 _count(counters, name, label)
         self._delays += self._logic.delays
         self._logic.notes.clear()
@@ -441,6 +515,12 @@ class Partition:
         """The change was not taken: it will be worked out, and counted, again."""
         self._logic.notes.clear()
         self._logic.delays.clear()
+
+
+def _read_ahead(window: Sequence[LogRecord], index: int, work: Work, key: bytes) -> Held:
+    """Read the states of this record and of those behind it at once. Returns the one of this record's key."""
+    work.load([one.key for one in window[index : index + READ_AHEAD] if one.key and one.key[0]])
+    return work.get(key)
 
 
 def _count(counters: dict[tuple[str, str], int], name: str, label: str) -> None:

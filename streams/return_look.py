@@ -7,6 +7,7 @@ or before the deadline means that there was none; what happened later ends it (s
 
 from schemas.facts import CaseCommand
 from schemas.vocabulary import Reason
+from streams import return_journey
 from streams.case_commands import obey
 from streams.case_teller import CaseTeller, ReturnLook
 from streams.cases import STANDING, Telling, Verdict, tombstone
@@ -41,8 +42,9 @@ def look(
     told: set[CaseKey] = set()
     why = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     view = ReturnView(state, policy)
-    found, waiting_ms, state.held = findings(view, state, now_ms, policy_changed=policy_changed, feeds=feeds)
-    for finding in found:
+    judged = findings(view, state, now_ms, policy_changed=policy_changed, feeds=feeds)
+    waiting_ms, state.held = judged.waiting_ms, judged.held
+    for finding in judged.found:
         key = (finding.rule, finding.parcel, finding.anchor)
         told.add(key)
         if finding.due_ms > now_ms and finding.verdict is not Verdict.NONE:
@@ -54,7 +56,7 @@ def look(
             teller.follow(finding)
     teller.close_unfound(told, why)
     if command is not None:
-        obey(command, teller, telling, found, now_ms)
+        obey(command, teller, telling, judged.found, now_ms)
     state.cases = tuple(teller.cases.values())
     teller.notes += told_of(held, state.held, told)
     next_ms = min(waiting_ms, teller.next_level_ms(), now_ms + 1 if teller.explains_anew else NEVER_MS)
@@ -62,6 +64,10 @@ def look(
         refund = signals(view, telling, now_ms)
         teller.outgoing += refund.outgoing
         next_ms = min(next_ms, refund.next_ms or NEVER_MS)
+    if return_id:
+        journey = return_journey.told(view, telling, now_ms, judged)
+        teller.outgoing += journey.outgoing
+        next_ms = min(next_ms, journey.until_ms or NEVER_MS)
     return _rest(telling, teller, now_ms, next_ms)
 
 
@@ -78,6 +84,8 @@ def _rest(telling: Telling, teller: CaseTeller, now_ms: int, next_ms: int) -> Re
             state.look_ms = now_ms + DAY_MS
             return ReturnLook(True, teller.outgoing, teller.notes, teller.delays)
         gone = [tombstone(telling, case) for case in state.cases if case.revision]
+        if state.journey_digest:
+            gone.append(return_journey.forgotten(telling))
         return ReturnLook(False, gone, [("purged", "returns")], [])
     if not standing:
         next_ms = min(next_ms, max(forget_ms, now_ms + 1))

@@ -140,6 +140,10 @@ class ReturnView:
         found = [fact for milestone in milestones for fact in self._facts.get(milestone, ())]
         return sorted(found, key=lambda fact: (fact.at_ms, fact.identity))
 
+    def has_any(self, milestones: frozenset[int]) -> bool:
+        """Whether there is a fact of any of these."""
+        return not milestones.isdisjoint(self._facts)
+
     def first(self, milestone: Milestone) -> Told | None:
         """The earliest fact of a milestone."""
         found = self._facts.get(milestone)

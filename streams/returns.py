@@ -77,6 +77,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     weighed_ms: int = 0
     weighed_arrived_ms: int = 0
     weighed_evidence: tuple[Source, ...] = ()
+    last_scan_ms: int = 0
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -165,6 +166,12 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     """In the order in which they were released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
+    journey_revision: int = 0
+    """How often its journey was told (streams/return_journey.py)."""
+    journey_digest: int = 0
+    """Of what was last told; 0: nothing, or that it is told no more."""
+    counted: int = 0
+    """By which reckoning it has added to the KPIs what it adds now (streams/kpis.py); 0: it has added nothing."""
     # -- folded
     marked_arrived_ms: int = 0
     """When the last retraction was read; one that its producer repeats is read again."""
@@ -225,7 +232,8 @@ def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
 
 
 def _evidence_bytes(state: ReturnState) -> int:
-    return len(encode_return(msgspec.structs.replace(state, cases=(), commands=())))
+    bare = msgspec.structs.replace(state, cases=(), commands=(), journey_revision=0, journey_digest=0)
+    return len(encode_return(bare))
 
 
 def merge_fact(state: ReturnState, fact: ReturnFact) -> bool:
@@ -346,6 +354,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.weighed_ms,
         report.weighed_arrived_ms,
         report.weighed_evidence,
+        report.last_scan_ms,
     )
 
 

@@ -191,6 +191,7 @@ class CompiledPolicy:
         self.enabled_feed_rules = frozenset(rule.value for rule in FEED_RULES if self._numbers(rule).enabled)
         self.promise_warning_percent = policy.promise_warning_percent
         self.statutes = {country: statute for statute in policy.statutes for country in statute.countries}
+        self.tells_journeys = policy.journeys
         self.refund_tiers = tuple(Tier(tier) for tier in policy.refund_tiers)
         self._hold_ms = {
             int(Milestone.CUSTOMS_HOLD): to_ms(policy.stop_clocks.customs),

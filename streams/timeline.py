@@ -6,6 +6,7 @@ from schemas.explanations import ExplainedFact
 from schemas.facts import Source
 from schemas.outputs import EvidenceSource, utc
 from schemas.vocabulary import Evidence, Milestone, TimeQuality
+from streams.keys import HIDDEN
 from streams.parcel import MARK_BYTES, Label, ParcelState, packed_facts
 from streams.returns import ReturnState, Told
 
@@ -44,7 +45,10 @@ def _terms(label: Label | None) -> str:
     if label is None:
         return ""
     lane = f"{label.origin or '?'}-{label.destination or '?'}" if label.origin or label.destination else ""
-    named = (f"for {', '.join(label.returns)}" if label.returns else "", lane, label.facility, label.service)
+    returns = ", ".join(
+        "a return that was forgotten" if one.startswith(HIDDEN) else one for one in label.returns
+    )
+    named = (f"for {returns}" if returns else "", lane, label.facility, label.service)
     return ", ".join(word for word in named if word)
 
 

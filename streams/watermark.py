@@ -9,9 +9,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.facts import Marker, Retirement
+from schemas.facts import Backfill, Marker, Retirement
 from streams.feeds import Feeds, FeedsState
 
+HISTORICAL = "case_historical"
+"""Note of a case that opens and was due before going live; its label is the rule."""
 STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
 HELD, HELD_NO_MORE = "held", "held_no_more"
 """Notes of a stage's logic for `Position.note_standing`; labels: `rule|level`, and `feed|currency|minor units`."""
@@ -46,6 +48,34 @@ class Outgoing(msgspec.Struct, array_like=True):
         return len(self.topic) + len(self.key) + len(self.value or b"") + headers + 32
 
 
+class Forgotten(msgspec.Struct, array_like=True):
+    """What a partition remembers of what it has forgotten (streams/forgetting.py), besides the records under hidden names."""
+
+    salt: str = ""
+    at_ms: int = 0
+    """Time of the newest command: before the first marker there is no other clock."""
+    check: str = ""
+    """Tells whether a worker has the secret by which names were hidden."""
+    hidden: int = 0
+    """How many records there are; where there is none, nobody has to look for one."""
+    pending: list[str] = msgspec.field(default_factory=list)
+    """Returns that are still to be taken out of states, which the next marker does."""
+    swept: bytes | None = None
+    """Last key that was looked through for them; None when that is not under way."""
+
+
+class Loading(msgspec.Struct, array_like=True):
+    """Whether history is being loaded (BACKFILL_KEY): the watermark stands meanwhile, so that no timer fires."""
+
+    backfill_id: str = ""
+    """Of the newest one."""
+    held: bool = False
+    since_ms: int = 0
+    """The watermark at which it began."""
+    historical: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rule -> historical cases that have opened since it began."""
+
+
 class Position(msgspec.Struct, array_like=True):
     """Everything that a partition must remember besides its states; first record of every changelog batch."""
 
@@ -72,6 +102,8 @@ class Position(msgspec.Struct, array_like=True):
 
     retired: list[str] = msgspec.field(default_factory=list)
     """Input topics that nobody reads any more: markers that still name them are not believed."""
+    forgotten: Forgotten = msgspec.field(default_factory=Forgotten)
+    loading: Loading = msgspec.field(default_factory=Loading)
 
     feeds: FeedsState = msgspec.field(default_factory=FeedsState)
     """How every feed stands; what was learned of its rhythm has a record of its own."""
@@ -95,6 +127,20 @@ class Position(msgspec.Struct, array_like=True):
             self.retired = sorted({*self.retired, told.topic})
         elif told.topic in self.retired:
             self.retired.remove(told.topic)
+
+    def load_history(self, told: Backfill) -> bool:
+        """A backfill begins or ends; True: what was held back is released. What is known of it already changes nothing."""
+        loading = self.loading
+        if told.held and told.backfill_id != loading.backfill_id:
+            self.loading = Loading(told.backfill_id, held=True, since_ms=self.watermark_ms)
+        elif not told.held and told.backfill_id == loading.backfill_id:
+            loading.held = False
+            return True
+        return False
+
+    def note_historical(self, rule: str) -> None:
+        """A case has opened of which nobody is told but those who ask."""
+        self.loading.historical[rule] = self.loading.historical.get(rule, 0) + 1
 
     def note_standing(self, rule_and_level: str, more: int) -> None:
         """One case more, or less, stands."""

@@ -25,6 +25,7 @@ from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import CommandType, Evidence, Milestone, RuleId
 from streams.batch import Write
+from streams.cells import is_cell
 from streams.parcel_look import OWN_KEY
 from streams.parcel_stage import parcel_logic
 from streams.partition import Batch, Logic, Outgoing, Partition
@@ -65,6 +66,11 @@ class MemoryStore:
         self.position: bytes | None = None
         self.policy: bytes | None = None
         self.rhythms: bytes | None = None
+
+    @property
+    def states(self) -> dict[bytes, tuple[int, bytes]]:
+        """The rows but for cells."""
+        return {key: row for key, row in self.rows.items() if not is_cell(key)}
 
     def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         return [self.rows.get(key) for key in keys]
@@ -121,6 +127,11 @@ class StageRun:
 
     def __post_init__(self) -> None:
         self.start()
+
+    @property
+    def said_of_cases(self) -> list[Outgoing]:
+        """All messages but journeys and snapshots of KPIs."""
+        return [message for message in self.said if message.topic not in {"journeys", "kpis"}]
 
     def start(self) -> None:
         """Open the partition from what is stored, as after a restart."""

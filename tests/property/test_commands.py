@@ -10,7 +10,7 @@ from schemas.command_answers import decode_command_answer
 from schemas.facts import MARKER_KEY, POLICY_KEY, CaseCommand, ParcelReport, encode_json
 from schemas.outputs import decode_escalation
 from schemas.policy_loading import default_policy
-from schemas.vocabulary import CaseState, Closure, CommandType, Reason
+from schemas.vocabulary import CASE_COMMANDS, CaseState, Closure, CommandType, Reason
 from streams.cases import case_id
 from streams.watermark import PARCELS_SOURCE
 from tests.property.test_watermark_steps import CUTS, Entry, in_smaller_steps, play, said
@@ -28,7 +28,7 @@ VERDICTS = [("open", "due"), ("open", "due"), ("ended", "first_scan"), ("retract
 
 @st.composite
 def commands(draw: st.DrawFn, at_ms: int) -> CaseCommand:
-    command = draw(st.sampled_from(CommandType))
+    command = draw(st.sampled_from(CASE_COMMANDS))
     more: dict[str, Any] = {}
     if command is CommandType.SNOOZE:
         more["until_ms"] = at_ms + draw(st.integers(-1, 12)) * HALF_DAY

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
 from simulation.scoreboard import score
@@ -37,4 +38,6 @@ def test_engine_and_oracle_agree_on_random_timelines(seed: int) -> None:
     result = score(cases, engine.observed, bound=leeway, same_due=timedelta(minutes=1))
     assert result.problems == []
     assert result.ok
+    journeys = expected_journeys(undisturbed_ledger(events), Terms(policy), END)
+    assert wrong_journeys(journeys, cases, engine.journeys, END) == []
     assert sum(case.opens is True for case in cases) > 40

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime, escalations_of
-from schemas.outputs import RefundSignal, decode_refund_signal
+from schemas.kpi_sums import KpiTable
+from schemas.outputs import Escalation, RefundSignal, decode_refund_signal
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.topics import InputKind
 from simulation.happenings import SimEvent
 from simulation.scoreboard import Observed
+from streams.watermark import Outgoing
 
 PARTITIONS = 2
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +55,12 @@ class OneProcess:
         self.observed: list[Observed] = []
         self.signals: list[RefundSignal] = []
         """Every refund signal, in the order of its telling."""
+        self.journeys: dict[str, ReturnJourney] = {}
+        """The newest record of each return."""
+        self.kpis = KpiTable()
+        """What `kpis` says."""
+        self.changes: list[Escalation] = []
+        """Every change of a case."""
         self.refused: list[str] = []
         self.slow_road = slow_road
         self.offsets = dict.fromkeys(ONE_TOPIC_OF_EACH_KIND, 0)
@@ -70,6 +79,19 @@ class OneProcess:
             self._decide(now, now)
         self._decide(until_at, until_at + self.slow_road)
 
+    def finish_kpis(self, until_at: datetime) -> datetime:
+        """Go on to the end of the day after, when everything is published. `changes` then has what came before it."""
+        end_at = (until_at + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._decide(end_at - timedelta(milliseconds=1), end_at)
+        self.engine.advance(_ms(end_at))
+        self._note_kpis(self.engine.said())
+        return end_at
+
+    def _note_kpis(self, said: Iterable[Outgoing]) -> None:
+        for message in said:
+            if message.topic == "kpis":
+                self.kpis.apply(message.key, message.value, message.key.decode())
+
     def _take_in(self, events: Sequence[SimEvent]) -> None:
         for event in events:
             record = InputRecord(self.offsets[event.kind], event.value, event.headers)
@@ -81,9 +103,25 @@ class OneProcess:
         self.engine.arrive(_ms(arrived_at))
         self.engine.advance(_ms(now))
         said = self.engine.said()
-        self.observed += [Observed.of(escalation, now) for escalation in escalations_of(said)]
+        changes = escalations_of(said)
+        self.changes += changes
+        self.observed += [Observed.of(escalation, now) for escalation in changes]
+        self._note_kpis(said)
         told = [message.value for message in said if message.topic == "refund-signals"]
         self.signals += [decode_refund_signal(value) for value in told if value is not None]
+        for message in said:
+            if message.topic == "journeys":
+                self._take_journey(message)
+
+    def _take_journey(self, message: Outgoing) -> None:
+        return_id = message.key.decode()
+        if message.value is None:
+            del self.journeys[return_id]
+            return
+        journey = decode_journey(message.value)
+        known = self.journeys.get(return_id)
+        assert known is None or journey.revision == known.revision + 1
+        self.journeys[return_id] = journey
 
 
 def _ms(at: datetime) -> int:

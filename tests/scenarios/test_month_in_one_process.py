@@ -1,16 +1,21 @@
 """A month of a shop's returns through intake and both stages, judged by the oracle. No Kafka, so it is quick."""
 
 from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
+from schemas.kpis import BOUNDS_SECONDS, Count, Leg
 from schemas.outputs import RefundAction
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from simulation.expect_journeys import expected_journeys, wrong_journeys
+from simulation.expect_kpis import add_cases, expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.ledger import LedgerEvent
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
 from simulation.scoreboard import score
@@ -54,11 +59,36 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     assert result.problems == []
     assert result.ok
     assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
+    journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
+    assert len(journeys) >= 800
+    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at) == []
     assert Counter(engine.refused) == world.dead_letters
     signals = expected_signals(ledger, Terms(policy), world.until_at, leeway)
     assert wrong_signals(signals, engine.signals, leeway) == []
     assert sum(signal.action is RefundAction.REVOKE for signal in engine.signals) >= 10
     assert len({signal.tier for signal in engine.signals}) == len(policy.refund_tiers)
+    assert_kpis_add_up(engine, ledger, Terms(policy), world.until_at)
+
+
+def assert_kpis_add_up(
+    engine: OneProcess, ledger: Sequence[LedgerEvent], terms: Terms, until_at: datetime
+) -> None:
+    """The snapshots of all partitions together are what a plain count gives, to the last second of every leg."""
+    end_at = engine.finish_kpis(until_at)
+    wanted = expected_kpis(ledger, terms, end_at)
+    add_cases(wanted, ledger, terms, end_at, engine.changes)
+    assert wrong_kpis(engine.kpis.snapshots.values(), wanted) == []
+    assert engine.kpis.unreadable == []
+    total = sum((told for place, told in wanted.told.items() if place[1] == "all"), Counter())
+    assert [count for count in Count if not total[count]] == [Count.FOR_STORE_CREDIT], (
+        "nobody here asks for it"
+    )
+    assert not [leg for leg in Leg if not any(total[f"{leg}<={bound}"] for bound in BOUNDS_SECONDS)]
+    assert total["missing_first_scan retracted"]
+    assert total["EUR at_risk"]
+    (place, told), *_ = sorted(wanted.told.items(), key=lambda item: item[0])
+    told["requested"] += 1
+    assert len(wrong_kpis(engine.kpis.snapshots.values(), wanted)) == 1, f"too many on {place} is noticed"
 
 
 def test_a_signal_that_is_missing_too_many_or_too_early_is_noticed() -> None:

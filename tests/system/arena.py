@@ -280,6 +280,11 @@ class Arena:
             return None
         return moment_of(int(min(marks.values()) * 1000)) if min(marks.values()) else None
 
+    async def kpis_said(self) -> None:
+        """Wait until every snapshot of what has happened in this world was said: at the second midnight from its end."""
+        at = self.until_at.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2, minutes=1)
+        await self.until(at)
+
     # -- troubles
 
     def kill(self, member: Member) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agents.demo_player import epoch_ms, moment_of
 from agents.settings import Settings
 from schemas.dead_letters import DeadLetter
+from schemas.kpi_sums import KpiTable
 from schemas.outputs import (
     Case,
     Escalation,
@@ -20,7 +21,10 @@ from schemas.outputs import (
     decode_refund_signal,
 )
 from schemas.policy import Policy
+from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.vocabulary import CaseState, Reason
+from simulation.expect_journeys import expected_journeys, wrong_journeys
+from simulation.expect_kpis import expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals, wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
@@ -64,6 +68,8 @@ class Outcome:
     """Each refund signal once."""
     wrong_signals: list[str]
     """Where they are not what the oracle expects."""
+    wrong_kpis: list[str]
+    """Where the snapshots are not what a plain count gives; meant only once a day has gone by since the end of the world."""
 
     @property
     def standing(self) -> set[tuple[str, str, str]]:
@@ -83,12 +89,7 @@ class Outcome:
                 if case.opens is True and case.final_states <= STANDING:
                     surely.add((case.rule, case.return_id, case.parcel))
         standing = self.standing
-        # The clock runs on while the workers are told to stop: what it closes then is of no world.
-        rightly = {
-            (case.rule, case.return_id, case.parcel)
-            for case in self.cases.values()
-            if case.reason is Reason.BY_HAND or case.effective_at > self.until_at
-        }
+        rightly = _rightly_closed(self.cases.values(), self.until_at)
         return [
             *(f"closed, though it is so: {subject}" for subject in sorted(surely - standing - rightly)),
             *(f"open, though it is not so: {subject}" for subject in sorted(standing - perhaps)),
@@ -131,7 +132,15 @@ async def read_outcome(
     names, clock = settings.topics, settings.simulated
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
-    outputs = (names.escalations, names.cases, names.refund_signals, names.dead_letters)
+    ledger = list(ledger)
+    outputs = (
+        names.escalations,
+        names.cases,
+        names.refund_signals,
+        names.journeys,
+        names.kpis,
+        names.dead_letters,
+    )
     read = await read_all(settings, [*outputs, *changelogs])
     by_topic: dict[str, list[list[Any]]] = {}
     for tp, records in read.items():
@@ -150,9 +159,15 @@ async def read_outcome(
     cases = expected(ledger, terms, until_at, standstill.longest)
     bound = standstill.longest + standstill.longest_to_say + policy.settle
     signals, signal_findings = _signals(by_topic[names.refund_signals], until_at)
+    table, kpi_findings = _kpis(by_topic[names.kpis])
     first_told, findings = _each_once(told, "escalations")
     escalations = [decode_escalation(record.value) for record in first_told.values()]
     truth, case_findings = _newest_cases(by_topic[names.cases], escalations)
+    if policy.journeys:
+        told_journeys, journey_findings = _newest_journeys(by_topic[names.journeys], clock, policy.accept_age)
+        findings += journey_findings
+        closed = _rightly_closed(truth.values(), until_at)
+        findings += _wrong_journeys(told_journeys, ledger, Terms(policy), cases, until_at, closed)
     return Outcome(
         score=score(cases, observed, bound=bound),
         expected=cases,
@@ -161,11 +176,12 @@ async def read_outcome(
         cases=truth,
         dead_letters=_letters(by_topic[names.dead_letters]),
         until_at=until_at,
-        findings=[*findings, *case_findings, *signal_findings],
+        findings=[*findings, *case_findings, *signal_findings, *kpi_findings],
         signals=signals,
         wrong_signals=wrong_signals(
             expected_signals(ledger, terms, until_at, standstill.longest), signals, bound
         ),
+        wrong_kpis=wrong_kpis(table.snapshots.values(), expected_kpis(ledger, terms, until_at), cases=False),
     )
 
 
@@ -173,6 +189,15 @@ def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[Re
     told, findings = _each_once([record for log in logs for record in log], "refund-signals")
     signals = [decode_refund_signal(record.value) for record in told.values()]
     return [signal for signal in signals if signal.effective_at <= until_at], findings
+
+
+def _kpis(logs: Iterable[Sequence[Any]]) -> tuple[KpiTable, list[str]]:
+    table, said = KpiTable(), []
+    for record in [record for log in logs for record in log]:
+        table.apply(record.key, record.value, f"{record.topic}/{record.partition}@{record.offset}")
+        said += [record] if record.value is not None else []
+    _, findings = _each_once(said, "kpis")
+    return table, [*findings, *(f"kpis: {where} cannot be read" for where in table.unreadable)]
 
 
 def _standstill(
@@ -238,6 +263,68 @@ def _newest_cases(
         f"cases: {case_id} was never told in escalations" for case_id in truth.keys() - newest.keys()
     ]
     return truth, findings
+
+
+def _rightly_closed(cases: Iterable[Case], until_at: datetime) -> set[tuple[str, str, str]]:
+    """(rule, return, parcel) of the cases that people closed, and of those that the clock did after the end.
+
+    It runs on while the workers are told to stop: what it closes then is of no world.
+    """
+    return {
+        (case.rule.value, case.return_id, case.parcel)
+        for case in cases
+        if case.reason is Reason.BY_HAND or case.effective_at > until_at
+    }
+
+
+def _newest_journeys(
+    logs: Sequence[Sequence[Any]], clock: Any, accept_age: timedelta
+) -> tuple[dict[str, ReturnJourney | None], list[str]]:
+    """The newest record of each return, None of one that was ever forgotten; and what was wrong on the way."""
+    _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
+    told: dict[str, ReturnJourney | None] = {}
+    newest: dict[str, ReturnJourney] = {}
+    for record in (record for log in logs for record in log):
+        return_id, before = record.key.decode(), newest.get(record.key.decode())
+        if record.value is None:
+            told[return_id] = None
+            forgotten_at = moment_of(clock.simulated_ms(record.timestamp))
+            if (
+                before is not None
+                and before.stage is not None
+                and forgotten_at < before.effective_at + accept_age
+            ):
+                findings.append(f"journey of {return_id} was forgotten at {forgotten_at}, too soon")
+            continue
+        journey = newest[return_id] = decode_journey(record.value)
+        if before is not None and journey.revision < before.revision:
+            findings.append(f"journey of {return_id}: {journey.revision} came after {before.revision}")
+        if return_id not in told or told[return_id] is not None:
+            told[return_id] = journey
+    return told, findings
+
+
+def _wrong_journeys(
+    told: Mapping[str, ReturnJourney | None],
+    ledger: Sequence[LedgerEvent],
+    terms: Terms,
+    cases: Sequence[ExpectedCase],
+    until_at: datetime,
+    closed: Collection[tuple[str, str, str]],
+) -> list[str]:
+    """Where the newest record of a return does not say what is true. `closed`: cases that were, rightly.
+
+    Left out: returns of which more was appended after the end, and those that were forgotten, for of what is told of them
+    again a part may be too old.
+    """
+    at_the_end = expected_journeys(ledger, terms, until_at)
+    ever = expected_journeys(ledger, terms, datetime.max.replace(tzinfo=UTC))
+    over = {return_id for return_id, journey in ever.items() if at_the_end.get(return_id) == journey}
+    forgotten = {return_id for return_id, journey in told.items() if journey is None}
+    left_out = (ever.keys() - over) | forgotten
+    shown = {name: journey for name, journey in told.items() if journey is not None and name not in left_out}
+    expected_ones = {name: ever[name] for name in over - forgotten}
+    return wrong_journeys(expected_ones, cases, shown, until_at, closed)
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:

@@ -23,6 +23,7 @@ from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable
 from simulation.world import World
 from tests.system.arena import Arena, Show, append_time_broker
 from tests.system.desk import VERBS, Desk
+from tests.system.outcome import SHOWN
 
 RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "3000"))
 SECONDS = float(os.environ.get("RETURNWATCH_TEST_SECONDS", "200"))
@@ -130,12 +131,14 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     desk = Desk()
     async with arena.running():
         await arena.play(troubles, desk.at_work)
+        await arena.kpis_said()
     outcome = await arena.outcome()
     told = (
         f"seed {SEED}, {RETURNS} returns at {speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
     )
     print(f"{told}\n{outcome.story()}\n{desk.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
     outcome.assert_true(told)
+    assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"
     assert len({one.verb for one in desk.told.values()}) > len(VERBS), f"{told}: no command of some kind"
     assert not await desk.problems(arena, outcome.escalations)
     assert troubles.kills >= KILLS

@@ -68,7 +68,7 @@ def demo_of(minutes: float, alterations: str) -> Ended:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60 * minutes + 300,
+        timeout=60 * minutes + 480,
         check=False,
     )
     told = f"seed {SEED}, {minutes} minutes, {alterations}: exit code {done.returncode}"

@@ -43,8 +43,9 @@ def test_the_log_says_what_the_workers_said(broker: EmbeddedKafka, tmp_path: Pat
     answer = replayed(arena)
     assert answer.code == 0, f"seed {SEED}: {answer.out}{answer.err}"
     same = {name: counts[0] for name, counts in table(answer).items()}
-    assert min(same[name] for name in ("reports", "escalations", "cases")) > RETURNS // 4
+    assert min(same[name] for name in ("reports", "escalations", "cases", "journeys")) > RETURNS // 4
     assert same["refund-signals"]
+    assert same["kpis"]
     assert all(not any(counts[3:]) for counts in table(answer).values())
     asyncio.run(forge(arena))
     forged = replayed(arena)

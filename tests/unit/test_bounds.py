@@ -108,8 +108,8 @@ def test_more_than_one_look_can_say_is_said_a_millisecond_later_each_change_once
     feed(run, "R1", CANCELLED)
     run.start()
     reach(run, 75 * HOUR)
-    assert len(run.said) == 2 * 2 * 90 * 8
-    assert len({dict(out.headers)["ce_id"] for out in run.said}) == len(run.said) // 2
+    assert len(run.said_of_cases) == 2 * 2 * 90 * 8
+    assert len({dict(out.headers)["ce_id"] for out in run.said_of_cases}) == len(run.said_of_cases) // 2
     assert run.largest_batch <= 900_000
     assert run.engine.standing_cases() == {}
 

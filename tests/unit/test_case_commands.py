@@ -13,6 +13,7 @@ from schemas.contracts_generation import contract_files
 from schemas.facts import encode_json
 from schemas.outputs import utc
 from schemas.vocabulary import (
+    CASE_COMMANDS,
     AnswerReason,
     CaseState,
     Closure,
@@ -40,7 +41,7 @@ from tests.stages import (
 )
 from tests.unit.test_cases import Desk, breach
 
-ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CommandType
+ACKNOWLEDGE, SNOOZE, ASSIGN, NOTE, RESOLVE, REOPEN = CASE_COMMANDS
 DONE, ALREADY_SO = AnswerReason.DONE, AnswerReason.ALREADY_SO
 CASE = case_id("missing_first_scan", "R1", "ups:1Z", "0a")
 MORE: dict[CommandType, dict[str, Any]] = {
@@ -96,9 +97,20 @@ def office(state: str) -> Office:
 
 
 CLOSED, BY_HAND_ONLY = AnswerReason.CASE_CLOSED, AnswerReason.NOT_CLOSED_BY_HAND
-STANDING = {ACKNOWLEDGE: DONE, SNOOZE: DONE, ASSIGN: DONE, NOTE: DONE, RESOLVE: DONE, REOPEN: BY_HAND_ONLY}
-OVER = dict.fromkeys(CommandType, CLOSED) | {NOTE: DONE, REOPEN: BY_HAND_ONLY}
-ANSWERS = {
+STANDING: dict[CommandType, AnswerReason] = {
+    ACKNOWLEDGE: DONE,
+    SNOOZE: DONE,
+    ASSIGN: DONE,
+    NOTE: DONE,
+    RESOLVE: DONE,
+    REOPEN: BY_HAND_ONLY,
+}
+OVER: dict[CommandType, AnswerReason] = {
+    **dict.fromkeys(CASE_COMMANDS, CLOSED),
+    NOTE: DONE,
+    REOPEN: BY_HAND_ONLY,
+}
+ANSWERS: dict[str, dict[CommandType, AnswerReason]] = {
     "open": STANDING,
     "escalated": STANDING,
     "acknowledged": STANDING | {ACKNOWLEDGE: ALREADY_SO},
@@ -108,7 +120,7 @@ ANSWERS = {
     "resolved": OVER,
     "retracted": OVER,
 }
-REASON_OF = {
+REASON_OF: dict[CommandType, Reason] = {
     ACKNOWLEDGE: Reason.ACKNOWLEDGED,
     SNOOZE: Reason.SNOOZED,
     ASSIGN: Reason.ASSIGNED,
@@ -117,7 +129,7 @@ REASON_OF = {
 }
 
 
-@pytest.mark.parametrize(("state", "command"), list(product(ANSWERS, CommandType)))
+@pytest.mark.parametrize(("state", "command"), list(product(ANSWERS, CASE_COMMANDS)))
 def test_every_command_in_every_state(state: str, command: CommandType) -> None:
     shop = office(state)
     answer = shop.tell(command, 100 * HOUR if state == "escalated" else 74 * HOUR)
@@ -128,7 +140,7 @@ def test_every_command_in_every_state(state: str, command: CommandType) -> None:
     )
 
 
-@pytest.mark.parametrize("command", CommandType)
+@pytest.mark.parametrize("command", CASE_COMMANDS)
 def test_a_repeat_changes_nothing_and_gets_the_same_answer_byte_for_byte(command: CommandType) -> None:
     shop = office("closed by hand" if command is REOPEN else "open")
     told = case_command(command, CASE, 74 * HOUR, **MORE[command])
@@ -281,7 +293,7 @@ def test_a_case_that_opens_again_by_evidence_has_been_seen_by_nobody() -> None:
 
 
 @pytest.mark.parametrize("key", ["R1", "R-that-nobody-knows"])
-@pytest.mark.parametrize("command", CommandType)
+@pytest.mark.parametrize("command", CASE_COMMANDS)
 def test_a_case_that_is_not_there_is_refused_with_what_to_do_and_the_refusal_holds(
     command: CommandType, key: str
 ) -> None:

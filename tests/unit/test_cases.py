@@ -144,7 +144,7 @@ def test_escalations_and_cases_say_the_same_and_go_to_the_partition_of_the_retur
     desk.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0, value_minor=4_999, currency="EUR"))
     desk.report(breach("open"))
     desk.reach(73 * HOUR)
-    escalation_message, case_message = desk.returns.said
+    escalation_message, case_message = desk.returns.said_of_cases
     escalation, case = (
         decode_escalation(escalation_message.value or b""),
         decode_case(case_message.value or b""),
@@ -173,13 +173,15 @@ def test_closed_cases_are_forgotten_with_their_return_and_leave_a_tombstone() ->
     desk = Desk(no_levels())
     desk.report(breach("ended", reason="first_scan", ended_hours=80))
     desk.reach(90 * HOUR)
-    said = len(desk.returns.said)
+    said = len(desk.returns.said_of_cases)
     desk.reach(80 * HOUR + 123 * DAY)
-    (tombstone,) = desk.returns.said[said:]
+    (tombstone,) = desk.returns.said_of_cases[said:]
+    of_journey = [out for out in desk.returns.said if out.topic == "journeys"][-1]
+    assert of_journey.value is None
     assert (tombstone.topic, tombstone.value) == ("cases", None)
-    assert not desk.returns.store.rows
+    assert not desk.returns.store.states
     desk.report(breach("ended", reason="first_scan", ended_hours=80))
-    assert len(desk.returns.said) == said + 1
+    assert len(desk.returns.said_of_cases) == said + 1
 
 
 def test_a_return_with_an_open_case_is_not_forgotten() -> None:
@@ -211,7 +213,7 @@ def test_a_dispute_makes_standing_cases_louder_until_it_is_over() -> None:
     assert [change.state for change in (opened, louder, quieter)] == [CaseState.OPEN] * 3
     assert [change.severity for change in (opened, louder, quieter)] == ["warning", "error", "warning"]
     assert [change.reason for change in (louder, quieter)] == ["dispute_opened", "dispute_closed"]
-    types = [dict(out.headers)["ce_type"] for out in desk.returns.said if out.topic == "escalations"]
+    types = [dict(out.headers)["ce_type"] for out in desk.returns.said_of_cases if out.topic == "escalations"]
     assert [name.decode().rpartition("case.")[2] for name in types] == [
         "opened.v1",
         "updated.v1",

@@ -55,6 +55,7 @@ def test_help_loads_nothing_heavy() -> None:
         ("cases", "acknowledge", "RMA-1", "--by", "ops-1"),
         ("cases", "snooze", "RMA-1", "--by", "ops-1", "--until", "2d"),
         ("cases", "resolve", "--by", "ops-1", "--reason", "found", "--older-than", "30d"),
+        ("journeys", "show", "RMA-1"),
         ("policy", "show"),
         ("check", "--connect"),
     ],

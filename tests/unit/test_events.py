@@ -72,6 +72,7 @@ _ONE_OF_EACH: list[dict[str, Any]] = [
     command("note", text="The customer will bring the receipt."),
     command("resolve", reason="written_off"),
     command("reopen"),
+    command("forget", reason="data_subject_request"),
 ]
 
 

@@ -189,6 +189,8 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "rw-cases",
         "rw-refund-signals",
         "rw-command-answers",
+        "rw-journeys",
+        "rw-kpis",
         "rw-dead-letters",
     }
     assert _NAMES.kinds() == {
@@ -201,7 +203,8 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
 def test_partition_counts_follow_the_stage_that_writes_them() -> None:
     counts = {name: spec.partitions for name, spec in _specs().items()}
     assert counts["rw-parcels"] == counts["shop-parcel-state-changelog"] == 8
-    for name in ("rw-returns", "shop-return-state-changelog", "rw-escalations", "rw-cases"):
+    outputs = ("rw-escalations", "rw-cases", "rw-journeys", "rw-kpis")
+    for name in ("rw-returns", "shop-return-state-changelog", *outputs):
         assert counts[name] == 4
     assert counts["orders"] is None, "inputs may have any partition count"
 
@@ -212,7 +215,8 @@ def test_what_correctness_rests_on_is_required_of_each_topic() -> None:
     assert config["shop-parcel-state-changelog"]["cleanup.policy"] == "compact"
     assert int(config["shop-parcel-state-changelog"]["max.message.bytes"]) >= MIB
     assert int(config["shop-parcel-state-changelog"]["delete.retention.ms"]) >= 7 * 24 * 3_600_000
-    assert config["rw-cases"]["cleanup.policy"] == "compact"
+    for name in ("rw-cases", "rw-journeys", "rw-kpis"):
+        assert config[name]["cleanup.policy"] == "compact"
     assert config["rw-escalations"]["cleanup.policy"] == "delete"
     assert int(config["rw-dead-letters"]["max.message.bytes"]) >= MIB + 64 * 1024
 
@@ -255,10 +259,42 @@ def test_a_wrong_partition_count_is_named() -> None:
 
 
 def test_more_than_enough_is_enough_and_without_limit_is_more_than_enough() -> None:
-    spec = _specs()["rw-parcels"]
+    spec = _specs()["shop-parcel-state-changelog"]
     for retention in ("-1", "9999999999"):
-        check = check_topic(spec, 8, {**spec.creation_config(), "retention.ms": retention})
+        check = check_topic(spec, 8, {**spec.creation_config(), "delete.retention.ms": retention})
         assert check.state is TopicState.OK
+
+
+@pytest.mark.parametrize(
+    ("topic", "setting"),
+    [
+        ("orders", "retention.ms"),
+        ("rw-parcels", "retention.ms"),
+        ("rw-returns", "retention.ms"),
+        ("rw-escalations", "retention.ms"),
+        ("rw-command-answers", "retention.ms"),
+        ("rw-dead-letters", "retention.ms"),
+        ("rw-cases", "max.compaction.lag.ms"),
+        ("shop-return-state-changelog", "max.compaction.lag.ms"),
+    ],
+)
+@pytest.mark.parametrize("value", ["-1", "9223372036854775807", "2592000001"])
+def test_a_topic_that_keeps_what_was_erased_for_too_long_is_doubtful_and_not_refused(
+    topic: str, setting: str, value: str
+) -> None:
+    spec = _specs()[topic]
+    check = check_topic(spec, spec.creation_partitions(), {**spec.creation_config(), setting: value})
+    (finding,) = check.findings()
+    assert check.state is TopicState.DOUBTFUL
+    assert "must be at most" in finding.what
+    assert "docs/privacy.md" in finding.why
+
+
+def test_a_topic_that_is_wrong_and_keeps_for_too_long_is_wrong() -> None:
+    spec = _specs()["rw-parcels"]
+    config = {**spec.creation_config(), "cleanup.policy": "compact", "retention.ms": "-1"}
+    check = check_topic(spec, 8, config)
+    assert (check.state, len(check.findings())) == (TopicState.WRONG, 2)
 
 
 def test_a_single_broker_can_hold_the_topics() -> None:

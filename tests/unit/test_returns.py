@@ -113,4 +113,4 @@ def test_a_case_that_nobody_ends_expires_and_its_return_is_forgotten() -> None:
     assert last == [("late_label", "resolved", "expired"), ("refund_promise_broken", "resolved", "expired")]
     for day in range(36, 40):
         shop.reach(day * DAY)
-    assert not shop.returns.store.rows
+    assert not shop.returns.store.states

@@ -206,7 +206,7 @@ ENDINGS: dict[RuleId, list[tuple[Ending, Reason]]] = {
         *AT_THE_DOCK_OR_VOID,
         *GIVEN_UP,
     ],
-    RuleId.RETURNED_TO_CUSTOMER: [*TO_US, *AT_THE_DOCK_OR_VOID],
+    RuleId.RETURNED_TO_CUSTOMER: AT_THE_DOCK_OR_VOID,
     RuleId.CARRIER_REPORTED_LOST: [
         *progress(Milestone.IN_TRANSIT, Milestone.DAMAGED),
         *TO_US,
@@ -245,7 +245,11 @@ NO_ENDINGS: dict[RuleId, list[Ending]] = {
     RuleId.MISROUTED: [*TROUBLE, scan(Milestone.DAMAGED)],
     RuleId.DELIVERY_FAILED: [*TROUBLE, scan(Milestone.DELIVERY_ATTEMPTED), scan(Milestone.IN_TRANSIT)],
     RuleId.PICKUP_POINT_EXPIRING: [scan(Milestone.AVAILABLE_FOR_PICKUP)],
-    RuleId.RETURNED_TO_CUSTOMER: [scan(Milestone.IN_TRANSIT), *(ending for ending, _ in GIVEN_UP)],
+    RuleId.RETURNED_TO_CUSTOMER: [
+        scan(Milestone.IN_TRANSIT),
+        scan(Milestone.DELIVERED),  # where, it does not say: to the customer
+        *(ending for ending, _ in GIVEN_UP),
+    ],
     RuleId.CARRIER_REPORTED_LOST: [
         *(ending for ending, _ in GIVEN_UP),
         scan(Milestone.LOST),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.store import CORRUPT_FLAG, PartitionStore, SharedMemory, StoreCorruptError
+from streams.cells import CellName, cell_key, roster_key
 from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
 
 
@@ -231,6 +232,14 @@ def test_position_and_policy_are_restored_and_are_no_states(store: PartitionStor
     assert (store.position, store.policy, store.changelog_offset) == (b"p2", b"rules", 5)
     assert store.rhythms == b"weeks"
     assert store.keys_after(b"", 10) == [b"a"]
+
+
+def test_cells_come_back_like_states(store: PartitionStore) -> None:
+    cell, roster = cell_key(CellName("carrier", 20_458, "ups")), roster_key("carrier", 20_458)
+    _restore(store, [Record(0, cell, b"10"), Record(1, roster, b"30"), Record(2, cell, b"20")])
+    _finish(store)
+    assert store.get_many([cell, roster]) == [(20, b"20"), (30, b"30")]
+    assert store.due((0, b""), 30, 10) == [(20, cell), (30, roster)]
 
 
 def test_gaps_at_the_end_of_the_changelog_count_as_read(store: PartitionStore) -> None:

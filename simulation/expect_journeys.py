@@ -1,0 +1,239 @@
+"""What the last record of `journeys` has to say of each return, read plainly from everything that was ever told of it."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from schemas.return_journeys import JourneyMilestone, PortalStatus, ReturnJourney
+from schemas.vocabulary import CaseState, Milestone
+from simulation.dossier import ReturnDossier, dossiers
+from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
+from simulation.oracle import ExpectedCase
+from simulation.parcel_story import ParcelStory
+from simulation.return_story import ReturnStory
+from simulation.terms import Terms
+
+_STANDING: Final = frozenset({CaseState.OPEN, CaseState.ESCALATED})
+_SHIPPED: Final = {JourneyMilestone.DROPPED_OFF, JourneyMilestone.IN_TRANSIT, JourneyMilestone.DELIVERED}
+_RECEIVED: Final = {JourneyMilestone.CHECKED_IN, JourneyMilestone.INSPECTED}
+
+_OF_MONEY: Final = (
+    Milestone.REFUND_APPROVED,
+    Milestone.REFUND_REFUSED,
+    Milestone.REFUND_ISSUED,
+    Milestone.REFUND_SETTLED,
+    Milestone.REFUND_FAILED,
+    Milestone.REPLACEMENT_SENT,
+)
+
+Open = tuple[str, str]
+"""(rule, parcel) of a case that stands."""
+
+
+class ExpectedJourney(NamedTuple):
+    """One return at the end."""
+
+    return_id: str
+    status: PortalStatus
+    reached: Mapping[JourneyMilestone, datetime]
+    issued_at: datetime | None
+    parcels: frozenset[str]
+    surely: bool
+    """False: all that was told of it were labels, taken back since, perhaps before the return had heard of them."""
+
+
+def expected_journeys(
+    events: Iterable[LedgerEvent], terms: Terms, until_at: datetime
+) -> dict[str, ExpectedJourney]:
+    """Return id -> what there is to tell, for every return of which anything is."""
+    found = {}
+    for dossier in dossiers(read_ledger(events), terms):
+        if isinstance(dossier, ReturnDossier):
+            journey = _expected(dossier.return_id, story := dossier.stories(until_at, until_at).whole)
+            if journey.surely or story.parcels or story.news(*_OF_MONEY):
+                found[dossier.return_id] = journey
+    return found
+
+
+def wrong_journeys(
+    expected: Mapping[str, ExpectedJourney],
+    cases: Sequence[ExpectedCase],
+    told: Mapping[str, ReturnJourney],
+    until_at: datetime,
+    closed: Collection[tuple[str, str, str]] = (),
+) -> list[str]:
+    """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world.
+
+    `closed`: (rule, return, parcel) of cases that are closed rightly, by people or after the end.
+    """
+    untold = sorted(expected.keys() - told.keys())
+    wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
+    wrong += [
+        f"journey of {return_id}: no such return" for return_id in sorted(told.keys() - expected.keys())
+    ]
+    surely, perhaps = _open_cases(cases)
+    for return_id in sorted(expected.keys() & told.keys()):
+        journey = told[return_id]
+        open_cases = {
+            (case.rule.value, case.parcel) for case in journey.open_cases if case.due_at <= until_at
+        }
+        over = {(rule, parcel) for rule, of, parcel in closed if of == return_id}
+        missing = surely.get(return_id, set()) - open_cases - over
+        false = open_cases - perhaps.get(return_id, set())
+        differences = [*_differences(expected[return_id], journey, until_at)]
+        differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]
+        differences += [f"{rule} {parcel} is told, and not open" for rule, parcel in sorted(false)]
+        wrong += [f"journey of {return_id}: {difference}" for difference in differences]
+    return wrong
+
+
+def _differences(expected: ExpectedJourney, journey: ReturnJourney, until_at: datetime) -> Iterator[str]:
+    if journey.status is not expected.status:
+        yield f"is {expected.status}, told {journey.status}"
+    reached = {one.milestone: one.at for one in journey.milestones if one.at is not None}
+    for milestone in JourneyMilestone:
+        if reached.get(milestone) != expected.reached.get(milestone):
+            yield f"{milestone} at {expected.reached.get(milestone)}, told {reached.get(milestone)}"
+    furthest = next((one for one in reversed(JourneyMilestone) if one in expected.reached), None)
+    if journey.stage is not furthest:
+        yield f"has come to {furthest}, told {journey.stage}"
+    if journey.refund.issued_at != expected.issued_at:
+        yield f"refund issued at {expected.issued_at}, told {journey.refund.issued_at}"
+    parcels = {f"{one.carrier}:{one.tracking_number}" for one in journey.parcels}
+    if parcels != expected.parcels:
+        yield f"has the parcels {sorted(expected.parcels)}, told {sorted(parcels)}"
+    if journey.refund.latest_at is not None and journey.refund.latest_at <= until_at:
+        yield f"promises a refund by {journey.refund.latest_at}, which has passed"
+    by = journey.message.parameters.get("by")
+    if by is not None and datetime.fromisoformat(by) <= until_at:
+        yield f"tells the customer of {by}, which has passed"
+    if journey.open_case_count != len(journey.open_cases):
+        yield f"counts {journey.open_case_count} open cases and shows {len(journey.open_cases)}"
+
+
+def _open_cases(cases: Sequence[ExpectedCase]) -> tuple[dict[str, set[Open]], dict[str, set[Open]]]:
+    """Return id -> the cases that must be open at the end, and those that may be."""
+    surely: dict[str, set[Open]] = {}
+    perhaps: dict[str, set[Open]] = {}
+    for case in cases:
+        if case.final_states & _STANDING:
+            perhaps.setdefault(case.return_id, set()).add((case.rule.value, case.parcel))
+            if case.opens is True and case.final_states <= _STANDING:
+                surely.setdefault(case.return_id, set()).add((case.rule.value, case.parcel))
+    return surely, perhaps
+
+
+# -- one return ---------------------------------------------------------------------------------------------------
+
+
+def _expected(return_id: str, story: ReturnStory) -> ExpectedJourney:
+    times = zip(JourneyMilestone, _milestones(story), strict=True)
+    reached = {milestone: at for milestone, at in times if at is not None}
+    issued = [news.at for news in _since_it_failed(story, Milestone.REFUND_ISSUED)]
+    parcels = frozenset(parcel.parcel for parcel in _parcels(story))
+    surely = bool(reached) or story.first(Milestone.RETURN_CANCELLED) is not None
+    return ExpectedJourney(
+        return_id, _status(story, reached), reached, min(issued, default=None), parcels, surely
+    )
+
+
+def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) -> PortalStatus:
+    if JourneyMilestone.REFUNDED in reached:
+        return PortalStatus.REFUNDED
+    decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
+    last = max((news.at for news in decisions), default=None)
+    refused = any(news.at == last and news.milestone is Milestone.REFUND_REFUSED for news in decisions)
+    if refused or story.first(Milestone.RETURN_CANCELLED) is not None:
+        return PortalStatus.CLOSED
+    if _RECEIVED & reached.keys():
+        return PortalStatus.RECEIVED
+    if _SHIPPED & reached.keys():
+        return PortalStatus.SHIPPED
+    if (
+        reached.keys() - {JourneyMilestone.RETURN_REQUESTED}
+        or decisions
+        or story.news(Milestone.REFUND_FAILED)
+    ):
+        return PortalStatus.APPROVED
+    return PortalStatus.PENDING_APPROVAL if reached else PortalStatus.CLOSED
+
+
+def _parcels(story: ReturnStory) -> list[ParcelStory]:
+    """The return's parcels; if their labels were all taken back, those that the dock has all the same."""
+    at_the_dock = [
+        one for one in story.parcels.values() if one.label is not None and one.checked_in is not None
+    ]
+    return list(story.linked.values()) or at_the_dock
+
+
+def _milestones(story: ReturnStory) -> list[datetime | None]:
+    """When each of the nine was reached, in their order."""
+    parcels = _parcels(story)
+    scans = [scan.at for parcel in parcels for scan in parcel.scans]
+    claims = [news.at for news in story.news(Milestone.DROPOFF_CLAIMED)]
+    paid = [
+        *_since_it_failed(story, Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED),
+        *story.news(Milestone.REPLACEMENT_SENT),
+    ]
+    return [
+        *(_first(story, milestone) for milestone in (Milestone.RETURN_REQUESTED, Milestone.RETURN_APPROVED)),
+        min((parcel.label.at for parcel in parcels if parcel.label is not None), default=None),
+        min([*scans, *claims], default=None),
+        min(scans, default=None),
+        _delivered(story, parcels),
+        _checked_in(story, parcels),
+        _inspected(story),
+        min((news.at for news in paid), default=None),
+    ]
+
+
+def _first(story: ReturnStory, milestone: Milestone) -> datetime | None:
+    news = story.first(milestone)
+    return None if news is None else news.at
+
+
+def _since_it_failed(story: ReturnStory, *milestones: Milestone) -> list[ReturnNews]:
+    failed_at = max((news.at for news in story.news(Milestone.REFUND_FAILED)), default=None)
+    return [news for news in story.news(*milestones) if failed_at is None or news.at > failed_at]
+
+
+def _came(story: ReturnStory, parcel: ParcelStory) -> datetime | None:
+    """When the warehouse got it."""
+    told = (story.received.get(parcel.parcel), parcel.checked_in)
+    return min((news.at for news in told if news is not None), default=None)
+
+
+def _delivered(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
+    """When the last had come, if the carrier told of any delivery."""
+    there = [one.delivered.at if one.delivered is not None else _came(story, one) for one in parcels]
+    known = [at for at in there if at is not None]
+    told = any(one.delivered is not None for one in parcels)
+    return max(known) if told and len(known) == len(parcels) else None
+
+
+def _checked_in(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
+    """When the warehouse had the last."""
+    if not parcels:
+        return _first(story, Milestone.CHECKED_IN)
+    known = [at for at in (_came(story, one) for one in parcels) if at is not None]
+    return max(known) if len(known) == len(parcels) else None
+
+
+def _inspected(story: ReturnStory) -> datetime | None:
+    """When each had been inspected: by its name, or with all that was there."""
+    inspections = story.news(Milestone.INSPECTED)
+    if not story.linked:
+        return inspections[0].at if inspections else None
+    firsts = []
+    for name, parcel in story.linked.items():
+        came_at, alone = _came(story, parcel), len(story.linked) == 1
+        of_it = [
+            news.at
+            for news in inspections
+            if name in news.parcels
+            or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
+        ]
+        if not of_it:
+            return None
+        firsts.append(min(of_it))
+    return max(firsts)

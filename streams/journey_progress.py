@@ -1,0 +1,220 @@
+"""How far a return has come: the nine milestones with when and by whom, its parcels, and what is known of the money."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from schemas.return_journeys import JourneyMilestone, PortalStatus, Witness
+from schemas.vocabulary import Milestone, Reason
+from streams.return_view import ReturnView
+from streams.returns import Carried, Told
+from streams.rules.goods import inspects
+
+STAGES = tuple(JourneyMilestone)
+NOWHERE = -1
+"""Stage of a return of which none of the nine is known, or all were taken back."""
+REQUESTED, APPROVED, LABELLED, DROPPED_OFF, IN_TRANSIT, DELIVERED, CHECKED_IN, INSPECTED, REFUNDED = range(9)
+
+Reached = tuple[int, str]
+"""(when, seen by whom); (0, ""): not reached."""
+NOT_REACHED: Reached = (0, "")
+_CARRIER, _CLAIMED = Witness.CARRIER_SCAN.value, Witness.CLAIMED.value
+_SYSTEM, _ANNOUNCED = Witness.SYSTEM.value, Witness.ANNOUNCED.value
+_DOCK, _BY_NUMBER = Witness.WAREHOUSE_SCAN.value, Witness.WAREHOUSE_MATCH.value
+
+
+class Money(NamedTuple):
+    """What is known of the refund; 0: not known."""
+
+    approved_ms: int
+    refused_ms: int
+    issued_ms: int
+    settled_ms: int
+    failed_ms: int
+    replaced_ms: int
+
+    @property
+    def paid_ms(self) -> int:
+        """When the customer got money or goods."""
+        if self is _NO_MONEY:
+            return 0
+        return min((ms for ms in (self.issued_ms, self.settled_ms, self.replaced_ms) if ms), default=0)
+
+
+_NO_MONEY = Money(0, 0, 0, 0, 0, 0)
+_OF_MONEY = frozenset(
+    int(milestone)
+    for milestone in (
+        Milestone.REFUND_APPROVED,
+        Milestone.REFUND_REFUSED,
+        Milestone.REFUND_ISSUED,
+        Milestone.REFUND_SETTLED,
+        Milestone.REFUND_FAILED,
+        Milestone.REPLACEMENT_SENT,
+    )
+)
+
+
+def money(view: ReturnView) -> Money:
+    """Of payments, those since the last failure count; a refusal, if no approval came later; an approval, if no refusal did.
+
+    That a payment failed does not take a replacement back.
+    """
+    if not view.has_any(_OF_MONEY):
+        return _NO_MONEY
+    failed_ms = _last_ms(view.all(Milestone.REFUND_FAILED))
+    issued_ms = _first_after(view.all(Milestone.REFUND_ISSUED), failed_ms)
+    settled_ms = _first_after(view.all(Milestone.REFUND_SETTLED), failed_ms)
+    replaced_ms = _first_after(view.all(Milestone.REPLACEMENT_SENT), 0)
+    approved_ms = _last_ms(view.all(Milestone.REFUND_APPROVED))
+    refused_ms = _last_ms(view.all(Milestone.REFUND_REFUSED))
+    if refused_ms >= approved_ms:
+        approved_ms = 0
+    else:
+        refused_ms = 0
+    paid = issued_ms or settled_ms or replaced_ms
+    return Money(approved_ms, refused_ms, issued_ms, settled_ms, 0 if paid else failed_ms, replaced_ms)
+
+
+def _last_ms(facts: Sequence[Told]) -> int:
+    return facts[-1].at_ms if facts else 0
+
+
+def _first_after(facts: Sequence[Told], failed_ms: int) -> int:
+    """When the first of them happened after the failure; of those at the very time of it, none did."""
+    for fact in facts:
+        if fact.at_ms > failed_ms:
+            return fact.at_ms
+    return 0
+
+
+class Progress(NamedTuple):
+    """How far it has come."""
+
+    stage: int
+    status: PortalStatus
+    reached: Sequence[Reached]
+    """Of each of STAGES."""
+    parcels: Sequence[Carried]
+    """Those that a label links; without any, those that the dock has."""
+    received: Sequence[int]
+    """When the warehouse got each of them; 0: it has not."""
+    paid: Money
+    void: Carried | None
+    """A parcel whose label was taken back, when no other is left."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing comes any more, but perhaps another decision."""
+        return self.status is PortalStatus.CLOSED
+
+    @property
+    def claimed_ms(self) -> int:
+        """When the customer, or whoever, said first that it was handed over; 0: a scan was earlier, or nobody did."""
+        at_ms, seen_by = self.reached[DROPPED_OFF]
+        return at_ms if seen_by == _CLAIMED else 0
+
+
+def progress(view: ReturnView, carried: Sequence[Carried]) -> Progress | None:
+    """None: too little is known of the return to tell of it. `carried`: every parcel that has reported."""
+    parcels = view.parcels or view.at_the_dock
+    received = [view.received_ms(one) if view.received else one.checked_in_ms for one in parcels]
+    paid = money(view)
+    reached = _reached(view, parcels, received, paid)
+    stage = REFUNDED
+    while stage != NOWHERE and not reached[stage][0]:
+        stage -= 1
+    void = None
+    if not parcels and carried:
+        void = next((one for one in carried if one.unlinked_reason == Reason.LABEL_VOIDED), None)
+    cancelled = view.first(Milestone.RETURN_CANCELLED) is not None
+    if stage == NOWHERE and void is None and not cancelled and paid is _NO_MONEY:
+        return None
+    status = _status(stage, paid, cancelled=cancelled)
+    return Progress(stage, status, reached, parcels, received, paid, void)
+
+
+def _status(stage: int, paid: Money, *, cancelled: bool) -> PortalStatus:
+    if stage == REFUNDED:
+        return PortalStatus.REFUNDED
+    if cancelled or paid.refused_ms:
+        return PortalStatus.CLOSED
+    if stage >= CHECKED_IN:
+        return PortalStatus.RECEIVED
+    if stage >= DROPPED_OFF:
+        return PortalStatus.SHIPPED
+    if stage > REQUESTED or paid.approved_ms or paid.failed_ms:
+        return PortalStatus.APPROVED
+    return PortalStatus.PENDING_APPROVAL if stage == REQUESTED else PortalStatus.CLOSED
+
+
+# -- the nine milestones ------------------------------------------------------------------------------------------
+
+
+def _reached(
+    view: ReturnView, parcels: Sequence[Carried], received: Sequence[int], paid: Money
+) -> tuple[Reached, ...]:
+    labelled, scanned = NOT_REACHED, NOT_REACHED
+    if parcels:
+        labelled = (min([one.label_ms for one in parcels]), _ANNOUNCED)
+        scans = [one.first_scan_ms for one in parcels if one.first_scan_ms]
+        if scans:
+            scanned = (min(scans), _CARRIER)
+    claim = view.first(Milestone.DROPOFF_CLAIMED)
+    dropped_off = scanned
+    if claim is not None and (not scanned[0] or claim.at_ms < scanned[0]):
+        dropped_off = (claim.at_ms, _CLAIMED)
+    paid_ms = paid.paid_ms
+    return (
+        _of_shop(view, Milestone.RETURN_REQUESTED),
+        _of_shop(view, Milestone.RETURN_APPROVED),
+        labelled,
+        dropped_off,
+        scanned,
+        _delivered(parcels, received) if scanned[0] or any(received) else NOT_REACHED,
+        _checked_in(view, parcels, received),
+        _inspected(view, received),
+        (paid_ms, _SYSTEM) if paid_ms else NOT_REACHED,
+    )
+
+
+def _of_shop(view: ReturnView, milestone: Milestone) -> Reached:
+    fact = view.first(milestone)
+    return (fact.at_ms, _SYSTEM) if fact is not None else NOT_REACHED
+
+
+def _delivered(parcels: Sequence[Carried], received: Sequence[int]) -> Reached:
+    times = [one.delivered_ms or came_ms for one, came_ms in zip(parcels, received, strict=True)]
+    if not all(times) or not any(one.delivered_ms for one in parcels):
+        return NOT_REACHED
+    return max(times), _CARRIER
+
+
+def _checked_in(view: ReturnView, parcels: Sequence[Carried], received: Sequence[int]) -> Reached:
+    if not parcels:
+        by_number = view.first(Milestone.CHECKED_IN)
+        return (by_number.at_ms, _BY_NUMBER) if by_number is not None else NOT_REACHED
+    if not all(received):
+        return NOT_REACHED
+    last_ms = max(received)
+    return last_ms, _DOCK if any(one.checked_in_ms == last_ms for one in parcels) else _BY_NUMBER
+
+
+def _inspected(view: ReturnView, received: Sequence[int]) -> Reached:
+    """When the goods of the last parcel were: an inspection that names no parcel is of what had come."""
+    inspections = view.all(Milestone.INSPECTED)
+    if not inspections:
+        return NOT_REACHED
+    if not view.parcels:
+        return inspections[0].at_ms, _DOCK
+    last_ms, only = 0, len(view.parcels) == 1
+    for parcel, received_ms in zip(view.parcels, received, strict=True):
+        of_it = (
+            fact
+            for fact in inspections
+            if (received_ms or only or fact.parcels) and inspects(fact, parcel, received_ms, only=only)
+        )
+        first = next(of_it, None)
+        if first is None:
+            return NOT_REACHED
+        last_ms = max(last_ms, first.at_ms)
+    return last_ms, _DOCK
