@@ -220,7 +220,7 @@ class ReturnLogic:
             return look_at_hidden(raw, now_ms, self._policy.accept_age_ms)
         state = decode_return(raw) if raw else ReturnState()
         before = kpis.as_counted(state)
-        if now_ms < before.look_ms and not policy_changed:
+        if now_ms < before.look_ms and not policy_changed and not _feed(key):
             return Change(raw, before.look_ms)  # armed for what has come since: nothing is due before that
         change = self._looked(key, before, state, now_ms, 0, self._policy, policy_changed=policy_changed)
         if policy_changed or change.outgoing or change.raw is None:
@@ -251,8 +251,7 @@ class ReturnLogic:
         policy_changed: bool = False,
         command: CaseCommand | None = None,
     ) -> Change:
-        name = key.decode()
-        feed = feed_named(name.removeprefix(OWN_KEY)) if name.startswith(OWN_KEY) else ""
+        feed = _feed(key)
         if feed:
             found = look_at_feed(
                 feed,
@@ -318,6 +317,12 @@ def _return_id(key: bytes) -> str:
     """Return the id, "" for a parcel that has no return."""
     name = key.decode()
     return "" if name.startswith(OWN_KEY) else name
+
+
+def _feed(key: bytes) -> str:
+    """The feed whose cases are kept there, looked at whenever it changes; "" for a return or a parcel."""
+    name = key.decode()
+    return feed_named(name.removeprefix(OWN_KEY)) if name.startswith(OWN_KEY) else ""
 
 
 def return_logic(partitions: int) -> ReturnLogic:
