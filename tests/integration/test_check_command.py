@@ -85,7 +85,7 @@ def test_an_installation_that_is_ready_passes_and_nothing_is_written(installatio
     before = installation.ends()
     answer = installation.check()
     assert answer.code == 0, answer.err
-    assert "16 of 16 are there" in answer.out
+    assert "17 of 17 are there" in answer.out
     assert installation.ends() == before
 
 

@@ -102,6 +102,7 @@ def test_people_see_tables(kpis: Kpis) -> None:
     assert "request to refund" in answer.out
     assert "missing_first_scan" in answer.out
     assert "75.0%" in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 100
 
 
 def test_a_day_that_is_none_is_told(kpis: Kpis) -> None:
