@@ -82,7 +82,10 @@ class OneProcess:
     def finish_kpis(self, until_at: datetime) -> datetime:
         """Go on to the end of the day after, when everything is published. `changes` then has what came before it."""
         end_at = (until_at + timedelta(days=2)).replace(hour=0, minute=0, second=0, microsecond=0)
-        self._decide(end_at - timedelta(milliseconds=1), end_at)
+        self._decide(end_at - timedelta(milliseconds=1), end_at + self.slow_road)
+        self._decide(end_at - timedelta(milliseconds=1), end_at + self.slow_road)
+        self.engine.advance(_ms(end_at))
+        self.engine.arrive(_ms(end_at + self.slow_road))
         self.engine.advance(_ms(end_at))
         self._note_kpis(self.engine.said())
         return end_at
