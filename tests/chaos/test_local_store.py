@@ -14,6 +14,7 @@ from aiokafka.admin import NewTopic
 from agents.embedded_kafka import EmbeddedKafka
 from agents.settings import Settings
 from agents.store import PartitionStore, SharedMemory
+from streams.cells import is_cell
 from tests.chaos.installation import (
     ONE_OF_EACH,
     admin_of,
@@ -43,7 +44,8 @@ async def _by_changelog(settings: Settings) -> State:
     found: State = {}
     for stage, topic in _changelogs(settings).items():
         for tp, records in (await read_all(settings, [topic])).items():
-            newest = {record.key: record.value for record in records if record.key[:1] != b"\x00"}
+            kept = (record for record in records if record.key[:1] != b"\x00" or is_cell(record.key))
+            newest = {record.key: record.value for record in kept}
             found.update({(stage, tp.partition, key): raw for key, raw in newest.items() if raw is not None})
     return found
 
