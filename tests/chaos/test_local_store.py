@@ -177,7 +177,8 @@ async def test_stores_of_a_changelog_that_was_made_anew_are_stale_and_filled_fro
         assert worker.metric("returnwatch_state_corruption_total") >= 1
         assert worker.stop() == 0
         after = await _by_changelog(settings)
-        assert {where: after.get(where) for where in before} == before, "the same facts make the same states"
+        states = {where: raw for where, raw in before.items() if not is_cell(where[2])}
+        assert {where: after.get(where) for where in states} == states, "the same facts make the same states"
         assert _by_stores(worker) == after
 
 
