@@ -19,7 +19,9 @@ Came = Callable[[int], int | Arrivals]
 
 def terms(**feeds: Any) -> FeedTerms:
     numbers = default_policy().model_dump(mode="json")
-    return FeedTerms(Policy.model_validate({**numbers, "feeds": {**numbers["feeds"], **feeds}}))
+    return FeedTerms(
+        Policy.model_validate({**numbers, "feeds": {**numbers["feeds"], "watched": True, **feeds}})
+    )
 
 
 def busy(per_hour: int, seed: int = 1) -> Came:

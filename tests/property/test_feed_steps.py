@@ -19,7 +19,7 @@ Entry = tuple[bytes, bytes]
 TICK = 10 * MINUTE
 LEARNED = MONDAY + 21 * DAY
 USUAL = busy(300)
-POLICY = only(RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.FEED_SILENT)
+POLICY = only(RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.FEED_SILENT, feeds={"watched": True})
 SOURCES = ("inputs", "clock")
 
 

@@ -26,7 +26,9 @@ LOST = (RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT)
 
 
 def policy(**feeds: object) -> Policy:
-    return only(*LOST, RuleId.FEED_SILENT, allowances={DOWN: "30m", OTHER: "30m"}, feeds=feeds)
+    return only(
+        *LOST, RuleId.FEED_SILENT, allowances={DOWN: "30m", OTHER: "30m"}, feeds={"watched": True, **feeds}
+    )
 
 
 class Played:

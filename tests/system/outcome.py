@@ -284,7 +284,12 @@ def _newest_journeys(
     _, findings = _each_once([one for log in logs for one in log if one.value is not None], "journeys")
     told: dict[str, ReturnJourney | None] = {}
     newest: dict[str, ReturnJourney] = {}
+    before_a_crash = set[str]()
     for record in (record for log in logs for record in log):
+        ce_id = dict(record.headers).get("ce_id", b"").decode()
+        if ce_id in before_a_crash:
+            continue  # said again, and what came after it is, too
+        before_a_crash |= {ce_id} - {""}
         return_id, before = record.key.decode(), newest.get(record.key.decode())
         if record.value is None:
             told[return_id] = None
