@@ -9,6 +9,7 @@ from typing import Any
 import faust
 import structlog
 import uvloop
+from aiokafka.errors import KafkaError
 from faust.types.events import EventT
 from faust.types.streams import StreamT
 from prometheus_client import CollectorRegistry
@@ -17,7 +18,7 @@ from yarl import URL
 from agents import transport
 from agents.control import agree, read_control
 from agents.engine import Engine, leave, no_checkpoint
-from agents.errors import Finding, PolicyRefusedError
+from agents.errors import BrokerUnreachableError, Finding, PolicyRefusedError
 from agents.garbage import tame_garbage_collection
 from agents.health import HealthServer, Liveness, Readiness, health_app
 from agents.kafka_connection import open_admin, reachable
@@ -37,6 +38,7 @@ log = structlog.get_logger(__name__)
 BROKER_WAIT = timedelta(days=365)
 MAX_POLL_RECORDS = 8_000
 FETCH_BYTES = 2 << 20
+AGAIN_SECONDS = 1.0
 STOP_SECONDS = 15.0
 """An orderly stop that takes longer is cut off."""
 
@@ -167,6 +169,20 @@ async def prepare(settings: Settings, readiness: Readiness) -> None:
     )
 
 
+async def prepared(settings: Settings, readiness: Readiness) -> None:
+    """`prepare`, begun anew when the broker is lost in the middle of it: nothing of it is done twice."""
+    while True:
+        try:
+            await prepare(settings, readiness)
+        except (KafkaError, BrokerUnreachableError) as error:
+            if isinstance(error, KafkaError) and not error.retriable:
+                raise
+            log.warning("broker_lost_while_starting", error=repr(error)[:200])
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
+
+
 def with_go_live(policy: Policy, settings: Settings, in_force: Policy | None) -> Policy:
     """The policy with the time of going live: of the settings, else its own, else the one in force.
 
@@ -202,7 +218,7 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
         health_app(metrics.registry, liveness, readiness), settings.metrics_host, settings.metrics_port
     )
     log.info("listening", url=await health.start())
-    await prepare(settings, readiness)
+    await prepared(settings, readiness)
     engine = Engine(settings, metrics, clock, liveness, readiness, checkpoint=checkpoint)
     app = build_app(settings, engine, asyncio.get_running_loop())
     stop = asyncio.Event()
