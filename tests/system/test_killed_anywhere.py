@@ -25,7 +25,7 @@ from tests.system.arena import Arena, Show, append_time_broker
 from tests.system.desk import VERBS, Desk
 from tests.system.outcome import SHOWN
 
-RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "3000"))
+RETURNS = int(os.environ.get("RETURNWATCH_TEST_RETURNS", "2000"))
 SECONDS = float(os.environ.get("RETURNWATCH_TEST_SECONDS", "200"))
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
 KILLS = int(os.environ.get("RETURNWATCH_TEST_KILLS", "10"))
