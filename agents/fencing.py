@@ -116,9 +116,8 @@ class FencedProducer:
         """
         if self._taking is not None:
             await asyncio.wait([self._taking])
-            _ = (
-                self._taking.cancelled() or self._taking.exception()
-            )  # whoever was cut off does not hear of it
+            if not self._taking.cancelled():
+                self._taking.exception()  # whoever was cut off does not hear of it: else asyncio would complain
         self._taking = asyncio.create_task(
             self._take_over(coordinator, changelog, partition), name=f"take-over-{self._transactional_id}"
         )

@@ -18,7 +18,7 @@ from schemas.kpis import BOUNDS_SECONDS as FINE_BOUNDS_SECONDS
 from schemas.kpis import Count, Leg
 from schemas.money import minor_units_of
 from streams.cells import DAY_MS, Cell, CellName
-from streams.kpi_snapshots import snapshot_of
+from streams.kpi_snapshots import amounts_of, snapshot_of
 
 PREFIX = "returnwatch"
 BOUNDS_SECONDS: Sequence[int] = FINE_BOUNDS_SECONDS[24:68:4]
@@ -48,10 +48,9 @@ class KpiGauges(Collector):
         found = self._owned[partition] = _OfPartition()
         day = watermark_ms // DAY_MS - 1
         for name, cell in cells("all", ""):
-            snapshot = snapshot_of(name, cell.sums, watermark_ms, partition)
             if name.day == day:
-                found.day.add(snapshot)
-            for currency, amounts in snapshot.amounts.items():
+                found.day.add(snapshot_of(name, cell.sums, watermark_ms, partition))
+            for currency, amounts in amounts_of(cell.sums).items():
                 found.at_risk_minor[currency] += amounts.at_risk_minor
         for name, cell in cells("carrier", f"{day:05d}|"):
             durations = snapshot_of(name, cell.sums, watermark_ms, partition).legs.get(

@@ -73,7 +73,6 @@ def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partiti
     seconds: dict[Leg, int] = {}
     buckets: dict[Leg, list[tuple[int, int]]] = {}
     cases: dict[str, dict[str, int]] = {}
-    amounts: dict[str, dict[str, int]] = {}
     for slot, amount in sorted(sums.items()):
         if slot in _BUCKETS:
             leg, bound = _BUCKETS[slot]
@@ -82,9 +81,6 @@ def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partiti
             seconds[_SECONDS[slot]] = amount
         elif slot in _COUNTS:
             counts[_COUNTS[slot]] = amount
-        elif slot in _AMOUNTS:
-            currency, kind = _AMOUNTS[slot]
-            amounts.setdefault(currency, {})[kind] = amount
         elif slot in _CASES:
             rule, kind = _CASES[slot]
             cases.setdefault(rule, {})[kind] = amount
@@ -100,8 +96,17 @@ def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partiti
             for leg, found in buckets.items()
         },
         cases={rule: CaseCounts(**found) for rule, found in cases.items()},
-        amounts={currency: Amounts(**found) for currency, found in amounts.items()},
+        amounts=amounts_of(sums),
     )
+
+
+def amounts_of(sums: Mapping[Slot, int]) -> dict[str, Amounts]:
+    """The money in a cell, by currency."""
+    amounts: dict[str, dict[str, int]] = {}
+    for slot in sorted(_AMOUNTS.keys() & sums.keys()):
+        currency, kind = _AMOUNTS[slot]
+        amounts.setdefault(currency, {})[kind] = sums[slot]
+    return {currency: Amounts(**found) for currency, found in amounts.items()}
 
 
 def _message(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> Outgoing:

@@ -55,6 +55,11 @@ class ReturnLogic:
         self._policy: CompiledPolicy | None = None
         self._number = 0
 
+    @property
+    def _accept_age_ms(self) -> int | None:
+        """None before the first policy."""
+        return self._policy.accept_age_ms if self._policy is not None else None
+
     def adopt(self, policy: bytes) -> str:
         """Decide by this policy from now on."""
         self._policy = CompiledPolicy(policy)
@@ -119,7 +124,6 @@ class ReturnLogic:
         said, notes = farewell(_return_id(key), state, policy, self._number, watermark_ms)
         self.notes += [*notes, ("erased", self.stage)]
         self.notes += [(HELD_NO_MORE, one.label) for one in state.held]
-        accept_age_ms = policy.accept_age_ms if policy is not None else None
         # What was counted stays; but for its cases nothing is at risk any more.
         before = kpis.as_counted(state)
         state.cases = tuple(
@@ -127,7 +131,7 @@ class ReturnLogic:
             for case in state.cases
         )
         adds = self._adds(before, state, watermark_ms) if policy is not None else None
-        return Change(None, 0, said, hide(record, accept_age_ms, salt), adds)
+        return Change(None, 0, said, hide(record, self._accept_age_ms, salt), adds)
 
     def apply_forgotten(
         self, key: bytes, value: bytes, record: bytes, names: Mapping[str, str], watermark_ms: int
@@ -149,8 +153,7 @@ class ReturnLogic:
 
     def hidden(self, watermark_ms: int) -> Hiding:
         """See Forgets."""
-        policy = self._policy
-        return hide_now(self.forgotten, watermark_ms, policy.accept_age_ms if policy is not None else None)
+        return hide_now(self.forgotten, watermark_ms, self._accept_age_ms)
 
     def without(
         self, key: bytes, raw: bytes, armed_ms: int, names: Mapping[str, str], watermark_ms: int
@@ -194,7 +197,7 @@ class ReturnLogic:
     ) -> Change:
         """Decide a command, once; every repeat is answered as the first."""
         policy = self._policy
-        told = settled(command, state, watermark_ms, policy.accept_age_ms if policy is not None else None)
+        told = settled(command, state, watermark_ms, self._accept_age_ms)
         change = Change(raw, armed_ms)
         if told is not None:
             again = told in state.commands

@@ -34,6 +34,7 @@ from schemas.topics import InputKind
 from simulation.happenings import SimEvent
 from simulation.ledger import LedgerEvent
 from simulation.warehouse import policy_of_this_world
+from simulation.world import World
 from tests.chaos.processes import ROOT, WorkerProcess
 from tests.system.altered_worker import ALTERATIONS_VARIABLE, GATES_VARIABLE
 from tests.system.outcome import Outcome, read_outcome
@@ -65,6 +66,13 @@ class Show:
     """Simulated seconds per second."""
     policy: Policy | None = None
     """None: the default policy, with the calendars of the simulated warehouses."""
+
+    @classmethod
+    def of(cls, world: World, days: float, seconds: float) -> Show:
+        """The first days of a world, in so many seconds."""
+        until_at = world.start_at + timedelta(days=days)
+        events = [event for event in world.events if event.appears_at < until_at]
+        return cls(events, world.start_at, until_at, timedelta(days=days).total_seconds() / seconds)
 
     @property
     def terms_policy(self) -> Policy:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from schemas.outputs import Escalation
 from simulation.world import World
 from tests.command_line import returnwatch
 from tests.explaining import explains
-from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.arena import Arena, Show
 from tests.system.outcome import Outcome
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
@@ -30,17 +28,9 @@ SECONDS = 30.0
 MOST_EXPLAINED = 40
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    with append_time_broker(tmp_path / "kafka") as kafka:
-        yield kafka
-
-
 def test_every_case_of_two_workers_is_explained(broker: EmbeddedKafka, tmp_path: Path) -> None:
     world = World(SEED, RETURNS, days=REQUEST_DAYS)
-    until_at = world.start_at + timedelta(days=DAYS)
-    events = [event for event in world.events if event.appears_at < until_at]
-    show = Show(events, world.start_at, until_at, timedelta(days=DAYS).total_seconds() / SECONDS)
+    show = Show.of(world, DAYS, SECONDS)
     arena = Arena(broker, tmp_path, show, workers=2)
     outcome = asyncio.run(run(arena))
     newest: dict[str, Escalation] = {}

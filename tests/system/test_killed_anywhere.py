@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable
+from agents.embedded_kafka import EmbeddedKafka
 from simulation.world import World
-from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.arena import Arena, Show
 from tests.system.desk import VERBS, Desk
 from tests.system.outcome import SHOWN
 
@@ -47,17 +46,6 @@ pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(SECONDS + 60 * KILLS + 400),
 ]
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    kafka = append_time_broker(tmp_path / "kafka")
-    try:
-        kafka.start()
-    except EmbeddedKafkaUnavailable as error:
-        pytest.skip(str(error))
-    yield kafka
-    kafka.stop()
 
 
 class Trouble(NamedTuple):
@@ -123,19 +111,14 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
     world = World(SEED, RETURNS, days=REQUEST_DAYS)
-    until_at = world.start_at + timedelta(days=DAYS)
-    events = [event for event in world.events if event.appears_at < until_at]
-    speed = timedelta(days=DAYS).total_seconds() / SECONDS
-    arena = Arena(broker, tmp_path, Show(events, world.start_at, until_at, speed), workers=WORKERS)
+    arena = Arena(broker, tmp_path, Show.of(world, DAYS, SECONDS), workers=WORKERS)
     troubles = Troubles(plan_of(SEED, KILLS, SECONDS))
     desk = Desk()
     async with arena.running():
         await arena.play(troubles, desk.at_work)
         await arena.kpis_said()
     outcome = await arena.outcome()
-    told = (
-        f"seed {SEED}, {RETURNS} returns at {speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
-    )
+    told = f"seed {SEED}, {RETURNS} returns at {arena.show.speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
     print(f"{told}\n{outcome.story()}\n{desk.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
     outcome.assert_true(told)
     assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"

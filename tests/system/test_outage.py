@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from schemas.vocabulary import CaseState
 from simulation.oracle import expected
 from simulation.terms import Terms
 from simulation.world import World
-from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.arena import Arena, Show
 from tests.system.outcome import Outcome
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
@@ -31,12 +30,6 @@ DAYS = 8.0
 AWAY = (timedelta(days=4), timedelta(days=6))
 """Most parcels are delivered, and checked in within hours, in these two days."""
 SECONDS = 60.0
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    with append_time_broker(tmp_path / "kafka") as kafka:
-        yield kafka
 
 
 async def run_with_outage(arena: Arena) -> None:
@@ -66,9 +59,7 @@ async def test_an_outage_opens_no_case_that_an_uninterrupted_run_would_not_have_
     broker: EmbeddedKafka, tmp_path: Path
 ) -> None:
     world = World(SEED, RETURNS, days=REQUEST_DAYS)
-    until_at = world.start_at + timedelta(days=DAYS)
-    events = [event for event in world.events if event.appears_at < until_at]
-    show = Show(events, world.start_at, until_at, timedelta(days=DAYS).total_seconds() / SECONDS)
+    show = Show.of(world, DAYS, SECONDS)
     truthful = Arena(broker, tmp_path, show, name="log-time", alterations=["slow_warehouse"])
     mistaken = Arena(broker, tmp_path, show, name="wall-clock", alterations=["slow_warehouse", "wall_clock"])
     await asyncio.gather(run_with_outage(truthful), run_with_outage(mistaken))

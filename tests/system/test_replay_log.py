@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from agents.embedded_kafka import EmbeddedKafka
 from agents.kafka_connection import open_producer
 from simulation.world import World
 from tests.command_line import Answer, returnwatch
-from tests.system.arena import Arena, Show, append_time_broker
+from tests.system.arena import Arena, Show
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
 
@@ -27,17 +26,9 @@ DAYS = 14.0
 SECONDS = 30.0
 
 
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedKafka]:
-    with append_time_broker(tmp_path / "kafka") as kafka:
-        yield kafka
-
-
 def test_the_log_says_what_the_workers_said(broker: EmbeddedKafka, tmp_path: Path) -> None:
     world = World(SEED, RETURNS, days=REQUEST_DAYS)
-    until_at = world.start_at + timedelta(days=DAYS)
-    events = [event for event in world.events if event.appears_at < until_at]
-    show = Show(events, world.start_at, until_at, timedelta(days=DAYS).total_seconds() / SECONDS)
+    show = Show.of(world, DAYS, SECONDS)
     arena = Arena(broker, tmp_path, show, workers=2)
     asyncio.run(run(arena))
     answer = replayed(arena)
