@@ -11,7 +11,10 @@ from simulation.parcel_story import ParcelStory, meant_by_number
 
 
 class ReturnStory:
-    """`parcels`: every parcel that a label of the return has ever named; `linked`: those whose label holds."""
+    """`parcels`: every parcel that a label of the return has ever named; `linked`: those whose label holds.
+
+    `goods`: what is paid for: those, and what has come to the dock on a label that does not hold.
+    """
 
     def __init__(self, told: Sequence[ReturnNews], parcels: Mapping[str, ParcelStory]) -> None:
         """`told`: news of this return that are still true, in order of event time."""
@@ -20,6 +23,12 @@ class ReturnStory:
             self._told.setdefault(news.milestone, []).append(news)
         self.parcels = parcels
         self.linked = {name: story for name, story in parcels.items() if story.linked}
+        came_all_the_same = {
+            name: story
+            for name, story in parcels.items()
+            if name not in self.linked and story.label is not None and story.checked_in is not None
+        }
+        self.goods = self.linked | came_all_the_same
         self.received = _received_by_number(parcels, self.news(Milestone.CHECKED_IN))
         """The check-in by number that accounts for a parcel."""
         self.labelled_at = min((s.label.at for s in parcels.values() if s.label is not None), default=None)

@@ -14,7 +14,8 @@ from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import add_cases, expected_kpis, wrong_kpis
-from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.expect_signals import expected_signals
+from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
@@ -99,7 +100,7 @@ def test_a_signal_that_is_missing_too_many_or_too_early_is_noticed() -> None:
     leeway = 2 * PERIOD
     ledger, terms = undisturbed_ledger(world.events), Terms(policy)
     signals = expected_signals(ledger, terms, world.until_at, leeway)
-    sure = {one.return_id for one in signals if not one.any_of and len(one.possible) == 1}
+    sure = {one.return_id for one in signals if one.loose is None and len(one.possible) == 1}
     first = next(signal for signal in engine.signals if signal.return_id in sure)
     others = [signal for signal in engine.signals if signal is not first]
     told = [first, *others]

@@ -25,7 +25,8 @@ from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.vocabulary import CaseState, Reason
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import expected_kpis, wrong_kpis
-from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.expect_signals import expected_signals
+from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
 from simulation.scoreboard import Observed, Score, score
