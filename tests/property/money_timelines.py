@@ -7,7 +7,7 @@ from simulation.happenings import LABELS, ORDERS, SCANS, WAREHOUSE, SimEvent
 from tests.property.random_timelines import LABEL_WITHIN_MINUTES, Timeline
 
 OURS: Final = {"country": "US", "city": "A"}
-MISMATCHES: Final = ([], [], [], ["empty_box"], ["quantity"])
+MISMATCHES: Final[tuple[list[str], ...]] = ([], [], [], ["empty_box"], ["quantity"])
 DISPOSITIONS: Final = ("restock", "restock", "refurbish", "reject")
 DECISIONS: Final = (
     "refund_approved",

@@ -1,5 +1,6 @@
 """Which goods a refund is about, and what becomes of a release when the request, the labels or the inspections change."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from schemas.facts import Source
 from schemas.vocabulary import Evidence, Milestone, RuleId
-from tests.stages import DAY, HOUR, MINUTE, label, label_fact, only, parcel_fact, return_fact
+from tests.stages import DAY, HOUR, MINUTE, MONDAY, label, label_fact, only, parcel_fact, return_fact
 from tests.unit.test_refund_signals import (
     CHECKED_IN,
     DELIVERED,
@@ -191,6 +192,21 @@ def test_an_amendment_that_moves_no_money_and_still_fits_is_not_spoken_of() -> N
     )
     shop.reach(DELIVERED + DAY)
     assert shop.told() == ["release standard delivered"]
+
+
+def test_who_was_told_of_a_release_is_told_again_whenever_the_shop_went_live() -> None:
+    shop = till()
+    shop.requested(50)
+    shop.life_until(FIRST_SCAN)
+    live = datetime.fromtimestamp((MONDAY + 15 * HOUR) / 1_000, UTC)
+    shop.apply_policy(only(go_live_at=live))
+    amended(shop, 20 * HOUR, 30)
+    shop.reach(21 * HOUR)
+    assert shop.told() == [
+        "release instant first_scan",
+        "revoke instant request_amended",
+        "release instant first_scan",
+    ]
 
 
 def test_money_that_has_gone_is_not_called_back_for_an_amendment() -> None:
