@@ -17,7 +17,7 @@ from tests.property.money_timelines import OURS, money_timelines
 from tests.property.random_timelines import BEGIN
 from tests.scenarios.one_process import OneProcess
 
-PERIOD = timedelta(minutes=10)
+PERIOD = timedelta(minutes=30)
 END = BEGIN + timedelta(days=40)
 BY_CATEGORY = [
     {"tier": "shoes", "release_at": "first_scan", "categories": ["shoes"]},
