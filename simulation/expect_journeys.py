@@ -5,9 +5,11 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from schemas.return_journeys import JourneyMilestone, PortalStatus, ReturnJourney
-from schemas.vocabulary import CaseState, Milestone
+from schemas.vocabulary import CaseState, Milestone, Reason, RuleId
 from simulation.dossier import ReturnDossier, dossiers
-from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
+from simulation.expect_dock import delivered_elsewhere_suspected
+from simulation.expect_transit import sent_to_us_again
+from simulation.ledger import LedgerEvent, ParcelNews, ReturnNews, read_ledger
 from simulation.oracle import ExpectedCase
 from simulation.parcel_story import ParcelStory
 from simulation.return_story import ReturnStory
@@ -49,7 +51,8 @@ def expected_journeys(
     found = {}
     for dossier in dossiers(read_ledger(events), terms):
         if isinstance(dossier, ReturnDossier):
-            journey = _expected(dossier.return_id, story := dossier.stories(until_at, until_at).whole)
+            story = dossier.stories(until_at, until_at).whole
+            journey = _expected(dossier.return_id, story, terms)
             if journey.surely or story.parcels or story.news(*_OF_MONEY):
                 found[dossier.return_id] = journey
     return found
@@ -126,8 +129,8 @@ def _open_cases(cases: Sequence[ExpectedCase]) -> tuple[dict[str, set[Open]], di
 # -- one return ---------------------------------------------------------------------------------------------------
 
 
-def _expected(return_id: str, story: ReturnStory) -> ExpectedJourney:
-    times = zip(JourneyMilestone, _milestones(story), strict=True)
+def _expected(return_id: str, story: ReturnStory, terms: Terms) -> ExpectedJourney:
+    times = zip(JourneyMilestone, _milestones(story, terms), strict=True)
     reached = {milestone: at for milestone, at in times if at is not None}
     issued = [news.at for news in _since_it_failed(story, Milestone.REFUND_ISSUED)]
     parcels = frozenset(parcel.parcel for parcel in _parcels(story))
@@ -143,7 +146,7 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
     decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
     last = max((news.at for news in decisions), default=None)
     refused = any(news.at == last and news.milestone is Milestone.REFUND_REFUSED for news in decisions)
-    if refused or story.first(Milestone.RETURN_CANCELLED) is not None:
+    if refused or is_cancelled(story):
         return PortalStatus.CLOSED
     if _RECEIVED & reached.keys():
         return PortalStatus.RECEIVED
@@ -158,6 +161,17 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
     return PortalStatus.PENDING_APPROVAL if reached else PortalStatus.CLOSED
 
 
+def is_cancelled(story: ReturnStory) -> bool:
+    """Whether nobody has approved the refund since it was cancelled."""
+    decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
+    last = max((news.at for news in decisions), default=None)
+    approved = last is not None and all(
+        news.milestone is Milestone.REFUND_APPROVED for news in decisions if news.at == last
+    )
+    cancelled = story.news(Milestone.RETURN_CANCELLED)
+    return bool(cancelled) and not (approved and last is not None and cancelled[-1].at < last)
+
+
 def _parcels(story: ReturnStory) -> list[ParcelStory]:
     """The return's parcels; if their labels were all taken back, those that the dock has all the same."""
     at_the_dock = [
@@ -166,11 +180,11 @@ def _parcels(story: ReturnStory) -> list[ParcelStory]:
     return list(story.linked.values()) or at_the_dock
 
 
-def _milestones(story: ReturnStory) -> list[datetime | None]:
+def _milestones(story: ReturnStory, terms: Terms) -> list[datetime | None]:
     """When each of the nine was reached, in their order."""
     parcels = _parcels(story)
     scans = [scan.at for parcel in parcels for scan in parcel.scans]
-    claims = [news.at for news in story.news(Milestone.DROPOFF_CLAIMED)]
+    claims = [news.at for news in claims_that_hold(story)]
     paid = [
         *_since_it_failed(story, Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED),
         *story.news(Milestone.REPLACEMENT_SENT),
@@ -180,9 +194,9 @@ def _milestones(story: ReturnStory) -> list[datetime | None]:
         min((parcel.label.at for parcel in parcels if parcel.label is not None), default=None),
         min([*scans, *claims], default=None),
         min(scans, default=None),
-        _delivered(story, parcels),
+        _delivered(story, parcels, terms),
         _checked_in(story, parcels),
-        _inspected(story),
+        None if story.wholly_inspected is None else story.wholly_inspected.at,
         min((news.at for news in paid), default=None),
     ]
 
@@ -197,43 +211,52 @@ def _since_it_failed(story: ReturnStory, *milestones: Milestone) -> list[ReturnN
     return [news for news in story.news(*milestones) if failed_at is None or news.at > failed_at]
 
 
-def _came(story: ReturnStory, parcel: ParcelStory) -> datetime | None:
-    """When the warehouse got it."""
-    told = (story.received.get(parcel.parcel), parcel.checked_in)
-    return min((news.at for news in told if news is not None), default=None)
+def claims_that_hold(story: ReturnStory) -> list[ReturnNews]:
+    """The words that something was handed over, but for those on labels that were taken back later."""
+    said = story.news(Milestone.DROPOFF_CLAIMED)
+    voided = {name: one.label.at for name, one in story.parcels.items() if one.label and not one.linked}
+    there = [one.label.at for one in _parcels(story) if one.label is not None]
+    if not voided or not there:
+        return said
+    of_an_old_label = [
+        claim
+        for claim in said
+        if (claim.parcels and set(claim.parcels) <= voided.keys())
+        or (not claim.parcels and min(voided.values()) <= claim.at < min(there))
+    ]
+    return [claim for claim in said if claim not in of_an_old_label]
 
 
-def _delivered(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
+def delivered_to_us(parcel: ParcelStory, terms: Terms) -> ParcelNews | None:
+    """The delivery, if the parcel was not taken back to the customer or to somebody else."""
+    if parcel.checked_in is not None:
+        return parcel.delivered
+    return None if why_astray(parcel, terms) else parcel.delivered
+
+
+def why_astray(parcel: ParcelStory, terms: Terms) -> RuleId | None:
+    """Which rule would tell that the carrier took it elsewhere; None: it did not, or has brought it to us since."""
+    if parcel.checked_in is not None:
+        return None
+    if parcel.news(Milestone.RETURNED_TO_SENDER) and not sent_to_us_again(parcel, terms):
+        return RuleId.RETURNED_TO_CUSTOMER
+    suspected = delivered_elsewhere_suspected(parcel, terms)
+    if any(not any(why is Reason.DELIVERED for _, why in one.ends) for one in suspected):
+        return RuleId.DELIVERED_ELSEWHERE_SUSPECTED
+    return None
+
+
+def _delivered(story: ReturnStory, parcels: Sequence[ParcelStory], terms: Terms) -> datetime | None:
     """When the last had come, if the carrier told of any delivery."""
-    there = [one.delivered.at if one.delivered is not None else _came(story, one) for one in parcels]
+    told = [(one, delivered_to_us(one, terms)) for one in parcels]
+    there = [news.at if news is not None else story.came_at(one) for one, news in told]
     known = [at for at in there if at is not None]
-    told = any(one.delivered is not None for one in parcels)
-    return max(known) if told and len(known) == len(parcels) else None
+    return max(known) if any(news for _, news in told) and len(known) == len(parcels) else None
 
 
 def _checked_in(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
     """When the warehouse had the last."""
     if not parcels:
         return _first(story, Milestone.CHECKED_IN)
-    known = [at for at in (_came(story, one) for one in parcels) if at is not None]
+    known = [at for at in (story.came_at(one) for one in parcels) if at is not None]
     return max(known) if len(known) == len(parcels) else None
-
-
-def _inspected(story: ReturnStory) -> datetime | None:
-    """When each had been inspected: by its name, or with all that was there."""
-    inspections = story.news(Milestone.INSPECTED)
-    if not story.linked:
-        return inspections[0].at if inspections else None
-    firsts = []
-    for name, parcel in story.linked.items():
-        came_at, alone = _came(story, parcel), len(story.linked) == 1
-        of_it = [
-            news.at
-            for news in inspections
-            if name in news.parcels
-            or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
-        ]
-        if not of_it:
-            return None
-        firsts.append(min(of_it))
-    return max(firsts)

@@ -164,6 +164,13 @@ class Journey:
             if evidence not in _HEARSAY:
                 self.notable.append(seen)
 
+    @property
+    def disposed(self) -> bool:
+        """Whether the carrier has destroyed it."""
+        return self.given_up and any(
+            one.stands and one.fact.milestone == Milestone.DISPOSED for one in self.given_ups
+        )
+
     def find(self, at_ms: int) -> None:
         """A scan that tells of something else than that it is given up: what was called lost before has been found."""
         for one in self.given_ups:

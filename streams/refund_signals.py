@@ -39,6 +39,7 @@ from streams.return_view import ReturnView
 from streams.returns import Carried, SignalRecord, Told
 from streams.rules.goods import inspects, is_rejected, put_right
 from streams.rules.weights import is_off, looked_into
+from streams.terms import Tier
 from streams.watermark import Outgoing
 
 _OVER = {
@@ -88,6 +89,20 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
         return Signals(outgoing)
     released = _release(view, telling, now_ms)
     return Signals([*outgoing, *released.outgoing], released.next_ms)
+
+
+def is_held(view: ReturnView) -> bool:
+    """Whether anything speaks against paying for the goods."""
+    return _against(view) is not None
+
+
+def next_tier(view: ReturnView, said: Sequence[SignalRecord]) -> Tier | None:
+    """The first tier that the return fits and that has not released it yet."""
+    request, used = view.request, {record.tier for record in said}
+    if request is None:
+        return None
+    fitting = (tier for tier in view.policy.refund_tiers if tier.name not in used)
+    return next((t for t in fitting if t.fits(view.terms, request.value_minor, request.currency)), None)
 
 
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
