@@ -247,6 +247,17 @@ def _inspected(stories: Stories) -> _Came | None:
     return max(times), max(read)
 
 
+def is_held(stories: Stories, terms: Terms) -> bool:
+    """Whether these goods are not to be paid for, by what is known."""
+    return _speaks_against(stories, terms)
+
+
+def next_tier(request: ReturnNews, terms: Terms, used: Collection[str]) -> RefundTier | None:
+    """The first that the return fits, of those that have not released it."""
+    left = (tier for tier in terms.policy.refund_tiers if tier.tier not in used)
+    return next((tier for tier in left if _fits(tier, request)), None)
+
+
 def wrong_signals(
     expected: Iterable[ExpectedSignals], told: Iterable[RefundSignal], bound: timedelta
 ) -> list[str]:

@@ -138,6 +138,11 @@ class ParcelStory:
         """Whether the carrier had given it up and not found it."""
         return any(news.at <= at and (found is None or at < found) for news, found in self._given_up)
 
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether the carrier says that it destroyed it, and nobody has seen it since."""
+        return any(found is None and n.milestone is Milestone.DISPOSED for n, found in self._given_up)
+
     def is_found_by(self, scan: ParcelNews) -> bool:
         """Whether the carrier had called it lost until this scan."""
         return any(scan.at == found for _, found in self._given_up)
