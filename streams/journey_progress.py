@@ -103,7 +103,7 @@ class Progress(NamedTuple):
     paid: Money
     cancelled: bool
     void: Carried | None
-    """A parcel whose label was taken back, when no other is left."""
+    """A parcel whose label was taken back, when no other is left; one that was sent, if there is one."""
 
     @property
     def closed(self) -> bool:
@@ -137,7 +137,8 @@ def progress(view: ReturnView, carried: Sequence[Carried]) -> Progress | None:
         stage -= 1
     void = None
     if not parcels and carried:
-        void = next((one for one in carried if one.unlinked_reason == Reason.LABEL_VOIDED), None)
+        voided = [one for one in carried if one.unlinked_reason == Reason.LABEL_VOIDED]
+        void = next((one for one in voided if one.first_scan_ms), voided[0] if voided else None)
     # A refund that was approved after that is paid all the same.
     cancelled = _last_ms(view.all(Milestone.RETURN_CANCELLED)) >= max(paid.approved_ms, 1)
     if stage == NOWHERE and void is None and not cancelled and paid is _NO_MONEY:

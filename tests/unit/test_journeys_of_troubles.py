@@ -267,6 +267,15 @@ def test_a_claim_about_a_label_that_was_voided_is_none_about_the_next(named: lis
     assert last(portal).message.key == "dropped_off"
 
 
+def test_whoever_has_sent_one_of_several_parcels_whose_labels_were_voided_is_asked_to_call() -> None:
+    portal = Portal()
+    requested(portal, PARCEL, OTHER)
+    portal.sees(Milestone.ACCEPTED, 4 * HOUR, OTHER)
+    for parcel in (PARCEL, OTHER):
+        portal.sees(Milestone.LABEL_VOIDED, 6 * HOUR, parcel, evidence=Evidence.SYSTEM)
+    assert last(portal).message.key == "label_voided_after_use"
+
+
 def test_goods_of_a_voided_label_that_were_inspected_are_not_those_of_the_next() -> None:
     portal = Portal()
     on_the_way(portal, PARCEL)
