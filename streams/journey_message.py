@@ -130,7 +130,8 @@ def _of_parcels(come: Progress, key: str, parcels: Collection[str]) -> str:
     """The same of the parcels that it is about."""
     if key == "content_mismatch" and "" not in parcels:
         key = "weight_mismatch"  # nobody has opened it
-    if key == "lost" and all(one.disposed for one in come.parcels if one.parcel in parcels):
+    destroyed = {one.parcel for one in come.parcels if one.disposed}
+    if key == "lost" and destroyed.issuperset(parcels):
         key = "disposed"
     return key + OF_ONE if len(come.parcels) > 1 and key + OF_ONE in MESSAGES else key
 
