@@ -20,7 +20,7 @@ def delivered_elsewhere_suspected(story: ParcelStory, terms: Terms) -> Iterator[
     astray = [scan for scan in story.scans if _is_elsewhere(scan, places)]
     there_at = {scan.at for scan in astray}
     rightly = [s for s in story.scans if s.milestone is Milestone.DELIVERED and s.at not in there_at]
-    for run in runs(astray, rightly):
+    for run in runs(astray, rightly, lambda _: None):  # that it was called lost meanwhile is another matter
         due = terms.due(rule, run.first, story.route)
         ends = (*run.ends, *story.checked_in_or_voided)
         yield Expectation(rule, story.parcel, run.first.identity, run.first.at, due, ends)
@@ -61,9 +61,9 @@ def moving_after_delivery(story: ParcelStory, terms: Terms) -> Iterator[Expectat
     moving = [scan for scan in after if scan.milestone in _MOVING]
     if story.checked_in is not None:
         moving = [scan for scan in moving if scan.at < story.checked_in.at]
-    for run in runs(moving, [scan for scan in after if scan.milestone is Milestone.DELIVERED]):
+    for run in runs(moving, [s for s in after if s.milestone is Milestone.DELIVERED], story.found_after):
         due = terms.due(rule, run.first, story.route)
-        ends = (*run.ends, *story.over)
+        ends = (*run.ends, *story.over_since(run.first.at))
         yield Expectation(rule, story.parcel, run.first.identity, run.first.at, due, ends)
 
 

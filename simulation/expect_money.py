@@ -21,8 +21,8 @@ _PAID_OR_OFF: Final = (
 
 
 def late_refund_decision(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
-    """Inspected goods wait for a decision."""
-    rule, inspected = RuleId.LATE_REFUND_DECISION, story.first(Milestone.INSPECTED)
+    """When all goods are inspected they wait for a decision."""
+    rule, inspected = RuleId.LATE_REFUND_DECISION, story.wholly_inspected
     if inspected is not None:
         ends = story.ends(Milestone.REFUND_APPROVED, *_PAID_OR_OFF)
         yield _of_return(rule, inspected, terms.due(rule, inspected, story.route), ends)

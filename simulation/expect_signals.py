@@ -5,7 +5,7 @@ contradicts a release revokes it, and only a later tier can be released after th
 the release is revoked and said again. What was said is compared in `simulation/judge_signals.py`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,7 +15,7 @@ from schemas.outputs import RefundAction
 from schemas.policy import RefundTier, ReleaseAt
 from schemas.vocabulary import SignalReason
 from simulation.dossier import ReturnDossier, Stories, dossiers
-from simulation.ledger import LedgerEvent, read_ledger
+from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.payable import (
     Asked,
     Why,
@@ -264,3 +264,21 @@ class _Walk:
             far = came_to(stories, tier.release_at, whole.goods)
             if not used and far is not None and fits(tier, request):
                 yield max(*far, stories.read_at) + self.terms.settle, tier, far[0]
+
+
+def is_held(stories: Stories, terms: Terms) -> bool:
+    """Whether these goods are not to be paid for, by what is known."""
+    return any(speaks_against(stories, terms))
+
+
+def next_tier(
+    request: ReturnNews, terms: Terms, told: Mapping[str, SignalReason | None]
+) -> RefundTier | None:
+    """The first that the return fits, of those that may still release it.
+
+    `told`: tiers that have, and why that was revoked; None: it stands.
+    """
+    tiers = terms.policy.refund_tiers
+    last = max((place for place, one in enumerate(tiers) if one.tier in told), default=0)
+    left = (one for one in tiers[last:] if one.tier not in told or told[one.tier] in _ASKED_OTHERWISE)
+    return next((one for one in left if fits(one, request)), None)

@@ -55,6 +55,34 @@ class ReturnStory:
         """The first check-in by number, whichever parcel it means."""
         return [(news.at, Reason.CHECKED_IN_BY_RETURN) for news in self.news(Milestone.CHECKED_IN)[:1]]
 
+    def came_at(self, parcel: ParcelStory) -> datetime | None:
+        """When the warehouse got a parcel, by whatever it calls it."""
+        told = (self.received.get(parcel.parcel), parcel.checked_in)
+        return min((news.at for news in told if news is not None), default=None)
+
+    @property
+    def wholly_inspected(self) -> ReturnNews | None:
+        """The inspection after which none of its parcels was left: each by its name, or with all that was there."""
+        inspections = self.news(Milestone.INSPECTED)
+        if not self.linked:
+            return inspections[0] if inspections else None
+        others = [one for one in self.parcels.values() if not one.linked and one.checked_in is not None]
+        alone = len(self.linked) == 1 and not others
+        last: ReturnNews | None = None
+        for name, parcel in self.linked.items():
+            came_at = self.came_at(parcel)
+            of_it = [
+                news
+                for news in inspections
+                if name in news.parcels
+                or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
+            ]
+            if not of_it:
+                return None
+            if last is None or of_it[0].at > last.at:
+                last = of_it[0]
+        return last
+
     @property
     def request(self) -> ReturnNews | None:
         """What the customer asks for: the last word of each thing, with the time of the first."""

@@ -82,6 +82,16 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     return Signals([*outgoing, *released.outgoing], released.next_ms)
 
 
+def is_held(view: ReturnView) -> bool:
+    """Whether anything speaks against paying for the goods."""
+    return against(view) is not None
+
+
+def next_tier(view: ReturnView, said: Sequence[SignalRecord]) -> Tier | None:
+    """The first tier that the return fits and that may still release it."""
+    return next((tier for tier in _left(view.policy.refund_tiers, said) if _fits(view, tier)), None)
+
+
 # -- to release -----------------------------------------------------------------------------------------------------
 
 

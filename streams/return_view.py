@@ -118,6 +118,11 @@ class ReturnView:
         return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
 
     @property
+    def taken_back(self) -> list[Carried]:
+        """Parcels whose label was voided."""
+        return [one for one in self._state.carried if not one.linked and one.label_ms]
+
+    @property
     def last_read_ms(self) -> int:
         """When the last was read of all that is known of the return, and of what decides whether its parcels have come."""
         state = self._state

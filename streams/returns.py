@@ -78,6 +78,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     weighed_arrived_ms: int = 0
     weighed_evidence: tuple[Source, ...] = ()
     last_scan_ms: int = 0
+    disposed: bool = False
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -374,6 +375,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.weighed_arrived_ms,
         report.weighed_evidence,
         report.last_scan_ms,
+        report.disposed,
     )
 
 

@@ -6,7 +6,8 @@ first.
 - `returned_to_customer`: ends with a delivery to us after all, dock check-in, void. After it was turned back the carrier delivers
   it, too, and that is the delivery to the customer; so only one counts that it writes one of the facility's own places for
   (its country is not enough), after the last time that it was turned back.
-- `carrier_reported_lost` (also disposed of): ends with any later scan, dock check-in, void.
+- `carrier_reported_lost` (also disposed of): ends with any later scan, dock check-in, void. Lost again after it was found, it is
+  another case.
 - `carrier_reported_damaged`: ends with dock check-in (the inspection judges then), void, the carrier giving it up.
 - `delivered_elsewhere_suspected`: a delivery that the carrier itself calls elsewhere, or at a place that is none of the
   facility's (policy `facilities.*.places`). Ends with a delivery to us, dock check-in, void; elsewhere once more after a delivery
@@ -23,6 +24,7 @@ from streams.rules.runs import moved_on, next_scan, of_milestone
 from streams.terms import ParcelTerms
 
 _DELIVERED = int(Milestone.DELIVERED)
+_FOR_EVER = 1 << 62
 
 
 def returned_to_customer(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
@@ -42,11 +44,13 @@ def _brought_to_us(journey: Journey, terms: ParcelTerms, turned_back: Seen) -> S
 
 
 def carrier_reported_lost(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
-    """At most one."""
-    facts = [fact for fact in journey.notable if fact.milestone in {Milestone.LOST, Milestone.DISPOSED}]
-    if facts:
-        found = next_scan(journey, facts[0], lambda scan: GIVEN_UP.get(Milestone(scan.milestone)) is None)
-        yield from _at_once(RuleId.CARRIER_REPORTED_LOST, journey, terms, facts[0], found)
+    """One for each time that it was lost."""
+    until_ms = 0
+    for fact in journey.notable:
+        if fact.milestone in {Milestone.LOST, Milestone.DISPOSED} and fact.at_ms >= until_ms:
+            found = next_scan(journey, fact, lambda scan: GIVEN_UP.get(Milestone(scan.milestone)) is None)
+            until_ms = found.at_ms if found is not None else _FOR_EVER
+            yield from _at_once(RuleId.CARRIER_REPORTED_LOST, journey, terms, fact, found)
 
 
 def carrier_reported_damaged(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:

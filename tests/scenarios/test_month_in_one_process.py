@@ -62,7 +62,7 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
     journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
     assert len(journeys) >= 800
-    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at) == []
+    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at, signals=engine.signals) == []
     assert Counter(engine.refused) == world.dead_letters
     signals = expected_signals(ledger, Terms(policy), world.until_at, leeway)
     assert wrong_signals(signals, engine.signals, leeway) == []
