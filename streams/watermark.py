@@ -25,9 +25,6 @@ RHYTHMS_STATE_KEY = b"\x00rhythms"
 
 PARCELS_SOURCE = "\x00parcels"
 """Name under which the parcel stage's own watermark appears in the markers on `returns`; no topic can be called so."""
-MOST_CARRIERS = 50
-"""So many carriers' arrivals are kept by name; those of the others are added up as "other"."""
-OTHER_CARRIERS = "other"
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -91,8 +88,6 @@ class Position(msgspec.Struct, array_like=True):
     """Source topic -> its partition count, the highest ever heard of."""
     seen: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """Source topic -> through_ms per partition; 0 is "no mark yet"."""
-    arrivals: dict[str, int] = msgspec.field(default_factory=dict)
-    """Scans per carrier that the marks have announced so far."""
     outbox_keys: list[bytes] = msgspec.field(default_factory=list)
     """States whose reports belong to this batch: said again after a crash, from the state."""
     outbox: list[Outgoing] = msgspec.field(default_factory=list)
@@ -165,25 +160,7 @@ class Position(msgspec.Struct, array_like=True):
                     feeds.fold(mark, seen[mark.partition])
                 seen[mark.partition] = mark.through_ms
                 told = True
-                for carrier, came in mark.arrivals.items():
-                    self._arrived(carrier, came if isinstance(came, int) else came.count)
-        self._shrink_arrivals()
         return told
-
-    def _arrived(self, carrier: str, count: int) -> None:
-        named = self.arrivals
-        if carrier not in named and len(named) - (OTHER_CARRIERS in named) >= MOST_CARRIERS:
-            carrier = OTHER_CARRIERS
-        named[carrier] = named.get(carrier, 0) + count
-
-    def _shrink_arrivals(self) -> None:
-        """For a position written before there was a limit: the carriers heard most of keep their names."""
-        if len(self.arrivals) <= MOST_CARRIERS + 1:
-            return
-        other = self.arrivals.pop(OTHER_CARRIERS, 0)
-        ranked = sorted(self.arrivals.items(), key=lambda heard: (-heard[1], heard[0]))
-        self.arrivals = dict(ranked[:MOST_CARRIERS])
-        self.arrivals[OTHER_CARRIERS] = other + sum(count for _, count in ranked[MOST_CARRIERS:])
 
     def _make_room(self, topic: str, count: int) -> bool:
         known = self.roster.get(topic, 0)

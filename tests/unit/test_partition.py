@@ -6,7 +6,6 @@ from schemas.facts import (
     MARKER_KEY,
     POLICY_KEY,
     RETIRE_KEY,
-    Arrivals,
     Mark,
     Marker,
     Retirement,
@@ -18,7 +17,7 @@ from schemas.vocabulary import Milestone
 from streams.parcel_stage import parcel_logic
 from streams.partition import Partition
 from streams.return_stage import return_logic
-from streams.watermark import PARCELS_SOURCE, Position, decode_position
+from streams.watermark import PARCELS_SOURCE, decode_position
 from tests.stages import (
     DAY,
     HOUR,
@@ -347,32 +346,6 @@ def test_a_policy_that_cannot_be_read_is_counted_and_the_one_in_force_stays() ->
     assert run.counters["unreadable", "parcels"] == 1
     assert run.engine.policy_hash == in_force
     assert b'"state":"open"' in (run.said[-1].value or b"")
-
-
-def test_arrivals_are_added_up_once_for_each_mark() -> None:
-    told = Marker(marks=(Mark("inputs", 0, MONDAY, arrivals={"ups": 5}),), roster={"inputs": 1})
-    run = parcels_run()
-    run.feed(log((MARKER_KEY, encode_json(told)), (MARKER_KEY, encode_json(told))))
-    assert decode_position(run.store.position or b"").arrivals == {"ups": 5}
-
-
-def test_the_arrivals_of_many_carriers_are_kept_by_name_for_fifty_and_added_up_for_the_rest() -> None:
-    position = Position()
-    for number in range(300):
-        heard: dict[str, int | Arrivals] = {f"carrier{number:03}": 2, "other": 1}
-        position.fold_marker(Marker(marks=(Mark("inputs", 0, MONDAY + number, arrivals=heard),), roster={}))
-    assert len(position.arrivals) == 51
-    assert position.arrivals["carrier049"] == 2
-    assert position.arrivals["other"] == 300 + 250 * 2
-
-
-def test_arrivals_that_grew_before_there_was_a_limit_shrink_and_none_is_lost() -> None:
-    position = Position(arrivals={f"carrier{number:03}": number + 1 for number in range(200)})
-    told = Marker(marks=(Mark("inputs", 0, MONDAY),), roster={})
-    position.fold_marker(told)
-    assert len(position.arrivals) == 51
-    assert position.arrivals["carrier199"] == 200
-    assert sum(position.arrivals.values()) == 200 * 201 // 2
 
 
 def test_an_input_topic_called_parcels_is_not_taken_for_the_parcel_stage() -> None:
