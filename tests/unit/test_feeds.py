@@ -162,6 +162,85 @@ def test_a_carrier_that_sends_a_file_every_four_hours_is_not_silent_between_them
     assert tape.is_silent()
 
 
+def test_a_feed_that_stutters_and_dies_is_one_case() -> None:
+    begin = FOURTH_MONDAY + 10 * HOUR
+    dead = (begin + 5 * MINUTE, begin + 40 * DAY)
+    tape = learned(but(busy(3_000), (begin, begin + 3 * MINUTE), dead)).until(begin + 3 * HOUR)
+    assert tape.is_silent()
+    assert [name for _, name in tape.looked] == ["ups"]
+    spell = tape.spell()
+    assert spell is not None
+    assert dead[0] <= spell.told * MINUTE_MS <= begin + 40 * MINUTE
+    assert tape.believed() <= begin + 2 * MINUTE
+
+
+def going_over_to_batches(per_hour: int, every: int) -> Came:
+    """A trickle for three weeks, and from then on the same in one batch every so many minutes."""
+    usual, waiting = busy(per_hour), [0]
+
+    def came(at_ms: int) -> int:
+        more = usual(at_ms)
+        assert isinstance(more, int)
+        if at_ms < FOURTH_MONDAY:
+            return more
+        waiting[0] += more
+        if (at_ms // MINUTE) % every:
+            return 0
+        more, waiting[0] = waiting[0], 0
+        return more
+
+    return came
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "every", "cases"), [(600, 60, 1), (600, 240, 1), (3_000, 10, 0), (600, 480, 3), (60, 240, 3)]
+)
+def test_a_carrier_that_goes_over_to_batches_is_told_of_three_times_at_most_and_then_known(
+    per_hour: int, every: int, cases: int
+) -> None:
+    tape = learned(going_over_to_batches(per_hour, every)).until(FOURTH_MONDAY + WEEK)
+    assert len(tape.looked) == 2 * cases
+    doubted = 0
+    for _ in range(2 * 7 * 24):
+        tape.until(tape.now_ms + HOUR)
+        doubted += tape.believed() < tape.now_ms - 15 * MINUTE
+    assert len(tape.looked) == 2 * cases, "it is known now"
+    if every < 480:
+        assert doubted <= 33, "of 336 times: what comes in batches is believed between them"
+    end = tape.now_ms + 12 * HOUR
+    tape.came = {"ups": but(tape.came["ups"], (end, end + 9 * DAY))}
+    tape.until(end + 26 * HOUR)
+    assert tape.is_silent()
+
+
+def working_hours(at_ms: int) -> int:
+    """Ten a minute on working days, from a time between 8:00 and 8:30 until one between 17:15 and 17:45."""
+    day, minute = divmod((at_ms - MONDAY) // MINUTE, 24 * 60)
+    draw = Random(day)
+    begin, end = 8 * 60 + draw.randrange(31), 17 * 60 + 15 + draw.randrange(31)
+    return 10 if day % 7 < 5 and begin <= minute < end else 0
+
+
+def test_a_day_that_ends_in_the_middle_of_an_hour_is_believed_overnight_and_over_the_weekend() -> None:
+    tape = learned(working_hours)
+    for day in range(3 * 7):
+        for hour in (12, 18, 21, 31):
+            tape.until(FOURTH_MONDAY + day * DAY + hour * HOUR)
+            assert tape.believed() == tape.now_ms, (day, hour)
+    assert never_silent(tape)
+
+
+def test_who_falls_silent_shortly_before_work_is_over_is_told_of_on_that_day() -> None:
+    def opening_hours(at_ms: int) -> int:
+        hours = (at_ms - MONDAY) // HOUR
+        return 2 if hours // 24 % 7 < 5 and 8 <= hours % 24 < 18 else 0
+
+    friday = FOURTH_MONDAY + 4 * DAY + 17 * HOUR + 40 * MINUTE
+    tape = learned(but(opening_hours, (friday, friday + 30 * DAY))).until(friday + 40 * HOUR)
+    assert [(at_ms - friday) // MINUTE for at_ms, _ in tape.looked] == [30]
+    assert friday <= tape.believed() <= friday + 5 * MINUTE
+
+
 def test_less_than_half_of_the_usual_is_no_silence() -> None:
     usual = busy(600)
 
