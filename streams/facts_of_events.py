@@ -104,6 +104,8 @@ class Chunk:
     topic: str
     partition: int
     arrived_ms: int
+    appended_ms: int
+    """When it came to us, which may be long before we read it."""
     facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
     arrivals: dict[str, Arrivals] = field(default_factory=dict)
     """Feed -> what came of it."""
@@ -119,7 +121,7 @@ class Chunk:
         if came is None:
             came = self.arrivals[feed] = Arrivals()
         came.count += 1
-        came.late += written_ms < self.arrived_ms - LATE_MS
+        came.late += written_ms < self.appended_ms - LATE_MS
         came.clamped += clamped
         came.unmapped += unmapped
 

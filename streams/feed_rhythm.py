@@ -11,7 +11,7 @@ middle of an hour, and ever. A gap that would be a silence is usual only when th
 
 import msgspec
 
-from streams.feed_terms import ARRIVAL, HOLIDAY
+from streams.feed_terms import ARRIVAL, HOLIDAY, hours_between
 
 HOURS = 168
 _SETTLED = 4
@@ -45,10 +45,21 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     """The most arrivals that are usually missing at a time, in each hour of the week."""
     long_gaps: list[tuple[int, int]] = msgspec.field(default_factory=list)
     """(minute, what was to be expected) of the last gaps that were silences, or would have been."""
+    zone: str = ""
+    """The time zone by whose clocks the hours of the week are counted."""
 
     def rate(self, slot: int) -> int:
         """What to expect in an hour of the week, as far as it is known."""
         return 0 if slot == HOLIDAY else self.rates[slot]
+
+    def move_to(self, zone: str, hour: int) -> None:
+        """Its week is told by the clocks of another time zone: what was learned stays where it is in time. `hour`: now."""
+        if zone == self.zone:
+            return
+        ahead = hours_between(self.zone, zone, hour) if self.zone else 0
+        self.zone = zone
+        for learned in (self.rates, self.known, self.left_out, self.gaps):
+            learned[:] = [learned[(slot - ahead) % HOURS] for slot in range(HOURS)]
 
     def learn(self, slot: int, count: int) -> None:
         """An hour has closed in which so many came."""

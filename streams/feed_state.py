@@ -125,6 +125,12 @@ class Feed(msgspec.Struct, array_like=True, gc=False):
             one.heard |= ((1 << (end - begin + 1)) - 1) << (begin - quarter * QUARTER)
         self.ahead[first // QUARTER].came.add(came)
 
+    def next_heard(self) -> int | None:
+        """The first minute ahead in which something came."""
+        quarters = [(quarter, one.heard) for quarter, one in self.ahead.items() if one.heard]
+        minutes = [quarter * QUARTER + (bits & -bits).bit_length() - 1 for quarter, bits in quarters]
+        return min([*minutes, *(begin for begin, _ in self.lumps)], default=None)
+
     def hear_lump(self, first: int, last: int) -> None:
         """Take in that something came in a long time."""
         self.lumps = with_span(self.lumps, first, last, MOST_LUMPS)
@@ -347,8 +353,3 @@ class Passage:
 def _reached(start: int, before: int, limit: int, rate: int) -> int:
     """The end of the minute, from `start` on, in which so much is missing; the first one where it was so before."""
     return start + 1 if before >= limit else start + max(1, -(-(limit - before) // rate))
-
-
-def forgets(feed: Feed, minute: int) -> bool:
-    """Whether a feed was not heard of for so long that nobody expects it any more."""
-    return minute - feed.heard >= FORGET_AFTER and not feed.ahead and not feed.lumps

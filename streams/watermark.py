@@ -104,6 +104,8 @@ class Position(msgspec.Struct, array_like=True):
     """How every feed stands; what was learned of its rhythm has a record of its own."""
     held: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """`feed|currency` -> things that wait for it beyond their deadline, and what they are worth, in minor units."""
+    counted: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Source topic -> per partition, the offset up to which the marks have told what came."""
 
     def note_held(self, label: str, more: int) -> None:
         """Something more, or less, is held."""
@@ -119,6 +121,7 @@ class Position(msgspec.Struct, array_like=True):
         if told.retired and not told.topic.startswith(PARCELS_SOURCE):
             self.roster.pop(told.topic, None)
             self.seen.pop(told.topic, None)
+            self.counted.pop(told.topic, None)
             self.retired = sorted({*self.retired, told.topic})
         elif told.topic in self.retired:
             self.retired.remove(told.topic)
@@ -156,8 +159,11 @@ class Position(msgspec.Struct, array_like=True):
             told |= self._make_room(mark.topic, mark.partition + 1)
             seen = self.seen[mark.topic]
             if mark.through_ms > seen[mark.partition]:
-                if feeds is not None and mark.arrivals:
-                    feeds.fold(mark, seen[mark.partition])
+                counted = self.counted[mark.topic]
+                if feeds is not None:
+                    complete = mark.first_offset <= counted[mark.partition]
+                    feeds.fold(mark, seen[mark.partition], complete=complete, history=self.loading.held)
+                counted[mark.partition] = mark.next_offset
                 seen[mark.partition] = mark.through_ms
                 told = True
         return told
@@ -167,8 +173,18 @@ class Position(msgspec.Struct, array_like=True):
         if count <= known or topic in self.retired:
             return False
         self.roster[topic] = count
-        self.seen.setdefault(topic, []).extend([0] * (count - known))
+        for numbers in (self.seen, self.counted):
+            here = numbers.setdefault(topic, [])
+            here.extend([0] * (count - len(here)))
         return True
+
+    def most_growth(self, marker: Marker) -> int:
+        """By how many bytes the position may grow when a marker is folded, besides what it tells of feeds."""
+        more = 0
+        for topic, count in marker.roster.items():
+            known = self.roster.get(topic, 0)
+            more += 20 * max(0, count - known) + (0 if known else 3 * len(topic) + 32)
+        return more
 
     def proved_ms(self, sources: Iterable[str]) -> int:
         """The watermark that the marks allow: 0 until every source and every partition of the roster has a mark."""
