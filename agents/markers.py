@@ -288,7 +288,7 @@ class Markers:
                     self._progress.tell_again(tp, came)
 
     def appended_by_ms(self, tp: TP, next_offset: int) -> int | None:
-        """Log time by which all records below an offset had been appended, as far as heartbeats tell; they may be read much later."""
+        """Log time by which all records below an offset had been appended, as far as heartbeats tell: they may be read later."""
         ends = self._pending.get(tp, ())
         return next((self._clock.log_ms(sent_ms) for sent_ms, end in ends if end >= next_offset), None)
 

@@ -82,7 +82,7 @@ __all__ = [
 TIMER_PAGE = 1_000
 READ_AHEAD = 1_000
 """States of so many records are read at once: a batch that is full before has read few for nothing."""
-POSITION_SLACK_BYTES = 1_024
+POSITION_SLACK_BYTES = 512
 
 
 class Partition:

@@ -6,6 +6,7 @@ from schemas.facts import (
     MARKER_KEY,
     POLICY_KEY,
     RETIRE_KEY,
+    Arrivals,
     Mark,
     Marker,
     Retirement,
@@ -192,6 +193,27 @@ def test_a_batch_takes_no_more_facts_than_it_may_and_the_next_goes_on() -> None:
         start += batch.consumed
     assert max(sizes) <= 4  # a record that only the engine itself reads is not a fact
     assert len(run.store.rows) == 8
+
+
+@pytest.mark.parametrize("returns_of_the_last", [2, 8, 14, 20, 26])
+def test_a_marker_that_brings_many_feeds_waits_for_a_batch_with_room(returns_of_the_last: int) -> None:
+    feeds: dict[str, int | Arrivals] = {f"carrier{number:02}": 3 for number in range(50)}
+    told = Marker((Mark("inputs", 0, MONDAY + 2 * HOUR, feeds),), {"inputs": 1})
+    watching = only(feeds={"watched": True}).to_log()
+    for parcels in range(145, 172, 2):
+        counts = [30] * parcels + [returns_of_the_last]
+        facts = [
+            (
+                f"ups:{number:012d}".encode(),
+                encode_json(label_fact(HOUR, *(f"R-{number:06d}-{one:03d}-" + "x" * 80 for one in range(count)))),
+            )
+            for number, count in enumerate(counts)
+        ]
+        run = parcels_run()
+        run.feed(log((POLICY_KEY, watching), *facts, (MARKER_KEY, encode_json(told))))
+        assert run.largest_batch <= 900_000, parcels
+        assert run.engine.watermark_ms == MONDAY + 2 * HOUR
+        assert len(run.engine.feeds.by_name) == 50
 
 
 def test_a_batch_grows_no_larger_than_it_may() -> None:
