@@ -205,7 +205,9 @@ def test_a_marker_that_brings_many_feeds_waits_for_a_batch_with_room(returns_of_
         facts = [
             (
                 f"ups:{number:012d}".encode(),
-                encode_json(label_fact(HOUR, *(f"R-{number:06d}-{one:03d}-" + "x" * 80 for one in range(count)))),
+                encode_json(
+                    label_fact(HOUR, *(f"R-{number:06d}-{one:03d}-" + "x" * 80 for one in range(count)))
+                ),
             )
             for number, count in enumerate(counts)
         ]
