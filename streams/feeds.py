@@ -186,10 +186,14 @@ class Feeds:
             return now_ms
         return min(now_ms, max(feed.frozen * MINUTE_MS, now_ms - self._terms.hold_longest_ms))
 
-    def again_ms(self, name: str, now_ms: int) -> int:
-        """When to look again at what waits for a feed that is not believed."""
-        feed = self.state.feeds[name]
-        return now_ms + (SUSPECTED_STEP_MS if feed.phase == Phase.OK else HELD_STEP_MS)
+    def again_ms(self, name: str, due_ms: int, now_ms: int) -> int:
+        """When to look again at what waits, since `due_ms`, for a feed that is not believed.
+
+        Of a feed that is only doubted soon, and less often the longer that lasts: it is told late by no more than it was held.
+        """
+        if self.state.feeds[name].phase != Phase.OK:
+            return now_ms + HELD_STEP_MS
+        return now_ms + min(HELD_STEP_MS, max(SUSPECTED_STEP_MS, now_ms - due_ms))
 
     def released_ms(self, name: str, due_ms: int, now_ms: int) -> int:
         """When something that was held, and is no longer, was let go."""

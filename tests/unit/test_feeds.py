@@ -6,7 +6,9 @@ from random import Random
 import pytest
 
 from schemas.facts import Arrivals
+from streams.feed_holds import Holding
 from streams.feed_terms import MINUTE_MS
+from streams.held import Worth
 from tests.feed_tape import (
     DAY,
     FOURTH_MONDAY,
@@ -90,6 +92,20 @@ def test_a_short_doubt_ends_when_it_is_heard_again() -> None:
     tape.until(WEDNESDAY_NOON + 25 * MINUTE)
     assert tape.believed() == tape.now_ms
     assert never_silent(tape)
+
+
+def test_what_is_held_in_a_long_doubt_is_looked_at_less_and_less_often() -> None:
+    dead = WEDNESDAY_NOON
+    tape = learned(lambda at_ms: int(at_ms % (30 * MINUTE) == 0 and at_ms < dead)).until(dead + 4 * HOUR)
+    due_ms = tape.now_ms
+    looks = []
+    while tape.now_ms < dead + 9 * HOUR:
+        holding = Holding(tape.feeds, (), tape.now_ms)
+        assert holding.holds(("missing_first_scan", "", "1"), "ups", due_ms, Worth())
+        looks.append((tape.now_ms - due_ms) // MINUTE)
+        tape.until(holding.again_ms)
+    assert looks[:5] == [0, 5, 10, 20, 40], "soon at first"
+    assert len(looks) <= 15, "five hours of a doubt"
 
 
 def test_nothing_is_held_for_longer_than_two_days() -> None:
