@@ -20,6 +20,7 @@ _USUAL_SHARE = 16
 _MOST_LONG_GAPS = 8
 _USUAL_LONG_GAPS = 3
 _LONG_GAPS_MINUTES = 21 * 24 * 60
+_APART_MINUTES = 60
 
 
 class Rhythm(msgspec.Struct, array_like=True, gc=False):
@@ -90,6 +91,9 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     def note_long_gap(self, minute: int, expected: int) -> None:
         """It was heard again, and had been silent: usual, if there were three such gaps in three weeks."""
         recent = [gap for gap in self.long_gaps if minute - gap[0] <= _LONG_GAPS_MINUTES]
+        if recent and minute - recent[-1][0] < _APART_MINUTES:
+            began, before = recent.pop()  # a feed that stutters for a while is no three times
+            minute, expected = began, max(before, expected)
         self.long_gaps = [*recent, (minute, expected)][-_MOST_LONG_GAPS:]
         if len(self.long_gaps) >= _USUAL_LONG_GAPS:
             self.learn_gap(sorted(gap for _, gap in self.long_gaps)[-_USUAL_LONG_GAPS])
