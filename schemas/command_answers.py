@@ -32,7 +32,7 @@ class CommandAnswer(msgspec.Struct, frozen=True, kw_only=True):
     effective_at: Time
     """When it was decided, by the log's clock."""
     revision: int = 0
-    """Of the case after it; 0: there is none."""
+    """Of the change that it made, or of the case as it stood; 0: there is none."""
     note: str = ""
     """Only of a note; it is kept nowhere else."""
     why: ErasureReason | None = None

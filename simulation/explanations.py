@@ -1,6 +1,6 @@
 """One root case per cause: while a case of a higher rule stands, what follows from the same cause is not told."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -53,15 +53,21 @@ class Piece(NamedTuple):
     """What the end may be called."""
 
 
-def standing(breaches: Sequence[Expectation], now: datetime) -> dict[CaseKey, list[Piece]]:
-    """When the case of each breach stands, as seen at `now`: what is due later is not there yet, and covers nothing."""
-    return _Standing([breach for breach in breaches if breach.due_at <= now], now).pieces()
+def standing(
+    breaches: Sequence[Expectation], now: datetime, untold: Set[CaseKey] = frozenset()
+) -> dict[CaseKey, list[Piece]]:
+    """When the case of each breach stands, as seen at `now`: what is due later is not there yet, and covers nothing.
+
+    `untold`: cases that are not told, and so cover nothing either.
+    """
+    return _Standing([breach for breach in breaches if breach.due_at <= now], now, untold).pieces()
 
 
 class _Standing:
-    def __init__(self, breaches: Sequence[Expectation], now: datetime) -> None:
+    def __init__(self, breaches: Sequence[Expectation], now: datetime, untold: Set[CaseKey]) -> None:
         self._breaches = breaches
         self._now = now
+        self._untold = untold
         self._found: dict[CaseKey, list[Piece]] = {}
 
     def pieces(self) -> dict[CaseKey, list[Piece]]:
@@ -75,7 +81,7 @@ class _Standing:
             covers = [
                 piece
                 for other in self._breaches
-                if other.rule in higher and other.parcel == breach.parcel
+                if other.rule in higher and other.parcel == breach.parcel and other.key not in self._untold
                 for piece in self._of(other)
             ]
             pieces = _uncovered(breach, sorted(covers, key=lambda cover: cover.since))

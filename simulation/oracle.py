@@ -19,7 +19,7 @@ Scope: one journey per tracking number (numbers are not used again within the ti
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -29,7 +29,7 @@ from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.dossier import Dossier, Known, dossiers
 from simulation.expectation import CaseKey, Expectation
 from simulation.expectations import is_of_return
-from simulation.explanations import Piece, standing
+from simulation.explanations import EXPLAINED_BY, Piece, standing
 from simulation.ledger import LedgerEvent, read_ledger
 from simulation.reading import Reading
 from simulation.terms import Terms
@@ -110,8 +110,22 @@ class _Watch:
                 walks.append(_Walk(self.dossier, Reading(), self.until_at - self.tolerance, self.tolerance))
             later = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
             walks.append(_Walk(later, Reading(), self.until_at, self.tolerance))
+            # What may not be told may not explain anything either.
+            if unsure := self._unsure(walks):
+                walks.insert(1, _Walk(self.dossier, Reading(), self.until_at, self.tolerance, unsure))
+        return _numbered(list(self._merged(walks).values()))
+
+    def _merged(self, walks: Sequence["_Walk"]) -> dict[CaseKey, ExpectedCase]:
         keys = dict.fromkeys(key for walk in walks for key in walk.cases)
-        return _numbered([self._merge(key, [walk.cases.get(key) for walk in walks]) for key in keys])
+        return {key: self._merge(key, [walk.cases.get(key) for walk in walks]) for key in keys}
+
+    def _unsure(self, walks: Sequence["_Walk"]) -> set[CaseKey]:
+        """Cases that would explain others, and may not be told."""
+        return {
+            key
+            for key, case in self._merged(walks).items()
+            if case.opens == "either" and any(key[0] in higher for higher in EXPLAINED_BY.values())
+        }
 
     def _readings(self, exact: "_Walk") -> Iterator[Reading]:
         """In which other ways the records may be read, if any of them comes so close that it matters."""
@@ -176,10 +190,19 @@ class _Watch:
 class _Walk:
     """Goes through the records and deadlines of a dossier, and moves its cases along."""
 
-    def __init__(self, dossier: Dossier, how: Reading, until_at: datetime, tolerance: timedelta) -> None:
+    def __init__(
+        self,
+        dossier: Dossier,
+        how: Reading,
+        until_at: datetime,
+        tolerance: timedelta,
+        untold: Set[CaseKey] = frozenset(),
+    ) -> None:
+        """`untold`: cases that explain nothing."""
         self.dossier = dossier
         self.how = how
         self.tolerance = tolerance
+        self.untold = untold
         self.cases: dict[CaseKey, _Case] = {}
         self.turning_points: set[datetime] = set()
         """When anything was due, opened or ended."""
@@ -208,7 +231,7 @@ class _Walk:
         return is_of_return(breach.rule) or breach.parcel in self._linked
 
     def _look(self, known: Known, breaches: list[Expectation], now: datetime) -> None:
-        pieces = standing(breaches, now)
+        pieces = standing(breaches, now, self.untold)
         for breach in breaches:
             if mine := pieces.get(breach.key):
                 if breach.key not in self.cases:
@@ -251,7 +274,7 @@ class _Walk:
         then = now + self.tolerance
         soon = self._known(then)
         ends = {why for breach in soon.breaches if breach.key == key for _, why in breach.ends}
-        return ends.union(*(piece.why for piece in standing(soon.breaches, then).get(key, ())))
+        return ends.union(*(piece.why for piece in standing(soon.breaches, then, self.untold).get(key, ())))
 
 
 def _opened(breach: Expectation, pieces: list[Piece], now: datetime) -> _Case:

@@ -87,9 +87,10 @@ def obey(
     else:
         finding = _finding_of(case, found)
         answer, change = decide(command, case, now_ms, stands=finding.verdict is Verdict.OPEN)
+        revision = case.revision
         if change is not None:
+            revision += 1  # the change by hand; where it makes the case go up at once, that has the next
             desk.change_by_hand(finding, change)
-        revision = desk.cases[key].revision
     desk.notes.append(counted(command, answer))
     return remember(telling.state, command, answer, now_ms, revision)
 

@@ -123,7 +123,8 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     outcome.assert_true(told)
     assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"
     assert len({one.verb for one in desk.told.values()}) > len(VERBS), f"{told}: no command of some kind"
-    assert not await desk.problems(arena, outcome.escalations)
+    unanswered = await desk.problems(arena, outcome.escalations)
+    assert not unanswered, f"{told}\n{unanswered[:SHOWN]}"
     assert troubles.kills >= KILLS
     assert not arena.unexpected_exits(troubles.kills), told
     decided = len(outcome.expected) - outcome.undecided

@@ -268,7 +268,7 @@ def test_a_reopened_case_has_its_level_again_and_catches_up() -> None:
     shop.tell(ASSIGN, 5 * DAY)
     shop.tell(RESOLVE, 5 * DAY)
     shop.reach(20 * DAY)
-    shop.tell(REOPEN, 20 * DAY)
+    answer = shop.command("R1", case_command(REOPEN, CASE, 20 * DAY))
     changes = shop.news()
     assert [(one.state, one.reason, one.level) for one in changes] == [
         ("escalated", "assigned", 2),
@@ -279,6 +279,7 @@ def test_a_reopened_case_has_its_level_again_and_catches_up() -> None:
     assert changes[-1].assigned_to == "team.north"
     assert changes[-1].resolved_by == ""
     assert changes[-1].effective_at == changes[-2].effective_at
+    assert answer.revision == changes[-2].revision, "the answer names the change that was asked for"
 
 
 def test_a_case_that_opens_again_by_evidence_has_been_seen_by_nobody() -> None:

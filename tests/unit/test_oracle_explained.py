@@ -11,7 +11,9 @@ from tests.unit.oracle_tape import (
     DHL_MISROUTED,
     DHL_PICKED_UP,
     PICKED_UP,
+    PICKUP_FAILED,
     Tape,
+    default_terms,
 )
 
 SILENT, OVERDUE = RuleId.STALLED_SILENT, RuleId.TRANSIT_OVERDUE
@@ -149,3 +151,17 @@ def test_a_mismatch_explains_that_nobody_decides_and_a_failure_that_nobody_pays(
         RuleId.REFUND_FAILED,
     )
     assert [rule for rule, *_ in tape.of(*rules)] == ["content_mismatch", "refund_failed"]
+
+
+def test_what_a_held_up_worker_may_read_too_late_to_tell_may_explain_nothing_either() -> None:
+    tape, terms = Tape(), default_terms(RuleId.PICKUP_FAILED, RuleId.MISSING_FIRST_SCAN)
+    tape.label(0)
+    tape.scan(24, PICKUP_FAILED)
+    tape.scan(94, PICKED_UP)
+
+    def told(tolerance: float) -> list[tuple[RuleId, object]]:
+        return [(case.rule, case.opens) for case in tape.cases(300, tolerance, terms)]
+
+    assert told(0) == told(2) == [(RuleId.PICKUP_FAILED, True)]
+    both = [(RuleId.PICKUP_FAILED, "either"), (RuleId.MISSING_FIRST_SCAN, "either")]
+    assert told(80) == told(300) == both
