@@ -308,9 +308,12 @@ class Passage:
             self._judge_shares(end, came)
 
     def _work_is_over(self, end: int, slot: int) -> bool:
-        """Whether it is doubted, and so little is expected from now on that what waits overnight would wait for nothing."""
+        """Whether it is doubted, and only for what is missing now and then, when so little is expected from now on that what
+        waits overnight would wait for nothing.
+        """
         feed = self.feed
-        if not feed.frozen or feed.phase != Phase.OK or feed.expected >= self._silent():
+        usual = min(self._silent(), self.rhythm.twice_the_longest_gap)
+        if not feed.frozen or feed.phase != Phase.OK or feed.expected >= usual:
             return False
         after = self.rhythm.rate(self.terms.week(self.name).slot(end // HOUR))
         return QUIET * after < self.rhythm.rate(slot)

@@ -248,6 +248,13 @@ def test_a_day_that_ends_in_the_middle_of_an_hour_is_believed_overnight_and_over
     assert never_silent(tape)
 
 
+def test_who_is_doubted_for_more_than_is_usual_is_doubted_overnight() -> None:
+    evening = FOURTH_MONDAY + 19 * HOUR
+    tape = learned(but(busy(60), (evening, evening + 30 * DAY))).until(evening + 8 * HOUR)
+    assert not tape.is_silent()
+    assert evening <= tape.believed() <= evening + HOUR
+
+
 def test_who_falls_silent_shortly_before_work_is_over_is_told_of_on_that_day() -> None:
     def opening_hours(at_ms: int) -> int:
         hours = (at_ms - MONDAY) // HOUR
