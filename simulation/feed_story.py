@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from schemas.topics import InputKind
 from schemas.vocabulary import RuleId
-from simulation.business_days import Calendar, is_business_day
+from simulation.business_days import is_business_day
 from simulation.carriers import CARRIERS, COLISSIMO, Carrier
 from simulation.warehouse import LILLE
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
+_MINUTE: Final = timedelta(minutes=1)
 CARRIER: Final = COLISSIMO
 CALENDAR: Final = LILLE.calendar
 BUSY_FROM: Final = 14
@@ -54,7 +55,9 @@ class FeedStory:
         self.outage = Spell(RuleId.FEED_SILENT, outage, outage + OUTAGE)
         self.backlog_until_at = self.outage.until_at + BACKLOG
         """When everything that had been kept back has come."""
-        lagging, gap, skew = (_afternoon(at) for at in (outage_day - 5 * DAY, outage + 6 * DAY, outage + 11 * DAY))
+        lagging, gap, skew = (
+            _afternoon(at) for at in (outage_day - 5 * DAY, outage + 6 * DAY, outage + 11 * DAY)
+        )
         self.spells = (
             Spell(RuleId.FEED_LAGGING, lagging, lagging + BUSY_HOURS * HOUR),
             self.outage,
@@ -77,6 +80,21 @@ class FeedStory:
             elif 6 <= local.hour < BUSY_FROM:
                 share, least = 0.07, 4.0
         return round(max(least, share * self._per_day))
+
+    def time_for(self, arrivals: float, at: datetime) -> timedelta:
+        """How long it takes at most, from a time on, until so many of the carrier's events are missed when none comes."""
+        until, missed = at, 0.0
+        while missed < arrivals:
+            missed += self.at_least(until) / 60
+            until += _MINUTE
+        return until - at
+
+    def busy_again(self, at: datetime) -> datetime:
+        """The end of the busy hours of the next day on which people work."""
+        at += DAY
+        while not is_business_day(at, CALENDAR):
+            at += DAY
+        return CALENDAR.at_clock(at, BUSY_FROM + BUSY_HOURS)
 
     def appears_at(self, at: datetime) -> datetime:
         """When an event of the carrier appears that ordinarily would at `at`: the outage keeps it back."""
@@ -102,7 +120,7 @@ def is_of(carrier: Carrier, name: object) -> bool:
 
 
 def _afternoon(at: datetime) -> datetime:
-    """When the busy hours begin, on that day or on the next on which people work."""
+    """When the busy hours begin, on that day or the next on which people work, and on the day after it, too."""
     while not (is_business_day(at, CALENDAR) and is_business_day(at + DAY, CALENDAR)):
         at += DAY
     return CALENDAR.at_clock(at, BUSY_FROM)

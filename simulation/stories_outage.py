@@ -59,7 +59,9 @@ def _posted(journey: Journey, parcel: SimParcel) -> None:
 
 
 def _goes_on(journey: Journey, parcel: SimParcel, since: datetime) -> None:
-    received(journey, parcel, dock_time(journey, deliver(journey, through_hubs(journey, parcel, since), parcel)))
+    received(
+        journey, parcel, dock_time(journey, deliver(journey, through_hubs(journey, parcel, since), parcel))
+    )
 
 
 def _told(before: timedelta, play: Callable[[Journey], None], *finds: RuleId) -> tuple[timedelta, Story]:
@@ -89,4 +91,3 @@ def begin(number: int, feed: FeedStory, journey: Callable[[datetime], Journey]) 
     started.requested_at += started.hours(3, 12)
     told.play(started)
     return started, told
-
