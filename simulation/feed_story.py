@@ -17,7 +17,6 @@ from simulation.warehouse import LILLE
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
-_MINUTE: Final = timedelta(minutes=1)
 CARRIER: Final = COLISSIMO
 CALENDAR: Final = LILLE.calendar
 BUSY_FROM: Final = 14
@@ -49,6 +48,7 @@ class FeedStory:
 
     def __init__(self, returns_per_day: float, start_at: datetime, last_request_at: datetime) -> None:
         self.feed = CARRIER.name
+        self.starts_at = start_at
         self._per_day = returns_per_day
         outage_day = start_at + max(OUTAGE_DAY, (last_request_at - start_at).days - 1) * DAY
         outage = _afternoon(outage_day)
@@ -74,27 +74,15 @@ class FeedStory:
         """How many of the carrier's events come in the hour of `at`, whatever happens to the returns."""
         local = CALENDAR.local(at)
         share, least = 0.025, 2.0
-        if is_business_day(at, CALENDAR):
-            if BUSY_FROM <= local.hour < BUSY_FROM + BUSY_HOURS:
-                share, least = 0.16, 26.0
-            elif 6 <= local.hour < BUSY_FROM:
-                share, least = 0.07, 4.0
+        if self.is_busy(at):
+            share, least = 0.16, 26.0
+        elif is_business_day(at, CALENDAR) and 6 <= local.hour < BUSY_FROM:
+            share, least = 0.07, 4.0
         return round(max(least, share * self._per_day))
 
-    def time_for(self, arrivals: float, at: datetime) -> timedelta:
-        """How long it takes at most, from a time on, until so many of the carrier's events are missed when none comes."""
-        until, missed = at, 0.0
-        while missed < arrivals:
-            missed += self.at_least(until) / 60
-            until += _MINUTE
-        return until - at
-
-    def busy_again(self, at: datetime) -> datetime:
-        """The end of the busy hours of the next day on which people work."""
-        at += DAY
-        while not is_business_day(at, CALENDAR):
-            at += DAY
-        return CALENDAR.at_clock(at, BUSY_FROM + BUSY_HOURS)
+    def is_busy(self, at: datetime) -> bool:
+        """Whether so much comes in the hour of `at` that shares of it say something."""
+        return is_business_day(at, CALENDAR) and BUSY_FROM <= CALENDAR.local(at).hour < BUSY_FROM + BUSY_HOURS
 
     def appears_at(self, at: datetime) -> datetime:
         """When an event of the carrier appears that ordinarily would at `at`: the outage keeps it back."""

@@ -10,27 +10,26 @@ from typing import Final, NamedTuple
 
 from simulation.dossier import Dossier
 from simulation.expectation import CaseKey, Expectation
-from simulation.feed_story import HOUR, FeedStory
+from simulation.feed_sight import Sight
+from simulation.feed_story import HOUR
 from simulation.terms import WAIT_FOR_A_CARRIER, Terms
 
 
 class Hold(NamedTuple):
-    """A time in which nothing is told of what waits for a feed."""
+    """Times in which nothing is told of what waits for a feed."""
 
     feed: str
-    from_at: datetime | None
-    """What was due at or before this is told."""
-    until_at: datetime | None
+    spans: tuple[tuple[datetime, datetime], ...]
+    """What was due at or before the beginning of one is told."""
     longest: timedelta
 
     def told_at(self, due_at: datetime) -> datetime:
         """When something is told that waits for the feed."""
-        if self.from_at is None or self.until_at is None or not self.from_at < due_at < self.until_at:
-            return due_at
-        return min(self.until_at, due_at + self.longest)
+        over = [until_at for from_at, until_at in self.spans if from_at < due_at < until_at]
+        return min(max(over), due_at + self.longest) if over else due_at
 
 
-NEVER_HELD: Final = Hold("", None, None, timedelta(0))
+NEVER_HELD: Final = Hold("", (), timedelta(0))
 LOOK: Final = HOUR
 """What was held is told within half an hour (docs/feeds.md), and quarters of an hour are counted as wholes."""
 
@@ -53,21 +52,24 @@ class Telling(NamedTuple):
         return self.hold.told_at(breach.due_at)
 
 
-def holds(story: FeedStory | None, terms: Terms, blur: timedelta = timedelta(0)) -> tuple[Hold, ...]:
-    """The shortest and the longest time for which the outage may hold things; without one nothing is held.
-
-    `blur`: how long workers were held up. Of that time they do not know when in it things came, and take all of it for life.
-    """
-    if story is None or not terms.policy.feeds.watched:
+def holds(sight: Sight | None, terms: Terms) -> tuple[Hold, ...]:
+    """The shortest and the longest time for which the outage may hold things; without one nothing is held."""
+    if sight is None or not terms.policy.feeds.watched:
         return (NEVER_HELD,)
-    numbers, outage = terms.policy.feeds, story.outage
-    suspected_after = story.time_for(2 * numbers.suspect_after, outage.from_at)
+    numbers, story, outage = terms.policy.feeds, sight.story, sight.story.outage
+    suspected_after = sight.time_for(2 * numbers.suspect_after, outage.from_at)
+    silent_after = sight.time_for(2 * numbers.silent_after, outage.from_at)
+    released_after = numbers.drain_longest + LOOK
+    released_by = outage.until_at + released_after
+    doubted = ((since, until + released_after) for since, until in sight.gaps(numbers.suspect_after))
+    spans = ((outage.from_at - HOUR, released_by), *doubted)
+    longest = Hold(story.feed, spans, numbers.hold_longest)
+    if suspected_after is None or silent_after is None:
+        return NEVER_HELD, longest
+    # All of a time of which nobody knows when in it things came counts as life.
+    unseen = sight.unseen(outage.from_at - HOUR, released_by)
     backlog_at = max(outage.until_at + numbers.drain_least, story.backlog_until_at)
-    released_by = outage.until_at + numbers.drain_longest + LOOK
-    longest = Hold(story.feed, outage.from_at - suspected_after, released_by, numbers.hold_longest)
-    shortest = longest._replace(from_at=outage.from_at + suspected_after, until_at=backlog_at)
-    if not blur:
-        return shortest, longest
-    from_at, until_at = outage.from_at + suspected_after + blur, backlog_at - blur
-    blurred = shortest._replace(from_at=from_at, until_at=until_at) if from_at < until_at else NEVER_HELD
-    return shortest, longest, blurred
+    if not outage.from_at + silent_after + unseen < outage.until_at - unseen:
+        return NEVER_HELD, longest
+    surely = (outage.from_at + suspected_after + unseen, backlog_at - unseen)
+    return longest._replace(spans=(surely,)), longest

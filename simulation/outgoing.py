@@ -14,6 +14,7 @@ from schemas.vocabulary import RuleId
 from simulation.carriers import LANES, UNKNOWN_CODES
 from simulation.feed_story import CARRIER, HOUR, FeedStory, is_of
 from simulation.happenings import SCANS, Draft, SimEvent, write_plain
+from simulation.ledger import LedgerEvent
 
 BELT: Final = 60
 """So many parcels lie between two of the three scans of a parcel."""
@@ -32,7 +33,12 @@ def kept_back(events: Iterable[SimEvent], story: FeedStory) -> Iterator[SimEvent
             yield event
 
 
-def of_the_carrier(event: SimEvent) -> bool:
+def came_of_the_carrier(ledger: Iterable[LedgerEvent]) -> list[datetime]:
+    """When the carrier's scans were appended."""
+    return [event.appended_at for event in ledger if of_the_carrier(event)]
+
+
+def of_the_carrier(event: SimEvent | LedgerEvent) -> bool:
     """Whether it is a scan of the carrier."""
     if event.kind != SCANS:
         return False

@@ -17,6 +17,7 @@ from simulation.expect_feeds import expected_of_feeds
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import add_cases, expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.feed_sight import Sight
 from simulation.feed_story import feeds_for_policy
 from simulation.holds import holds
 from simulation.ledger import LedgerEvent
@@ -61,10 +62,11 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     # A slow road to the returns holds their watermark, so they learn from reports what comes after a deadline.
     leeway = slow_road + 2 * PERIOD
     ledger = list(undisturbed_ledger(world.events))
-    terms = Terms(policy)
+    assert world.feed is not None
+    terms, sight = Terms(policy), Sight(world.feed)
     cases = [
-        *expected(ledger, terms, world.until_at, leeway, holds(world.feed, terms)),
-        *expected_of_feeds(world.feed, terms, world.until_at),
+        *expected(ledger, terms, world.until_at, leeway, holds(sight, terms)),
+        *expected_of_feeds(sight, terms, world.until_at),
     ]
     result = score(cases, engine.observed, bound=leeway)
     assert result.problems == []
