@@ -54,8 +54,8 @@ SAID_WITHIN_SECONDS = 2.0
 SAID_WITHIN_HELD_UP_SECONDS = 8.0
 """Of being held up no longer, a worker has said what was due."""
 DRAIN_SECONDS = 120.0
-MARKER_PERIOD = timedelta(milliseconds=25)
-"""Some five minutes of simulated time: what comes of a feed is told by the quarter of an hour."""
+MARKER_PERIOD = timedelta(milliseconds=50)
+"""As short as may be: played so fast that marks lie more than a quarter of an hour apart, they tell little of a feed."""
 PLAIN_WIDTH = 100
 
 
