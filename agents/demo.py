@@ -54,8 +54,6 @@ SAID_WITHIN_SECONDS = 2.0
 SAID_WITHIN_HELD_UP_SECONDS = 8.0
 """Of being held up no longer, a worker has said what was due."""
 DRAIN_SECONDS = 120.0
-MARKER_PERIOD = timedelta(milliseconds=50)
-"""As short as may be: played so fast that marks lie more than a quarter of an hour apart, they tell little of a feed."""
 PLAIN_WIDTH = 100
 
 
@@ -128,7 +126,7 @@ def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], dire
         parcels_partitions=4,
         returns_partitions=4,
         replication_factor=1,
-        marker_period=MARKER_PERIOD,
+        marker_period=timedelta(milliseconds=100),
         skew=timedelta(milliseconds=100),
         simulated_time=True,
         simulated_origin_at=moment_of(int((time() + START_SECONDS) * 1000)),

@@ -83,27 +83,33 @@ class _Told:
         """When all is as before, at the earliest and at the latest."""
         raise NotImplementedError
 
+    def drained(self) -> timedelta:
+        """How long after a silence its backlog is waited for, at most."""
+        return max(self.numbers.drain_longest, BACKLOG) + HOUR
+
 
 class _Silence(_Told):
     """The feed is silent, and nothing comes until its backlog does."""
 
     def is_sure(self) -> bool:
-        """Whether enough is missed before it is heard again."""
-        missed = self._silent_after()
-        return missed is not None and 2 * self._unseen() + missed < self.spell.until_at - self.spell.from_at
+        """Whether enough is missed before it is heard again, and it does not go on with another silence."""
+        missed, since = self._silent_after(), self._whole()[0]
+        seen = self.spell.until_at - self.spell.from_at - 2 * self._unseen()
+        return missed is not None and missed < seen and since == self.spell.from_at
 
     def opens(self) -> tuple[datetime, datetime]:
         """At least `silent_for` after something came."""
         longest = self.spell.until_at - self.spell.from_at
         missed = self._silent_after() or longest
-        opens_at = self.spell.from_at - HOUR + self.numbers.silent_for
+        opens_at = self._whole()[0] - HOUR + self.numbers.silent_for
         return opens_at, self.spell.from_at + min(longest, missed + self._unseen())
 
     def ends(self) -> tuple[datetime, datetime]:
         """After the backlog; all of a time of which little is known counts as life."""
-        drained_by = max(self.numbers.drain_longest, BACKLOG) + HOUR
-        until_at, unseen = self.spell.until_at, self._unseen()
-        return until_at + self.numbers.drain_least - unseen, until_at + drained_by + unseen
+        unseen = self._unseen()
+        return self.spell.until_at + self.numbers.drain_least - unseen, self._whole()[
+            1
+        ] + self.drained() + unseen
 
     def _silent_after(self) -> timedelta | None:
         missed = self.sight.time_for(2 * self.numbers.silent_after, self.spell.from_at)
@@ -111,6 +117,9 @@ class _Silence(_Told):
 
     def _unseen(self) -> timedelta:
         return self.sight.unseen(self.spell.from_at - HOUR, self.spell.until_at + self.numbers.drain_longest)
+
+    def _whole(self) -> tuple[datetime, datetime]:
+        return self.sight.stretch(self.spell.from_at, self.spell.until_at, self.drained())
 
 
 class _Stutter(_Told):
@@ -125,15 +134,12 @@ class _Stutter(_Told):
         return self.spell.from_at, self.spell.until_at
 
     def ends(self) -> tuple[datetime, datetime]:
-        """Soon after it, or after the last of several."""
-        drained, until_at = self.numbers.drain_longest + HOUR, self.spell.until_at
-        for since, until in [*self.sight.gaps(self.numbers.suspect_after), self._outage()]:
-            if since <= until_at + drained:
-                until_at = max(until_at, until)
-        return self.spell.from_at, until_at + drained
-
-    def _outage(self) -> tuple[datetime, datetime]:
-        return self.sight.story.outage.from_at, self.sight.story.outage.until_at
+        """Soon after it, or after the last of several, of which the outage may be one."""
+        _, until_at = self.sight.stretch(self.spell.from_at, self.spell.until_at, self.drained())
+        outage = self.sight.story.outage
+        if outage.from_at <= until_at + self.drained() and until_at < outage.until_at:
+            _, until_at = self.sight.stretch(outage.from_at, outage.until_at, self.drained())
+        return self.spell.from_at, until_at + self.drained()
 
 
 class _Share(_Told):

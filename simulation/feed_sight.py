@@ -85,13 +85,24 @@ class Sight:
         outage, found = self.story.outage, []
         for earlier, later in pairwise(self._came):
             in_outage = earlier < outage.until_at and outage.from_at < later
-            if (
-                not in_outage
-                and later - earlier > _LEAST_GAP
-                and 2 * self._missed(earlier, later) >= arrivals
-            ):
-                found.append((earlier, later))
+            if in_outage or later - earlier <= _LEAST_GAP:
+                continue
+            # What came between two marks may have come anywhere between them.
+            blur = max((until - since for since, until in self._spans(earlier, later)), default=_NOTHING)
+            if 2 * self._missed(earlier - blur, later + blur) >= arrivals:
+                found.append((earlier - blur, later + blur))
         return found
+
+    def stretch(self, since: datetime, until: datetime, drained: timedelta) -> tuple[datetime, datetime]:
+        """A silence with the gaps just before and after it: before the backlog of one is in, another may begin."""
+        gaps = self.gaps(1)
+        for earlier, later in gaps:
+            if since <= later + drained and earlier <= until + drained:
+                since, until = min(since, earlier), max(until, later)
+        for earlier, later in reversed(gaps):
+            if since <= later + drained and earlier <= until + drained:
+                since, until = min(since, earlier), max(until, later)
+        return since, until
 
     def _missed(self, since: datetime, until: datetime) -> float:
         missed, at = 0.0, since

@@ -19,7 +19,7 @@ from streams.return_stage import return_logic
 from streams.watermark import Outgoing
 from tests.scenarios.one_process import PARTITIONS, OneProcess, SlowRoad
 
-KILLED = 0.02
+KILLED = 0.01
 """Share of the steps after which a partition is killed."""
 TWICE = 0.05
 """Share of the records that intake forwards a second time."""

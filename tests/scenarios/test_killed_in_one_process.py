@@ -23,7 +23,7 @@ PERIOD = timedelta(hours=1)
 
 
 def test_feeds_and_what_they_hold_are_told_as_if_nobody_had_been_killed() -> None:
-    world = World(SEED, returns=200, feeds=True)
+    world = World(SEED, returns=100, feeds=True)
     policy = policy_of_this_world(default_policy(), feeds_for_policy())
     process = KilledProcess(policy, SEED)
     process.play(world.events, world.until_at, PERIOD)
