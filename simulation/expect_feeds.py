@@ -83,6 +83,10 @@ class _Told:
         """When all is as before, at the earliest and at the latest."""
         raise NotImplementedError
 
+    def stretch(self, spell: Spell) -> tuple[datetime, datetime]:
+        """A silence, with those that it may be one with."""
+        return self.sight.stretch(spell.from_at, spell.until_at, self.numbers.suspect_after, self.drained())
+
     def drained(self) -> timedelta:
         """How long after a silence its backlog is waited for, at most."""
         return max(self.numbers.drain_longest, BACKLOG) + HOUR
@@ -119,7 +123,7 @@ class _Silence(_Told):
         return self.sight.unseen(self.spell.from_at - HOUR, self.spell.until_at + self.numbers.drain_longest)
 
     def _whole(self) -> tuple[datetime, datetime]:
-        return self.sight.stretch(self.spell.from_at, self.spell.until_at, self.drained())
+        return self.stretch(self.spell)
 
 
 class _Stutter(_Told):
@@ -135,10 +139,10 @@ class _Stutter(_Told):
 
     def ends(self) -> tuple[datetime, datetime]:
         """Soon after it, or after the last of several, of which the outage may be one."""
-        _, until_at = self.sight.stretch(self.spell.from_at, self.spell.until_at, self.drained())
+        _, until_at = self.stretch(self.spell)
         outage = self.sight.story.outage
         if outage.from_at <= until_at + self.drained() and until_at < outage.until_at:
-            _, until_at = self.sight.stretch(outage.from_at, outage.until_at, self.drained())
+            _, until_at = self.stretch(outage)
         return self.spell.from_at, until_at + self.drained()
 
 

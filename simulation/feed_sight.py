@@ -8,6 +8,7 @@ life. And where whoever plays the world, or the broker, stood still for a moment
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -16,6 +17,7 @@ from simulation.feed_story import HOUR, FeedStory
 FINE: Final = timedelta(minutes=14)
 """Feeds are reckoned in quarters of an hour (docs/adr/0011): marks that lie so close tell in which one things came."""
 _WEEK: Final = timedelta(days=7)
+_TWO_WEEKS: Final = 2 * _WEEK
 _LEAST_GAP: Final = timedelta(minutes=2)
 _NOTHING: Final = timedelta(0)
 
@@ -81,25 +83,30 @@ class Sight:
         return until - at
 
     def gaps(self, arrivals: float) -> list[tuple[datetime, datetime]]:
-        """Times besides the outage in which so many may have been missed: what is usual may be twice what is sure."""
+        """Times besides the outage in which so many may have been missed: what is usual may be twice what is sure.
+
+        None in the first two weeks, in which a feed is never doubted.
+        """
+        return [gap for gap, missed in self._gaps if 2 * missed >= arrivals]
+
+    @cached_property
+    def _gaps(self) -> list[tuple[tuple[datetime, datetime], float]]:
         outage, found = self.story.outage, []
         for earlier, later in pairwise(self._came):
             in_outage = earlier < outage.until_at and outage.from_at < later
-            if in_outage or later - earlier <= _LEAST_GAP:
-                continue
-            # What came between two marks may have come anywhere between them.
-            blur = max((until - since for since, until in self._spans(earlier, later)), default=_NOTHING)
-            if 2 * self._missed(earlier - blur, later + blur) >= arrivals:
-                found.append((earlier - blur, later + blur))
+            if not in_outage and later - earlier > _LEAST_GAP and later > self.story.starts_at + _TWO_WEEKS:
+                # What came between two marks may have come anywhere between them.
+                blur = max((until - since for since, until in self._spans(earlier, later)), default=_NOTHING)
+                gap = (earlier - blur, later + blur)
+                found.append((gap, self._missed(*gap)))
         return found
 
-    def stretch(self, since: datetime, until: datetime, drained: timedelta) -> tuple[datetime, datetime]:
+    def stretch(
+        self, since: datetime, until: datetime, arrivals: float, drained: timedelta
+    ) -> tuple[datetime, datetime]:
         """A silence with the gaps just before and after it: before the backlog of one is in, another may begin."""
-        gaps = self.gaps(1)
-        for earlier, later in gaps:
-            if since <= later + drained and earlier <= until + drained:
-                since, until = min(since, earlier), max(until, later)
-        for earlier, later in reversed(gaps):
+        gaps = self.gaps(arrivals)
+        for earlier, later in (*gaps, *reversed(gaps)):
             if since <= later + drained and earlier <= until + drained:
                 since, until = min(since, earlier), max(until, later)
         return since, until

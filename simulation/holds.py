@@ -4,8 +4,10 @@ A feed falls silent for sure only after a while, and is believed again only when
 exactly: it is no earlier and no later than the policy's numbers and the traffic allow.
 """
 
+from bisect import bisect_left
 from collections.abc import Set
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from simulation.dossier import Dossier
@@ -20,13 +22,14 @@ class Hold(NamedTuple):
 
     feed: str
     spans: tuple[tuple[datetime, datetime], ...]
-    """What was due at or before the beginning of one is told."""
+    """In order. What was due at or before the beginning of one is told; none ends before an earlier one."""
     longest: timedelta
 
     def told_at(self, due_at: datetime) -> datetime:
         """When something is told that waits for the feed."""
-        over = [until_at for from_at, until_at in self.spans if from_at < due_at < until_at]
-        return min(max(over), due_at + self.longest) if over else due_at
+        begun = bisect_left(self.spans, (due_at,))
+        until_at = self.spans[begun - 1][1] if begun else due_at
+        return min(until_at, due_at + self.longest) if until_at > due_at else due_at
 
 
 NEVER_HELD: Final = Hold("", (), timedelta(0))
@@ -62,8 +65,11 @@ def holds(sight: Sight | None, terms: Terms) -> tuple[Hold, ...]:
     released_after = numbers.drain_longest + LOOK
     released_by = outage.until_at + released_after
     doubted = ((since, until + released_after) for since, until in sight.gaps(numbers.suspect_after))
-    spans = ((outage.from_at - HOUR, released_by), *doubted)
-    longest = Hold(story.feed, spans, numbers.hold_longest)
+    spans = sorted([(outage.from_at - HOUR, released_by), *doubted])
+    spans = list(
+        zip((since for since, _ in spans), accumulate((until for _, until in spans), max), strict=True)
+    )
+    longest = Hold(story.feed, tuple(spans), numbers.hold_longest)
     if suspected_after is None or silent_after is None:
         return NEVER_HELD, longest
     # All of a time of which nobody knows when in it things came counts as life.
