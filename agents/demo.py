@@ -31,7 +31,12 @@ from agents.kafka_connection import open_admin
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from schemas.policy_loading import default_policy
+from simulation.expect_feeds import expected_of_feeds
+from simulation.feed_sight import Sight
+from simulation.feed_story import feeds_for_policy
+from simulation.holds import holds
 from simulation.oracle import expected
+from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Score, score
 from simulation.terms import Terms
 from simulation.warehouse import policy_of_this_world
@@ -61,7 +66,7 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
         console = Console()
         if not console.is_terminal:
             console = Console(width=PLAIN_WIDTH)
-        world = World(options.seed, options.returns, days=options.days)
+        world = World(options.seed, options.returns, days=options.days, feeds=True)
         if options.play_only:
             if settings is None or settings.simulated is None:
                 raise BrokerUnreachableError(
@@ -109,7 +114,7 @@ def _free_port() -> int:
 def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], directory: Path) -> Settings:
     span_seconds = (world.until_at - world.start_at).total_seconds()
     speed = options.speed or span_seconds / ((options.minutes or DEFAULT_MINUTES) * 60)
-    policy = policy_of_this_world(default_policy())
+    policy = policy_of_this_world(default_policy(), feeds_for_policy())
     policy_file = directory / "policy.json"
     policy_file.write_text(policy.model_dump_json(indent=1), encoding="utf-8")
     return Settings(
@@ -207,12 +212,16 @@ class _Demo:
             await asyncio.sleep(0.5)
 
     def _score(self) -> Score:
-        policy = policy_of_this_world(default_policy())
+        policy = policy_of_this_world(default_policy(), feeds_for_policy())
         patience_seconds = min(max(TOLERANCE_SECONDS, self._held_up_seconds + 1), MOST_PATIENCE_SECONDS)
         tolerance = timedelta(seconds=patience_seconds * self._clock.speed)
         held_up = self._held_up_seconds > TOLERANCE_SECONDS
         said_within_seconds = SAID_WITHIN_HELD_UP_SECONDS if held_up else SAID_WITHIN_SECONDS
-        cases = expected(self._player.ledger, Terms(policy), self._world.until_at, tolerance)
+        terms, ledger, until_at = Terms(policy), self._player.ledger, self._world.until_at
+        assert self._world.feed is not None
+        sight = Sight(self._world.feed, self._reader.marked, came_of_the_carrier(ledger))
+        cases = expected(ledger, terms, until_at, tolerance, holds(sight, terms))
+        cases += expected_of_feeds(sight, terms, until_at)
         # The clock runs on while the end is awaited: what it brings is of no world.
         observed = [change for change in self._reader.observed if change.effective_at <= self._world.until_at]
         return score(

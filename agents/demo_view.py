@@ -8,7 +8,6 @@ from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, RuleId
 from simulation.scoreboard import Observed, Score
 from simulation.world import World
@@ -60,7 +59,7 @@ class DemoView:
         )
         for column in table.columns[1:]:
             column.justify = "right"
-        for rule in (rule for rule in RuleId if rule not in FEED_RULES):
+        for rule in RuleId:
             table.add_row(rule, *(str(self._reader.by_rule[rule, state]) for state in CaseState))
         return table
 

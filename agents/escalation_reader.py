@@ -1,8 +1,9 @@
-"""Reads `escalations` as any consumer would: dedupe by `ce_id`, count the repeats."""
+"""Reads `escalations` as any consumer would: dedupe by `ce_id`, count the repeats. And when the marks of the scans were made."""
 
 import asyncio
 from collections import Counter
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,7 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from agents.demo_player import moment_of
 from agents.kafka_security import client_arguments
 from agents.settings import Settings, SimulatedTime
+from schemas.facts import MARKER_KEY, decode_marker
 from schemas.outputs import decode_escalation
+from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, RuleId
 from simulation.scoreboard import Observed
 
@@ -27,11 +30,14 @@ class EscalationReader:
         self.observed: list[Observed] = []
         self.by_rule: Counter[tuple[RuleId, CaseState]] = Counter()
         """Changes, without repeats."""
+        self.marked: list[datetime] = []
+        """Through when each mark of the carriers' scans tells what came, in simulated time."""
 
     async def run(self) -> None:
         """Read until cancelled."""
         topic = self._settings.topics.escalations
         partitions = [TopicPartition(topic, number) for number in range(self._settings.returns_partitions)]
+        partitions.append(TopicPartition(self._settings.topics.returns, 0))
         consumer = AIOKafkaConsumer(
             **client_arguments(self._settings), enable_auto_commit=False, auto_offset_reset="earliest"
         )
@@ -50,12 +56,21 @@ class EscalationReader:
                 await consumer.stop()
 
     def _take(self, record: Any) -> None:
+        if record.topic == self._settings.topics.returns:
+            self._note_marks(record)
+            return
         observed_at = moment_of(self._clock.simulated_ms(record.timestamp))
         change = Observed.of(decode_escalation(record.value), observed_at)
         self.observed.append(change)
         if (change.case_id, change.revision) not in self._known:
             self._known.add((change.case_id, change.revision))
             self.by_rule[change.rule, change.state] += 1
+
+    def _note_marks(self, record: Any) -> None:
+        if record.key == MARKER_KEY:
+            marks = decode_marker(record.value).marks
+            scans = self._settings.topics.inputs[InputKind.CARRIER_SCANS]
+            self.marked += [moment_of(mark.through_ms) for mark in marks if mark.topic in scans]
 
     async def to_end(self) -> None:
         """Return when everything that is in the topic now has been read."""

@@ -293,9 +293,13 @@ class Store:
             elif self.states[write.key][0] == write.armed_ms:
                 self.states[write.key] = (write.armed_ms, write.raw)
                 continue
-            self.states[write.key] = (write.armed_ms, write.raw)
-            if write.armed_ms:
-                heappush(self._far, (write.armed_ms, write.key))
+            self.put(write.key, write.armed_ms, write.raw)
+
+    def put(self, key: bytes, armed_ms: int, raw: bytes) -> None:
+        """Keep a state, and arm its timer."""
+        self.states[key] = (armed_ms, raw)
+        if armed_ms:
+            heappush(self._far, (armed_ms, key))
 
     def _is_armed(self, entry: tuple[int, bytes]) -> bool:
         state = self.states.get(entry[1])

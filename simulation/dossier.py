@@ -4,12 +4,18 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from schemas.vocabulary import Milestone
 from simulation.expect_dock import unexpected_parcel
 from simulation.expectation import CaseKey, Expectation
-from simulation.expectations import expected_of_parcel, expected_of_return, explained_at_the_return
+from simulation.expectations import (
+    expected_of_parcel,
+    expected_of_return,
+    explained_at_the_return,
+    is_of_return,
+)
 from simulation.ledger import Ledger, ParcelNews
 from simulation.parcel_story import News, ParcelStory, still_true
 from simulation.return_story import ReturnStory
@@ -54,6 +60,10 @@ class Dossier(Protocol):
         """The same under other terms."""
         ...
 
+    def worth(self, breach: Expectation) -> tuple[Decimal, str] | None:
+        """What is at stake, by all that is ever said: of the return, or of the parcel."""
+        ...
+
 
 class ReturnDossier:
     """One return and its parcels."""
@@ -85,6 +95,13 @@ class ReturnDossier:
         if question not in self._known:
             self._known[question] = self._judged(self.stories(parcels_until, returns_until))
         return self._known[question]
+
+    def worth(self, breach: Expectation) -> tuple[Decimal, str] | None:
+        """What is at stake, by all that is ever said: of the return, or of the parcel."""
+        if is_of_return(breach.rule):
+            return next((told.worth for told in self._told if told.worth is not None), None)
+        labels = (told.route.worth for told in self._parcels.get(breach.parcel, ()))
+        return next((worth for worth in labels if worth is not None), None)
 
     def stories(self, parcels_until: datetime, returns_until: datetime) -> Stories:
         """What was told until then, not judged."""
@@ -141,6 +158,10 @@ class ParcelDossier:
     def under(self, terms: Terms) -> "ParcelDossier":
         """The same under other terms."""
         return ParcelDossier(self._ledger, terms, self._parcel)
+
+    def worth(self, breach: Expectation) -> tuple[Decimal, str] | None:  # noqa: ARG002 - nobody says
+        """Unknown."""
+        return None
 
     def known(self, parcels_until: datetime, returns_until: datetime) -> Known:  # noqa: ARG002 - of no return
         """By what was appended until then."""

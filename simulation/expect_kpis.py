@@ -80,10 +80,12 @@ def add_cases(
     until_at: datetime,
     changes: Iterable[Escalation],
 ) -> None:
-    """Count the cases as they stand after all changes, and what is at risk."""
+    """Count the cases as they stand after all changes, and what is at risk. Those about feeds are of no return."""
     stories = _stories(read_ledger(events), terms, until_at)
     newest: dict[str, Escalation] = {}
     for change in changes:
+        if change.feed is not None:
+            continue
         known = newest.get(change.case_id)
         if known is None or known.revision < change.revision:
             newest[change.case_id] = change

@@ -125,11 +125,11 @@ class Journey:
         self._draft(ORDERS, return_id, body, at, appears_at or at + self.between(timedelta(0), MINUTE / 3))
         return body
 
-    def label(self, at: datetime, *, appears_at: datetime | None = None) -> SimParcel:
-        """A label for all returns of the request."""
+    def label(self, at: datetime, *, appears_at: datetime | None = None, **more: Any) -> SimParcel:
+        """A label for all returns of the request; `more`: what it says beside the usual."""
         parcel = self.stranger(at)
         parcel.returns = list(self.return_ids)
-        self.write_label(parcel, appears_at or at + self.between(timedelta(0), MINUTE))
+        self.write_label(parcel, appears_at or at + self.between(timedelta(0), MINUTE), **more)
         return parcel
 
     def stranger(self, at: datetime) -> SimParcel:
@@ -140,7 +140,7 @@ class Journey:
         self.parcels.append(parcel)
         return parcel
 
-    def write_label(self, parcel: SimParcel, appears_at: datetime) -> None:
+    def write_label(self, parcel: SimParcel, appears_at: datetime, **more: Any) -> None:
         """The shop's message about the label."""
         body: dict[str, Any] = {
             "type": "label_created",
@@ -150,6 +150,7 @@ class Journey:
             "destination_country": self.lane.facility.country,
             "facility": self.lane.facility.facility_id,
             "weight_grams": self.weight_grams(parcel),
+            **more,
         }
         if len(parcel.returns) == 1 and self.rng.random() < 0.5:
             body["return_id"] = parcel.returns[0]

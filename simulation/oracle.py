@@ -12,6 +12,10 @@ At each of these moments it looks at what is known and asks of every expectation
 While a case of a higher rule about the same cause stands, a case is not told (`explanations`): it opens when the higher
 one has ended, and is resolved as explained when the higher one begins.
 
+While a feed is silent, what waits for it is held (`holds`): it is told when that is over, and not at all if it is
+known by then that nothing was wrong. When exactly that is depends on how much came when, so it is judged with the
+shortest and the longest time that may be, and where the outcome differs it is "either".
+
 A worker that was held up knows, at a deadline, also records that were appended shortly after it. So everything is
 judged again as such a worker may come to know things (`Reading`), and where the outcome differs it is "either".
 
@@ -30,6 +34,7 @@ from simulation.dossier import Dossier, Known, dossiers
 from simulation.expectation import CaseKey, Expectation
 from simulation.expectations import is_of_return
 from simulation.explanations import EXPLAINED_BY, Piece, standing
+from simulation.holds import NEVER_HELD, Hold, Telling
 from simulation.ledger import LedgerEvent, read_ledger
 from simulation.reading import Reading
 from simulation.terms import Terms
@@ -62,6 +67,12 @@ class ExpectedCase:
     final_states: frozenset[CaseState]
     reasons: frozenset[Reason]
     ended_at: datetime | None
+    held_until_at: datetime | None = None
+    """Before this it must not be told, for it is held; None: it may be at its deadline."""
+    delayed: Maybe = False
+    """Whether it says that it was held."""
+    ends_between: tuple[datetime, datetime] | None = None
+    """When it has to end, at the earliest and at the latest; None: nothing is said about that."""
 
 
 @dataclass(slots=True)
@@ -77,53 +88,98 @@ class _Case:
     reasons: set[Reason] = field(default_factory=lambda: {Reason.DUE})
     """Why it is in its state: all that were true since it came into it."""
     ended_at: datetime | None = None
+    raised_at: datetime | None = None
+    """When it was told, if it was held."""
 
 
 def expected(
-    events: Iterable[LedgerEvent], terms: Terms, until_at: datetime, tolerance: timedelta = timedelta(0)
+    events: Iterable[LedgerEvent],
+    terms: Terms,
+    until_at: datetime,
+    tolerance: timedelta = timedelta(0),
+    holds: Sequence[Hold] = (NEVER_HELD,),
 ) -> list[ExpectedCase]:
-    """Every case that must, or may, be found in these records by the log time `until_at`."""
+    """Every case of a return or parcel that must, or may, be found in these records by the log time `until_at`.
+
+    `holds`: the ways in which a silent feed may hold what waits for it (simulation/holds.py).
+    """
     cases: list[ExpectedCase] = []
     for dossier in dossiers(read_ledger(events), terms):
-        cases.extend(_Watch(dossier, terms, until_at, tolerance).cases())
+        cases.extend(_Watch(dossier, terms, until_at, tolerance, holds).cases())
     return cases
 
 
 class _Watch:
     """Judges one dossier in all the ways in which a worker may read it."""
 
-    def __init__(self, dossier: Dossier, terms: Terms, until_at: datetime, tolerance: timedelta) -> None:
+    def __init__(
+        self,
+        dossier: Dossier,
+        terms: Terms,
+        until_at: datetime,
+        tolerance: timedelta,
+        holds: Sequence[Hold] = (NEVER_HELD,),
+    ) -> None:
         self.dossier = dossier
         self.terms = terms
         self.until_at = until_at
         self.tolerance = tolerance
+        self.holds = holds
 
     def cases(self) -> list[ExpectedCase]:
         """What must be found, judged once as the records were appended, and again as a held-up worker reads them."""
-        exact = _Walk(self.dossier, Reading(), self.until_at, self.tolerance)
-        walks = [exact]
-        if exact.turning_points and self.tolerance:
-            walks += [
-                _Walk(self.dossier, how, self.until_at, self.tolerance) for how in self._readings(exact)
-            ]
-            if self._near_the_end(exact):
-                walks.append(_Walk(self.dossier, Reading(), self.until_at - self.tolerance, self.tolerance))
-            later = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
-            walks.append(_Walk(later, Reading(), self.until_at, self.tolerance))
-            # What may not be told may not explain anything either.
-            if unsure := self._unsure(walks):
-                walks.insert(1, _Walk(self.dossier, Reading(), self.until_at, self.tolerance, unsure))
-        return _numbered(list(self._merged(walks).values()))
+        walks: list[_Walk] = []
+        later: list[_Walk] = []
+        for hold in self._holds():
+            exact = self._walk(hold)
+            walks.append(exact)
+            if exact.turning_points and self.tolerance:
+                walks += [self._walk(hold, how) for how in self._readings(exact)]
+                if self._near_the_end(exact):
+                    walks.append(self._walk(hold, until_at=self.until_at - self.tolerance))
+                settled = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
+                later.append(self._walk(hold, dossier=settled))
+        # What may not be told may not explain anything either.
+        if later and (unsure := self._unsure(walks, later)):
+            walks += [self._walk(hold, untold=unsure) for hold in self._holds()]
+        return _numbered(list(self._merged(walks, later).values()))
 
-    def _merged(self, walks: Sequence["_Walk"]) -> dict[CaseKey, ExpectedCase]:
-        keys = dict.fromkeys(key for walk in walks for key in walk.cases)
-        return {key: self._merge(key, [walk.cases.get(key) for walk in walks]) for key in keys}
+    def _walk(
+        self,
+        hold: Hold,
+        how: Reading = Reading(),  # noqa: B008 - it is immutable
+        *,
+        dossier: Dossier | None = None,
+        until_at: datetime | None = None,
+        untold: Set[CaseKey] = frozenset(),
+    ) -> "_Walk":
+        return _Walk(
+            dossier or self.dossier,
+            how,
+            until_at or self.until_at,
+            self.tolerance,
+            Telling(self.terms, hold, untold),
+        )
 
-    def _unsure(self, walks: Sequence["_Walk"]) -> set[CaseKey]:
+    def _holds(self) -> Sequence[Hold]:
+        """Those that make a difference."""
+        if len(self.holds) == 1:
+            return self.holds
+        return self.holds if any(self._walk(hold).held for hold in self.holds) else self.holds[:1]
+
+    def _merged(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> dict[CaseKey, ExpectedCase]:
+        """`later`: walks that settle later, which moves deadlines that no worker moves."""
+        keys = dict.fromkeys(key for walk in (*walks, *later) for key in walk.cases)
+        return {
+            key: self._merge(key, _found(key, walks), _found(key, later), len(walks) + len(later))
+            for key in keys
+        }
+
+    def _unsure(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> set[CaseKey]:
         """Cases that would explain others, and may not be told."""
         return {
             key
-            for key, case in self._merged(walks).items()
+            for key, case in self._merged(walks, later).items()
             if case.opens == "either" and any(key[0] in higher for higher in EXPLAINED_BY.values())
         }
 
@@ -142,11 +198,9 @@ class _Watch:
         times = (*exact.turning_points, *self.dossier.parcel_times, *self.dossier.return_times)
         return any(self.until_at - self.tolerance < at <= self.until_at for at in times)
 
-    def _merge(self, key: CaseKey, told: list[_Case | None]) -> ExpectedCase:
-        cases = [case for case in told if case is not None]
-        first = cases[0]
-        # The last walk settles later, which moves deadlines that no worker moves.
-        timely = cases[:-1] if len(cases) > 1 and told[-1] is not None and len(told) > 1 else cases
+    def _merge(self, key: CaseKey, timely: list[_Case], later: list[_Case], ways: int) -> ExpectedCase:
+        cases = [*timely, *later]
+        first, timely = cases[0], timely or cases
         states = {state for case in cases for state in self._with_levels(case)}
         return ExpectedCase(
             rule=key[0],
@@ -158,11 +212,13 @@ class _Watch:
             due_by=max(case.due_by for case in timely),
             opens_at=first.opens_at,
             opens_by=max(case.opens_at for case in cases),
-            opens="either" if len(cases) < len(told) or self._may_be_explained_at_once(cases) else True,
+            opens="either" if len(cases) < ways or self._may_be_explained_at_once(cases) else True,
             retracted=_agreed({state is CaseState.RETRACTED for state in states}),
             final_states=frozenset(states),
             reasons=frozenset(reason for case in cases for reason in case.reasons),
             ended_at=first.ended_at,
+            held_until_at=min(case.raised_at or case.due_at for case in timely),
+            delayed=_agreed({case.raised_at is not None for case in cases}),
         )
 
     def _may_be_explained_at_once(self, cases: list[_Case]) -> bool:
@@ -191,21 +247,17 @@ class _Walk:
     """Goes through the records and deadlines of a dossier, and moves its cases along."""
 
     def __init__(
-        self,
-        dossier: Dossier,
-        how: Reading,
-        until_at: datetime,
-        tolerance: timedelta,
-        untold: Set[CaseKey] = frozenset(),
+        self, dossier: Dossier, how: Reading, until_at: datetime, tolerance: timedelta, telling: Telling
     ) -> None:
-        """`untold`: cases that explain nothing."""
         self.dossier = dossier
         self.how = how
         self.tolerance = tolerance
-        self.untold = untold
+        self.telling = telling
         self.cases: dict[CaseKey, _Case] = {}
         self.turning_points: set[datetime] = set()
         """When anything was due, opened or ended."""
+        self.held = False
+        """Whether anything was."""
         self._linked: set[str] = set()
         for moment, following in pairwise([*how.moments(dossier, until_at), until_at]):
             self._from(moment, following)
@@ -222,20 +274,30 @@ class _Walk:
         if not self.cases and not due:
             return
         self.turning_points.update(due)
+        told = [at for at in map(self._told_at, breaches) if at < following]
         ended = [breach.ended_at for breach in breaches if breach.ended_at is not None]
-        for now in [moment, *sorted({at for at in (*due, *ended) if moment < at < following})]:
+        for now in [moment, *sorted({at for at in (*due, *told, *ended) if moment < at < following})]:
             self._look(known, breaches, now)
+
+    def _told_at(self, breach: Expectation) -> datetime:
+        """At its deadline, unless it is held; what was told once is held no more."""
+        if breach.key in self.cases:
+            return breach.due_at
+        told_at = self.telling.told_at(breach, self.dossier, self._linked)
+        self.held |= told_at > breach.due_at
+        return told_at
 
     def _is_told(self, breach: Expectation) -> bool:
         """A case of a parcel needs a label that held for the return when it became known."""
         return is_of_return(breach.rule) or breach.parcel in self._linked
 
     def _look(self, known: Known, breaches: list[Expectation], now: datetime) -> None:
-        pieces = standing(breaches, now, self.untold)
+        told = [breach for breach in breaches if self._told_at(breach) <= now]
+        pieces = standing(told, now, self.telling.untold)
         for breach in breaches:
             if mine := pieces.get(breach.key):
                 if breach.key not in self.cases:
-                    self.cases[breach.key] = _opened(breach, mine, now)
+                    self.cases[breach.key] = _opened(breach, mine, now, self._told_at(breach))
                     self.turning_points.add(now)
                 if self._stand(self.cases[breach.key], mine[-1]):
                     self.turning_points.add(now)
@@ -250,7 +312,8 @@ class _Walk:
     def _stand(self, case: _Case, piece: Piece) -> bool:
         """Bring the case to where the last piece ends; True when it has just been resolved."""
         before = case.states
-        case.stands_since, case.ended_at = piece.since, piece.until
+        case.stands_since = max(piece.since, case.raised_at or piece.since)
+        case.ended_at = piece.until
         if piece.until is None:
             case.states, case.reasons = frozenset({CaseState.OPEN}), {Reason.DUE}
             return False
@@ -274,12 +337,19 @@ class _Walk:
         then = now + self.tolerance
         soon = self._known(then)
         ends = {why for breach in soon.breaches if breach.key == key for _, why in breach.ends}
-        return ends.union(*(piece.why for piece in standing(soon.breaches, then, self.untold).get(key, ())))
+        return ends.union(
+            *(piece.why for piece in standing(soon.breaches, then, self.telling.untold).get(key, ()))
+        )
 
 
-def _opened(breach: Expectation, pieces: list[Piece], now: datetime) -> _Case:
+def _opened(breach: Expectation, pieces: list[Piece], now: datetime, told_at: datetime) -> _Case:
     first, last = pieces[0].since, pieces[-1].since
-    return _Case(breach.since_at, now, first, last, last)
+    raised_at = told_at if told_at > breach.due_at else None
+    return _Case(breach.since_at, now, first, last, last, raised_at=raised_at)
+
+
+def _found(key: CaseKey, walks: Sequence[_Walk]) -> list[_Case]:
+    return [walk.cases[key] for walk in walks if key in walk.cases]
 
 
 def _take_back(case: _Case, key: CaseKey, known: Known, *, due_later: bool) -> None:

@@ -1,18 +1,17 @@
 """Compares what was escalated with what the oracle expects: found, missed, false, early, late, retracted."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from schemas.outputs import Escalation
-from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.oracle import ExpectedCase
 
 Subject = tuple[RuleId, str, str]
-"""(rule, return id, parcel key); "" for no return, or for no parcel in particular."""
+"""(rule, return id, parcel key, or the feed's name); "" for no return, or for no parcel in particular."""
 
 
 class Observed(NamedTuple):
@@ -30,6 +29,8 @@ class Observed(NamedTuple):
     observed_at: datetime
     quiet: bool = False
     """Somebody looks at it, or put it off: it goes up no further."""
+    delayed: bool = False
+    """It says that it was held while a feed was silent."""
 
     @classmethod
     def of(cls, escalation: Escalation, observed_at: datetime) -> "Observed":
@@ -40,13 +41,14 @@ class Observed(NamedTuple):
             told.revision,
             told.rule,
             told.return_id,
-            told.parcel,
+            told.feed.name if told.feed is not None else told.parcel,
             told.state,
             told.reason,
             told.due_at,
             told.effective_at,
             observed_at,
             quiet=told.acknowledged_at is not None or told.snoozed_until is not None,
+            delayed=told.delayed_by_feed,
         )
 
 
@@ -140,7 +142,7 @@ def score(
     `same_due`: how far the due times of an expected and a found case of the same subject may lie apart (arrival is
     measured by each side for itself); default: `bound`. Observed repeats and any order are fine.
     """
-    result = Score({rule: RuleScore(rule) for rule in RuleId if rule not in FEED_RULES})
+    result = Score({rule: RuleScore(rule) for rule in RuleId})
     found = _cases(observed, result)
     wanted: dict[Subject, list[ExpectedCase]] = defaultdict(list)
     for case in expected:
@@ -180,7 +182,7 @@ def _compare(
     same_due: timedelta,
 ) -> None:
     left = list(found)
-    for case in sorted(wanted, key=lambda case: (case.opens == "either", case.due_at)):
+    for case in sorted(wanted, key=lambda case: _first_served(case, found)):
         counts = result.rules[case.rule]
         if case.opens == "either":
             counts.either += 1
@@ -202,6 +204,12 @@ def _compare(
         result.problems.append(f"false: {_subject(extra.opened)}, {told}")
 
 
+def _first_served(case: ExpectedCase, found: Sequence[FoundCase]) -> tuple[bool, timedelta, datetime]:
+    """What must be found before what may be, and what is found just when it is due before what is found later."""
+    nearest = min((_apart(case, one) for one in found), default=timedelta(0))
+    return case.opens == "either", nearest, case.due_at
+
+
 def _apart(case: ExpectedCase, found: FoundCase) -> timedelta:
     """How far the due time of the found case lies outside of those that are expected."""
     due_at = found.opened.due_at
@@ -209,33 +217,54 @@ def _apart(case: ExpectedCase, found: FoundCase) -> timedelta:
 
 
 def _judge(case: ExpectedCase, found: FoundCase, counts: RuleScore, result: Score, bound: timedelta) -> None:
-    opened, last = found.opened.observed_at, found.last
-    findings: list[str] = []
-    if opened < case.due_at:
+    findings = [*_when_told(case, found.opened, counts, bound), *_how_it_ended(case, found.last, counts)]
+    if case.delayed != "either" and found.opened.delayed is not case.delayed:
+        counts.wrong_state += 1
+        findings.append(f"said to be {'delayed' if found.opened.delayed else 'not delayed'} by its feed")
+    result.problems.extend(f"{_subject(case)}: {finding}" for finding in findings)
+
+
+def _when_told(case: ExpectedCase, opened: Observed, counts: RuleScore, bound: timedelta) -> Iterator[str]:
+    from_at = max(case.due_at, case.held_until_at or case.due_at)
+    if opened.observed_at < from_at:
         counts.early += 1
-        findings.append(f"early by {case.due_at - opened}")
-    if opened > case.opens_by + bound:
+        yield f"early by {from_at - opened.observed_at}"
+    if opened.observed_at > case.opens_by + bound:
         counts.late += 1
-        findings.append(f"late by {opened - case.opens_by}")
+        yield f"late by {opened.observed_at - case.opens_by}"
+
+
+def _how_it_ended(case: ExpectedCase, last: Observed, counts: RuleScore) -> Iterator[str]:
     if last.state is CaseState.RETRACTED:
         counts.retracted += 1
         if case.retracted is False:
             counts.wrongly_retracted += 1
-            findings.append("retracted, which it must not be")
+            yield "retracted, which it must not be"
     elif last.reason is Reason.BY_HAND:
         pass  # a person closed it: how it would have ended is not known
     elif case.retracted is True:
         counts.not_retracted += 1
-        findings.append(f"not retracted but {last.state}")
+        yield f"not retracted but {last.state}"
     elif last.quiet and last.state is CaseState.OPEN and CaseState.ESCALATED in case.final_states:
         pass
-    elif last.state not in case.final_states:
+    elif wrong := _wrong_end(case, last):
         counts.wrong_state += 1
-        findings.append(f"{last.state}, not {' or '.join(sorted(case.final_states))}")
-    elif last.state is CaseState.RESOLVED and last.reason not in case.reasons:
-        counts.wrong_state += 1
-        findings.append(f"resolved by {last.reason}, not {' or '.join(sorted(case.reasons))}")
-    result.problems.extend(f"{_subject(case)}: {finding}" for finding in findings)
+        yield wrong
+
+
+def _wrong_end(case: ExpectedCase, last: Observed) -> str:
+    """What is wrong with how it stands at the end; "" for nothing."""
+    if last.state not in case.final_states:
+        return f"{last.state}, not {' or '.join(sorted(case.final_states))}"
+    if last.state is not CaseState.RESOLVED:
+        return ""
+    if last.reason not in case.reasons:
+        return f"resolved by {last.reason}, not {' or '.join(sorted(case.reasons))}"
+    if case.ends_between is not None and not (
+        case.ends_between[0] <= last.effective_at <= case.ends_between[1]
+    ):
+        return f"ended at {last.effective_at:%m-%d %H:%M}, too soon or too late"
+    return ""
 
 
 def _subject(case: ExpectedCase | Observed) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, time, timedelta
+from decimal import Decimal
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
@@ -13,7 +14,7 @@ from simulation.ledger import ParcelNews, ReturnNews, Route
 
 _NO_TIME: Final = timedelta(0)
 _ANYWHERE: Final = Calendar(time_zone="UTC", country="", opens=time(0), closes=time.max)
-_WAIT_FOR_A_CARRIER: Final = frozenset(
+WAIT_FOR_A_CARRIER: Final = frozenset(
     {
         RuleId.MISSING_FIRST_SCAN,
         RuleId.DROPOFF_CLAIM_UNCONFIRMED,
@@ -63,7 +64,7 @@ class Terms:
     def counted(self, rule: RuleId, start: datetime, route: Route) -> datetime:
         """The same without waiting for things to settle."""
         used_up = self.used_up(rule, start, route) + self.allowance(rule, route.carrier)
-        if rule in _WAIT_FOR_A_CARRIER:
+        if rule in WAIT_FOR_A_CARRIER:
             for closed_at, open_at in self.closed(route):
                 if start < open_at and closed_at < used_up:
                     used_up += open_at - max(closed_at, start)
@@ -88,7 +89,7 @@ class Terms:
 
     def allowance(self, rule: RuleId, carrier: str) -> timedelta:
         """How late the news that the rule waits for usually come."""
-        return self.policy.allowances.get(carrier, _NO_TIME) if rule in _WAIT_FOR_A_CARRIER else _NO_TIME
+        return self.policy.allowances.get(carrier, _NO_TIME) if rule in WAIT_FOR_A_CARRIER else _NO_TIME
 
     def used_up(self, rule: RuleId, start: datetime, route: Route) -> datetime:
         """When the budget that began at `start` is used up; allowance and settle not counted."""
@@ -121,6 +122,12 @@ class Terms:
         """Where carriers say that they deliver to the facility; none when the policy does not know."""
         known = self.policy.facilities.get(facility)
         return () if known is None else known.places
+
+    def is_dear(self, worth: tuple[Decimal, str] | None) -> bool:
+        """Whether something is worth so much that nothing about it is ever held."""
+        return worth is not None and worth[0] >= self.policy.feeds.high_value.get(
+            worth[1], Decimal("Infinity")
+        )
 
     def weighs_wrong(self, announced: int, weighed: int, route: Route) -> bool:
         """Whether two weights that are known lie further apart than the policy puts up with."""

@@ -1,5 +1,6 @@
 """The facilities that returns go to, and what their docks write."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from typing import Any, Final
@@ -45,16 +46,16 @@ def facilities_for_policy() -> dict[str, dict[str, Any]]:
     }
 
 
-def policy_of_this_world(policy: Policy) -> Policy:
+def policy_of_this_world(policy: Policy, feeds: Mapping[str, Any] | None = None) -> Policy:
     """The given policy with the facilities above in place of its own, for a shop that hears of settled refunds.
 
-    Feeds are not watched: this world comes to an end, and then all of them are silent.
+    `feeds`: how feeds are watched, in a world in which one goes on (simulation/feed_story.py). None: not at all, for with the
+    returns all feeds come to an end, and then all of them are silent.
     """
     numbers = policy.model_dump(mode="json")
     if RuleId.REFUND_NOT_SETTLED in numbers["rules"]:
         numbers["rules"][RuleId.REFUND_NOT_SETTLED]["enabled"] = True
     for rule in FEED_RULES & numbers["rules"].keys():
-        numbers["rules"][rule]["enabled"] = False
-    return Policy.model_validate(
-        numbers | {"facilities": facilities_for_policy(), "feeds": {"watched": False}}
-    )
+        numbers["rules"][rule]["enabled"] = feeds is not None
+    watching = {"watched": False} if feeds is None else {**numbers["feeds"], **feeds}
+    return Policy.model_validate(numbers | {"facilities": facilities_for_policy(), "feeds": watching})

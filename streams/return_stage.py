@@ -279,7 +279,7 @@ class ReturnLogic:
             )
         self.notes += found.notes
         self.delays += found.delays
-        adds = self._adds(before, state, now_ms)
+        adds = self._adds(before, state, now_ms) if not feed else None
         if not found.keep:
             self.notes += [(HELD_NO_MORE, one.label) for one in state.held]
             return Change(None, 0, found.outgoing, adds=adds)

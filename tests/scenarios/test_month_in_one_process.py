@@ -10,11 +10,16 @@ from msgspec.structs import replace
 
 from schemas.kpis import BOUNDS_SECONDS, Count, Leg
 from schemas.outputs import RefundAction
-from schemas.policy import Policy
+from schemas.policy import FEED_RULES, Policy
 from schemas.policy_loading import default_policy
+from schemas.vocabulary import RuleId
+from simulation.expect_feeds import expected_of_feeds
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import add_cases, expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals
+from simulation.feed_sight import Sight
+from simulation.feed_story import feeds_for_policy
+from simulation.holds import holds
 from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import expected
@@ -36,6 +41,9 @@ OVERRIDES: dict[str, list[dict[str, Any]]] = {
     "late_refund": [{"facility": "LIL1", "value_below": {"EUR": 50}, "budget": "2 business days"}],
 }
 
+AT_LEAST = {rule: 1 if rule in FEED_RULES else 3 for rule in RuleId}
+"""Cases that have to be expected for a comparison to say something."""
+
 
 def overridden(policy: Policy) -> Policy:
     numbers = policy.model_dump(mode="json")
@@ -46,8 +54,8 @@ def overridden(policy: Policy) -> Policy:
 
 @pytest.mark.parametrize(("seed", "slow_road"), [(1, timedelta(0)), (2, timedelta(hours=24))])
 def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_road: timedelta) -> None:
-    world = World(seed, returns=800)
-    policy = policy_of_this_world(default_policy())
+    world = World(seed, returns=800, feeds=True)
+    policy = policy_of_this_world(default_policy(), feeds_for_policy())
     if seed == 2:
         policy = overridden(policy)
     engine = OneProcess(policy, slow_road=slow_road)
@@ -55,11 +63,18 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     # A slow road to the returns holds their watermark, so they learn from reports what comes after a deadline.
     leeway = slow_road + 2 * PERIOD
     ledger = list(undisturbed_ledger(world.events))
-    cases = expected(ledger, Terms(policy), world.until_at, leeway)
+    assert world.feed is not None
+    terms, sight = Terms(policy), Sight(world.feed)
+    cases = [
+        *expected(ledger, terms, world.until_at, leeway, holds(sight, terms)),
+        *expected_of_feeds(sight, terms, world.until_at),
+    ]
     result = score(cases, engine.observed, bound=leeway)
     assert result.problems == []
     assert result.ok
-    assert not [counts.rule for counts in result.rules.values() if counts.expected < 3]
+    assert not [counts.rule for counts in result.rules.values() if counts.expected < AT_LEAST[counts.rule]]
+    assert sum(case.delayed is True for case in cases) >= 5
+    assert sum(count for (name, _), count in engine.engine.counts().items() if name == "held_explained") >= 3
     journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
     assert len(journeys) >= 800
     assert wrong_journeys(journeys, cases, engine.journeys, world.until_at, signals=engine.signals) == []

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.oracle import ExpectedCase
 from simulation.scoreboard import COLUMNS, Observed, RuleScore, Score, score
@@ -55,6 +54,27 @@ def of_rule(result: Score) -> RuleScore:
 def test_found_in_time_is_right() -> None:
     result = score([STAYS_OPEN], [told(1)], BOUND)
     assert (result.ok, of_rule(result).expected, of_rule(result).found, result.problems) == (True, 1, 1, [])
+
+
+def test_what_is_held_is_told_no_earlier_and_says_so() -> None:
+    held = replace(
+        STAYS_OPEN, held_until_at=DUE + timedelta(hours=4), opens_by=DUE + timedelta(hours=5), delayed=True
+    )
+    result = score([held], [told(4)._replace(delayed=True)], BOUND)
+    assert (result.ok, result.problems) == (True, [])
+    early = of_rule(score([held], [told(3)._replace(delayed=True)], BOUND))
+    assert (early.early, early.wrong) == (1, 1)
+    silent = of_rule(score([held], [told(4)], BOUND))
+    assert (silent.wrong_state, silent.wrong) == (1, 1)
+    mistaken = of_rule(score([STAYS_OPEN], [told(1)._replace(delayed=True)], BOUND))
+    assert (mistaken.wrong_state, mistaken.wrong) == (1, 1)
+
+
+@pytest.mark.parametrize(("hours", "wrong"), [(1, 1), (2, 0), (3, 0), (4, 1)])
+def test_where_it_is_known_when_a_case_ends_it_must_not_end_sooner_or_later(hours: float, wrong: int) -> None:
+    between = (DUE + timedelta(hours=2), DUE + timedelta(hours=3))
+    changes = [told(0.5), told(hours, CaseState.RESOLVED, Reason.PROGRESS, revision=2)]
+    assert of_rule(score([replace(RESOLVED, ends_between=between)], changes, BOUND)).wrong_state == wrong
 
 
 def test_nothing_expected_and_nothing_found_is_right() -> None:
@@ -152,6 +172,6 @@ def test_a_change_that_was_never_said_is_a_gap() -> None:
 
 def test_one_row_for_every_rule() -> None:
     rows = score([STAYS_OPEN], [told(7)], BOUND).rows()
-    assert [row[0] for row in rows] == [rule.value for rule in RuleId if rule not in FEED_RULES]
+    assert [row[0] for row in rows] == [rule.value for rule in RuleId]
     (silent,) = [dict(zip(COLUMNS, row, strict=True)) for row in rows if row[0] == RULE]
     assert (silent["expected"], silent["found"], silent["late"], silent["missed"]) == ("1", "1", "1", "0")
