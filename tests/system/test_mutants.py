@@ -31,7 +31,11 @@ HELD_UP = "was held up"
 """The comparison then allows for much, and a mistake may pass: only a slower demo can tell."""
 HARDSHIP = "slow_warehouse,dies_before_it_speaks"
 """Changes nothing."""
-WRONG = ("slow_warehouse,wall_clock", "dies_before_it_speaks,outbox_not_repeated", "markers_dropped")
+WRONG: tuple[str, ...] = (
+    "slow_warehouse,wall_clock",
+    "dies_before_it_speaks,outbox_not_repeated",
+    "markers_dropped",
+)
 SEEN_ELSEWHERE_TOO = ("slow_warehouse,source_ignored", "announced_is_a_scan")
 """Tests without a broker fail of these; a demo of each is for `make chaos`."""
 if os.environ.get("RETURNWATCH_TEST_MISTAKES") == "all":
