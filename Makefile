@@ -56,6 +56,7 @@ chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make ch
 	RETURNWATCH_TEST_CHAOS_SECONDS=$(SECS) RETURNWATCH_TEST_OUTAGE_SECONDS=$(SECS) $(BIN)/pytest -q -s tests/chaos
 	RETURNWATCH_TEST_RETURNS=20000 RETURNWATCH_TEST_KILLS=20 RETURNWATCH_TEST_SECONDS=$(SECS) \
 		$(BIN)/pytest -q -s tests/system/test_killed_anywhere.py
+	RETURNWATCH_TEST_MISTAKES=all $(BIN)/pytest -q tests/system/test_mutants.py
 
 # Always from the beginning: what mutmut remembers of a run does not hold when a test has become weaker.
 mutation: $(MUTATION)/.installed  ## Change the rules in every small way: a test has to fail each time

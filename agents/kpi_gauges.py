@@ -15,10 +15,11 @@ from prometheus_client.registry import Collector
 
 from schemas.kpi_sums import KpiSum, LegSum
 from schemas.kpis import BOUNDS_SECONDS as FINE_BOUNDS_SECONDS
-from schemas.kpis import Count, Leg
+from schemas.kpis import Count, Dimension, Leg
 from schemas.money import minor_units_of
 from streams.cells import DAY_MS, Cell, CellName
 from streams.kpi_snapshots import amounts_of, snapshot_of
+from streams.kpis import family_of
 
 PREFIX = "returnwatch"
 BOUNDS_SECONDS: Sequence[int] = FINE_BOUNDS_SECONDS[24:68:4]
@@ -47,12 +48,12 @@ class KpiGauges(Collector):
         """Take in what a partition's cells say; `watermark_ms` tells which day was the last that is over."""
         found = self._owned[partition] = _OfPartition()
         day = watermark_ms // DAY_MS - 1
-        for name, cell in cells("all", ""):
+        for name, cell in cells(family_of(Dimension.ALL), ""):
             if name.day == day:
                 found.day.add(snapshot_of(name, cell.sums, watermark_ms, partition))
             for currency, amounts in amounts_of(cell.sums).items():
                 found.at_risk_minor[currency] += amounts.at_risk_minor
-        for name, cell in cells("carrier", f"{day:05d}|"):
+        for name, cell in cells(family_of(Dimension.CARRIER), f"{day:05d}|"):
             durations = snapshot_of(name, cell.sums, watermark_ms, partition).legs.get(
                 Leg.LABEL_TO_FIRST_SCAN
             )

@@ -213,6 +213,8 @@ class ParcelReport(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, ta
     weighed_ms: int = 0
     weighed_arrived_ms: int = 0
     weighed_evidence: tuple[Source, ...] = ()
+    disposed: bool = False
+    """The carrier says that it destroyed the parcel, and nobody has seen it since."""
     truncated: bool = False
     breaches: tuple[ReportedBreach, ...] = ()
 

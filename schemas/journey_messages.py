@@ -1,7 +1,8 @@
 """What the customer is told about a return, in English and French. A key is never used for anything else.
 
 A template's parameters: `by` and `at` are times and shown as a date (UTC); `hours` is a number or a range, as 24-72. A key that
-ends in `_undated` is said where nothing is known of the `by` of the key without it.
+ends in `_undated` is said where nothing is known of the `by` of the key without it; one that ends in `_of_one` where a return has
+several parcels, and at least one of them has the trouble of the key without it.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from typing import Final
 
 LANGUAGES: Final = ("en", "fr")
 UNDATED: Final = "_undated"
+OF_ONE: Final = "_of_one"
+GOODS_AWAITED: Final = "_goods_awaited"
+PARCELS_AWAITED: Final = "_parcels_awaited"
 _TIMES: Final = frozenset({"by", "at"})
 _ONE_HOUR: Final = {"en": (("1 hours", "1 hour"),), "fr": (("de 1 heures", "d'une heure"),)}
 _MONTHS: Final = {
@@ -68,6 +72,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "partly_dropped_off": (
         "Some of your parcels were dropped off. Please hand the others over, too.",
         "Une partie de vos colis a été déposée. Merci de déposer aussi les autres.",
+    ),
+    "parcels_dropped_off": (
+        "Your parcels were dropped off. We are waiting for the first scans.",
+        "Vos colis ont été déposés. Nous attendons les premiers scans.",
     ),
     "partly_in_transit": (
         "Some of your parcels are on their way or have arrived. The others have not been scanned yet.",
@@ -157,6 +165,18 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Your refund was paid on {at}. Please hand your parcel over if you have not done so yet.",
         "Votre remboursement a été versé le {at}. Merci de déposer votre colis si ce n'est pas déjà fait.",
     ),
+    "refund_issued_parcels_awaited": (
+        "Your refund was paid on {at}. Please hand over the parcels that you have not sent yet.",
+        "Votre remboursement a été versé le {at}. Merci de déposer les colis que vous n'avez pas encore envoyés.",
+    ),
+    "credit_issued_parcels_awaited": (
+        "You received your store credit on {at}. Please hand over the parcels that you have not sent yet.",
+        "Vous avez reçu votre avoir le {at}. Merci de déposer les colis que vous n'avez pas encore envoyés.",
+    ),
+    "replacement_sent_parcels_awaited": (
+        "Your replacement was sent on {at}. Please hand over the parcels that you have not sent yet.",
+        "Votre article de remplacement a été expédié le {at}. Merci de déposer les colis que vous n'avez pas encore envoyés.",
+    ),
     "credit_issued": ("You received your store credit on {at}.", "Vous avez reçu votre avoir le {at}."),
     "credit_issued_goods_awaited": (
         "You received your store credit on {at}. Please hand your parcel over if you have not done so yet.",
@@ -204,6 +224,50 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Nobody has scanned your parcel yet. If you have handed it over, please keep your proof of drop-off.",
         "Votre colis n'a pas encore été scanné. Si vous l'avez déposé, conservez bien votre preuve de dépôt.",
     ),
+    "no_first_scan_of_one": (
+        "At least one of your parcels has not been scanned yet. If you have handed it over, please keep your proof of drop-off.",
+        "Au moins un de vos colis n'a pas encore été scanné. Si vous l'avez déposé, conservez bien votre preuve de dépôt.",
+    ),
+    "pickup_failed_of_one": (
+        "The carrier could not collect at least one of your parcels. Please choose another date.",
+        "Le transporteur n'a pas pu enlever au moins un de vos colis. Merci de choisir une autre date.",
+    ),
+    "label_expired_of_one": (
+        "At least one of your labels has not been used for a long time. Please ask us for another one if you need it.",
+        "Au moins une de vos étiquettes est restée longtemps inutilisée. Demandez-nous-en une autre si besoin.",
+    ),
+    "delayed_of_one": (
+        "At least one of your parcels is delayed on its way. We are asking the carrier.",
+        "Au moins un de vos colis a du retard. Nous interrogeons le transporteur.",
+    ),
+    "sent_back_of_one": (
+        "The carrier is sending at least one of your parcels back to you. Please contact us.",
+        "Le transporteur vous renvoie au moins un de vos colis. Merci de nous contacter.",
+    ),
+    "lost_of_one": (
+        "The carrier cannot find at least one of your parcels. We are taking care of it.",
+        "Le transporteur ne retrouve pas au moins un de vos colis. Nous nous en occupons.",
+    ),
+    "disposed_of_one": (
+        "The carrier reports that at least one of your parcels was destroyed. We are taking care of it.",
+        "Le transporteur signale qu'au moins un de vos colis a été détruit. Nous nous en occupons.",
+    ),
+    "damaged_of_one": (
+        "The carrier reports that at least one of your parcels is damaged. We are taking care of it.",
+        "Le transporteur signale qu'au moins un de vos colis est endommagé. Nous nous en occupons.",
+    ),
+    "delivered_elsewhere_of_one": (
+        "The carrier reports a delivery of at least one of your parcels, but not to us. We are taking care of it.",
+        "Le transporteur signale qu'au moins un de vos colis a été livré, mais pas chez nous. Nous nous en occupons.",
+    ),
+    "searching_of_one": (
+        "At least one of your parcels was delivered, and we are looking for it in our warehouse.",
+        "Au moins un de vos colis a été livré, et nous le recherchons dans notre entrepôt.",
+    ),
+    "weight_mismatch_of_one": (
+        "At least one of your parcels does not weigh what it should. We are looking into it.",
+        "Au moins un de vos colis n'a pas le poids attendu. Nous vérifions.",
+    ),
     "pickup_failed": (
         "The carrier could not collect your parcel. Please choose another date.",
         "Le transporteur n'a pas pu enlever votre colis. Merci de choisir une autre date.",
@@ -224,6 +288,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
         "The carrier cannot find your parcel. We are taking care of it.",
         "Le transporteur ne retrouve pas votre colis. Nous nous en occupons.",
     ),
+    "disposed": (
+        "The carrier reports that your parcel was destroyed. We are taking care of it.",
+        "Le transporteur signale que votre colis a été détruit. Nous nous en occupons.",
+    ),
     "damaged": (
         "The carrier reports that your parcel is damaged. We are taking care of it.",
         "Le transporteur signale que votre colis est endommagé. Nous nous en occupons.",
@@ -243,6 +311,10 @@ MESSAGES: Final[Mapping[str, tuple[str, str]]] = {
     "content_mismatch": (
         "The inspection of your goods left questions open. Our customer service will contact you.",
         "Le contrôle de vos articles a soulevé des questions. Notre service client vous contactera.",
+    ),
+    "weight_mismatch": (
+        "Your parcel does not weigh what it should. We are looking into it.",
+        "Votre colis n'a pas le poids attendu. Nous vérifions.",
     ),
     "late_refund": (
         "Your refund takes longer than it should. We are working on it.",

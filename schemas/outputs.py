@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from schemas.vocabulary import CaseState, Closure, Reason, Risk, RuleId, SignalReason
+from schemas.vocabulary import CaseState, Closure, Reason, Resolution, Risk, RuleId, SignalReason
 
 CE_SOURCE = "/returnwatch"
 """Default `ce_source`: a URI reference that names this product, not a machine."""
@@ -142,20 +142,23 @@ class RefundAction(StrEnum):
 class RefundSignal(msgspec.Struct, frozen=True, kw_only=True):
     """Value of `refund-signals` (key: return id): the goods have come far enough for a refund, or it turned out that not.
 
-    A signal is released once and revoked at most once. Times are UTC; text that is not known is "".
+    A signal is released, and revoked at most once, by revisions 1 and 2; only when a request is amended is it released again,
+    by the next revision. Times are UTC; text that is not known is "".
     """
 
     signal_id: str
     """uuid5 of return and tier: the same signal has the same id in every run and replay."""
     revision: int
-    """1 releases, 2 revokes."""
+    """Counts up from 1: odd ones release, even ones revoke. The highest is the truth."""
     action: RefundAction
     reason: SignalReason
     return_id: str
     tier: str
     """The policy's `refund_tiers` entry that the return fits."""
     value: Money | None = None
-    """As the request said."""
+    """As the request said; of a revocation: as it was released."""
+    resolution: Resolution = Resolution.REFUND
+    """What is released: money, or a credit in the shop. Never an exchange."""
     customer_risk: Risk = Risk.NORMAL
     category: str = ""
     since_at: Time

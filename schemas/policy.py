@@ -42,7 +42,7 @@ from schemas.policy_fields import Amounts, CountryWithHolidays, Duration, Policy
 from schemas.vocabulary import Risk, RuleId
 
 _HOLIDAYS_VERSION = version("holidays")
-RULE_VERSION = 3
+RULE_VERSION = 4
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
 
 RuleBudget = Annotated[

@@ -293,8 +293,10 @@ class SignalReason(StrEnum):
     REPLACEMENT_SENT = "replacement_sent"
     EXCHANGE_REQUESTED = "exchange_requested"
     """The newest request asks for other goods."""
+    REQUEST_AMENDED = "request_amended"
+    """The newest request is for another amount or means, or for what the tier does not fit."""
     LATE_EVIDENCE = "late_evidence"
-    """What it was released for was taken back, or has another parcel to wait for."""
+    """What it was released for was taken back, or one more parcel is on its way."""
 
 
 class DeadLetterReason(StrEnum):

@@ -120,6 +120,10 @@ class ReturnDossier:
         read_at = max(heard, default=datetime.min.replace(tzinfo=UTC))
         return Stories(whole, parcels, [one for _, expected in told_of for one in expected], read_at)
 
+    def heard(self, until: datetime) -> int:
+        """How much was said of it and of its parcels."""
+        return sum(self._counts(until).values()) + bisect_right(self.return_times, until)
+
     def _counts(self, parcels_until: datetime) -> dict[str, int]:
         return {name: bisect_right(times, parcels_until) for name, times in self._times.items()}
 

@@ -12,18 +12,18 @@ from simulation.terms import Terms
 
 
 def delivered_elsewhere_suspected(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
-    """A delivery to somebody else, or to no place of the facility: a case until it is delivered rightly."""
+    """Deliveries to somebody else, or to no place of the facility: a case until it is delivered rightly, and anew after that.
+
+    What is delivered here and there at the same time is there.
+    """
     rule, places = RuleId.DELIVERED_ELSEWHERE_SUSPECTED, terms.places(story.route.facility)
     astray = [scan for scan in story.scans if _is_elsewhere(scan, places)]
-    for first in astray[:1]:
-        rightly = [
-            (scan.at, Reason.DELIVERED)
-            for scan in story.scans_after(first)
-            if scan.milestone is Milestone.DELIVERED and scan not in astray
-        ]
-        due = terms.due(rule, first, story.route)
-        ends = (*rightly, *story.checked_in_or_voided)
-        yield Expectation(rule, story.parcel, first.identity, first.at, due, ends)
+    there_at = {scan.at for scan in astray}
+    rightly = [s for s in story.scans if s.milestone is Milestone.DELIVERED and s.at not in there_at]
+    for run in runs(astray, rightly, lambda _: None):  # that it was called lost meanwhile is another matter
+        due = terms.due(rule, run.first, story.route)
+        ends = (*run.ends, *story.checked_in_or_voided)
+        yield Expectation(rule, story.parcel, run.first.identity, run.first.at, due, ends)
 
 
 def _is_elsewhere(scan: ParcelNews, places: Sequence[FacilityPlace]) -> bool:
@@ -61,9 +61,9 @@ def moving_after_delivery(story: ParcelStory, terms: Terms) -> Iterator[Expectat
     moving = [scan for scan in after if scan.milestone in _MOVING]
     if story.checked_in is not None:
         moving = [scan for scan in moving if scan.at < story.checked_in.at]
-    for run in runs(moving, [scan for scan in after if scan.milestone is Milestone.DELIVERED]):
+    for run in runs(moving, [s for s in after if s.milestone is Milestone.DELIVERED], story.found_after):
         due = terms.due(rule, run.first, story.route)
-        ends = (*run.ends, *story.over)
+        ends = (*run.ends, *story.over_since(run.first.at))
         yield Expectation(rule, story.parcel, run.first.identity, run.first.at, due, ends)
 
 

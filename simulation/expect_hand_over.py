@@ -23,7 +23,9 @@ def label_expired_unused(story: ParcelStory, terms: Terms) -> Iterator[Expectati
 def _first_scan_within(rule: RuleId, story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     assert story.label is not None
     due = terms.due(rule, story.label, story.route)
-    yield Expectation(rule, story.parcel, "", story.label.at, due, (*_first_scan(story), *story.over))
+    yield Expectation(
+        rule, story.parcel, "", story.label.at, due, (*_first_scan(story), *story.over_since(story.label.at))
+    )
 
 
 def _first_scan(story: ParcelStory) -> list[End]:
@@ -33,8 +35,9 @@ def _first_scan(story: ParcelStory) -> list[End]:
 def pickup_failed(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     """A pickup that failed waits for whoever has the parcel next."""
     rule = RuleId.PICKUP_FAILED
-    for first, ended, _ in runs(story.news(Milestone.PICKUP_FAILED), story.scans, or_at_once=True):
-        ends = list(story.over)
+    failures = story.news(Milestone.PICKUP_FAILED)
+    for first, ended, _ in runs(failures, story.scans, story.found_after, or_at_once=True):
+        ends = story.over_since(first.at)
         if ended is not None:
             was_first = ended is story.scans[0]
             ends.append((ended.at, Reason.FIRST_SCAN if was_first else Reason.PROGRESS))

@@ -1,12 +1,17 @@
 """What the last record of `journeys` has to say of each return, read plainly from everything that was ever told of it."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
 
+from schemas.outputs import RefundAction, RefundSignal
 from schemas.return_journeys import JourneyMilestone, PortalStatus, ReturnJourney
-from schemas.vocabulary import CaseState, Milestone
-from simulation.dossier import ReturnDossier, dossiers
+from schemas.vocabulary import CaseState, Milestone, SignalReason
+from simulation.dossier import ReturnDossier, Stories, dossiers
+from simulation.expect_journey_words import Customer, Words
+from simulation.expect_parcels_way import claims_that_hold, delivered_to_us, is_cancelled
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.oracle import ExpectedCase
 from simulation.parcel_story import ParcelStory
@@ -30,7 +35,8 @@ Open = tuple[str, str]
 """(rule, parcel) of a case that stands."""
 
 
-class ExpectedJourney(NamedTuple):
+@dataclass(frozen=True)
+class ExpectedJourney:
     """One return at the end."""
 
     return_id: str
@@ -40,6 +46,10 @@ class ExpectedJourney(NamedTuple):
     parcels: frozenset[str]
     surely: bool
     """False: all that was told of it were labels, taken back since, perhaps before the return had heard of them."""
+    heard: int
+    """How much was said of it and of its parcels."""
+    stories: Stories = field(compare=False)
+    terms: Terms = field(compare=False)
 
 
 def expected_journeys(
@@ -49,7 +59,9 @@ def expected_journeys(
     found = {}
     for dossier in dossiers(read_ledger(events), terms):
         if isinstance(dossier, ReturnDossier):
-            journey = _expected(dossier.return_id, story := dossier.stories(until_at, until_at).whole)
+            stories = dossier.stories(until_at, until_at)
+            story, heard = stories.whole, dossier.heard(until_at)
+            journey = _expected(dossier.return_id, stories, terms, heard)
             if journey.surely or story.parcels or story.news(*_OF_MONEY):
                 found[dossier.return_id] = journey
     return found
@@ -61,10 +73,14 @@ def wrong_journeys(
     told: Mapping[str, ReturnJourney],
     until_at: datetime,
     closed: Collection[tuple[str, str, str]] = (),
+    signals: Iterable[RefundSignal] | None = None,
+    slack: timedelta = timedelta(0),
 ) -> list[str]:
     """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world.
 
-    `closed`: (rule, return, parcel) of cases that are closed rightly, by people or after the end.
+    `closed`: (rule, return, parcel) of cases that are closed rightly, by people or after the end. `signals`: what was said of
+    refunds; None: it is not known, and nothing that depends on it is judged. `slack`: how far from the end the log's time may be,
+    and arrivals from what the ledger says.
     """
     untold = sorted(expected.keys() - told.keys())
     wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
@@ -72,6 +88,7 @@ def wrong_journeys(
         f"journey of {return_id}: no such return" for return_id in sorted(told.keys() - expected.keys())
     ]
     surely, perhaps = _open_cases(cases)
+    revoked = _revoked(signals) if signals is not None else None
     for return_id in sorted(expected.keys() & told.keys()):
         journey = told[return_id]
         open_cases = {
@@ -81,6 +98,8 @@ def wrong_journeys(
         missing = surely.get(return_id, set()) - open_cases - over
         false = open_cases - perhaps.get(return_id, set())
         differences = [*_differences(expected[return_id], journey, until_at)]
+        tiers = revoked.get(return_id, {}) if revoked is not None else None
+        differences += _wrong_words(expected[return_id], journey, tiers, until_at, slack)
         differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]
         differences += [f"{rule} {parcel} is told, and not open" for rule, parcel in sorted(false)]
         wrong += [f"journey of {return_id}: {difference}" for difference in differences]
@@ -111,6 +130,73 @@ def _differences(expected: ExpectedJourney, journey: ReturnJourney, until_at: da
         yield f"counts {journey.open_case_count} open cases and shows {len(journey.open_cases)}"
 
 
+def _revoked(signals: Iterable[RefundSignal]) -> dict[str, dict[str, SignalReason | None]]:
+    """Return id -> tier that released it -> why that was revoked at last; None: it stands."""
+    found: defaultdict[str, dict[str, SignalReason | None]] = defaultdict(dict)
+    for signal in sorted(signals, key=lambda signal: signal.revision):
+        revoked = signal.action is RefundAction.REVOKE
+        found[signal.return_id][signal.tier] = signal.reason if revoked else None
+    return found
+
+
+def _wrong_words(
+    expected: ExpectedJourney,
+    journey: ReturnJourney,
+    tiers: Mapping[str, SignalReason | None] | None,
+    until_at: datetime,
+    slack: timedelta,
+) -> list[str]:
+    """What is wrong in what the customer is told and in what comes next, the open cases taken as they are told."""
+    found: list[list[str]] = []
+    for now in dict.fromkeys((until_at, until_at - slack, until_at + slack)):
+        words = Customer(
+            expected.stories,
+            expected.terms,
+            expected.reached,
+            expected.status,
+            _parcels(expected.stories.whole),
+            [(case.rule.value, case.parcel) for case in journey.open_cases],
+            tiers or {},
+            not all((tiers or {}).values()),
+            now,
+        ).words()
+        found.append([*_words_apart(words, journey, slack, refund=tiers is not None)])
+    wrong = min(found, key=len)
+    if tiers is not None and journey.refund.released is all(tiers.values()):
+        wrong.append(f"released is told {journey.refund.released}, by the signals {dict(tiers)}")
+    return wrong
+
+
+def _words_apart(words: Words, journey: ReturnJourney, slack: timedelta, *, refund: bool) -> Iterator[str]:
+    message, step, ahead = journey.message, journey.next_step, words.step
+    if message.key != words.key or message.parameters.keys() != words.parameters.keys():
+        yield f"the customer is to be told {words.key} {dict(words.parameters)}, told {message.key} {message.parameters}"
+    for name in words.parameters.keys() & message.parameters.keys():
+        wanted, given = words.parameters[name], message.parameters[name]
+        if not (given == wanted if isinstance(wanted, str) else _near(_at(given), wanted, slack)):
+            yield f"{message.key} has {name} {wanted}, told {given}"
+    told_ahead = None if step is None else (step.step, step.rule)
+    wanted_ahead = None if ahead is None else (ahead.step, ahead.rule)
+    due = None if ahead is None else ahead.due
+    if told_ahead != wanted_ahead or not _near(None if step is None else step.due_at, due, slack):
+        yield f"comes next: {ahead}, told {step}"
+    if not _near(journey.refund.promised_at, words.promised, slack):
+        yield f"a refund was promised by {words.promised}, told {journey.refund.promised_at}"
+    told, wanted_ones = (journey.refund.earliest_at, journey.refund.latest_at), (words.earliest, words.latest)
+    if refund and not all(_near(one, other, slack) for one, other in zip(told, wanted_ones, strict=True)):
+        yield f"a refund may be expected {wanted_ones}, told {told}"
+
+
+def _at(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _near(one: datetime | None, other: datetime | None, slack: timedelta) -> bool:
+    if one is None or other is None:
+        return one is other
+    return abs(one - other) <= max(slack, timedelta(milliseconds=1))
+
+
 def _open_cases(cases: Sequence[ExpectedCase]) -> tuple[dict[str, set[Open]], dict[str, set[Open]]]:
     """Return id -> the cases that must be open at the end, and those that may be."""
     surely: dict[str, set[Open]] = {}
@@ -126,15 +212,16 @@ def _open_cases(cases: Sequence[ExpectedCase]) -> tuple[dict[str, set[Open]], di
 # -- one return ---------------------------------------------------------------------------------------------------
 
 
-def _expected(return_id: str, story: ReturnStory) -> ExpectedJourney:
-    times = zip(JourneyMilestone, _milestones(story), strict=True)
+def _expected(return_id: str, stories: Stories, terms: Terms, heard: int) -> ExpectedJourney:
+    story = stories.whole
+    times = zip(JourneyMilestone, _milestones(story, terms), strict=True)
     reached = {milestone: at for milestone, at in times if at is not None}
     issued = [news.at for news in _since_it_failed(story, Milestone.REFUND_ISSUED)]
     parcels = frozenset(parcel.parcel for parcel in _parcels(story))
     surely = bool(reached) or story.first(Milestone.RETURN_CANCELLED) is not None
-    return ExpectedJourney(
-        return_id, _status(story, reached), reached, min(issued, default=None), parcels, surely
-    )
+    status = _status(story, reached)
+    issued_at = min(issued, default=None)
+    return ExpectedJourney(return_id, status, reached, issued_at, parcels, surely, heard, stories, terms)
 
 
 def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) -> PortalStatus:
@@ -143,7 +230,7 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
     decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
     last = max((news.at for news in decisions), default=None)
     refused = any(news.at == last and news.milestone is Milestone.REFUND_REFUSED for news in decisions)
-    if refused or story.first(Milestone.RETURN_CANCELLED) is not None:
+    if refused or is_cancelled(story):
         return PortalStatus.CLOSED
     if _RECEIVED & reached.keys():
         return PortalStatus.RECEIVED
@@ -166,11 +253,11 @@ def _parcels(story: ReturnStory) -> list[ParcelStory]:
     return list(story.linked.values()) or at_the_dock
 
 
-def _milestones(story: ReturnStory) -> list[datetime | None]:
+def _milestones(story: ReturnStory, terms: Terms) -> list[datetime | None]:
     """When each of the nine was reached, in their order."""
     parcels = _parcels(story)
     scans = [scan.at for parcel in parcels for scan in parcel.scans]
-    claims = [news.at for news in story.news(Milestone.DROPOFF_CLAIMED)]
+    claims = [news.at for news in claims_that_hold(story, parcels)]
     paid = [
         *_since_it_failed(story, Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED),
         *story.news(Milestone.REPLACEMENT_SENT),
@@ -180,9 +267,9 @@ def _milestones(story: ReturnStory) -> list[datetime | None]:
         min((parcel.label.at for parcel in parcels if parcel.label is not None), default=None),
         min([*scans, *claims], default=None),
         min(scans, default=None),
-        _delivered(story, parcels),
+        _delivered(story, parcels, terms),
         _checked_in(story, parcels),
-        _inspected(story),
+        None if story.wholly_inspected is None else story.wholly_inspected.at,
         min((news.at for news in paid), default=None),
     ]
 
@@ -197,43 +284,17 @@ def _since_it_failed(story: ReturnStory, *milestones: Milestone) -> list[ReturnN
     return [news for news in story.news(*milestones) if failed_at is None or news.at > failed_at]
 
 
-def _came(story: ReturnStory, parcel: ParcelStory) -> datetime | None:
-    """When the warehouse got it."""
-    told = (story.received.get(parcel.parcel), parcel.checked_in)
-    return min((news.at for news in told if news is not None), default=None)
-
-
-def _delivered(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
+def _delivered(story: ReturnStory, parcels: Sequence[ParcelStory], terms: Terms) -> datetime | None:
     """When the last had come, if the carrier told of any delivery."""
-    there = [one.delivered.at if one.delivered is not None else _came(story, one) for one in parcels]
+    told = [(one, delivered_to_us(one, terms)) for one in parcels]
+    there = [news.at if news is not None else story.came_at(one) for one, news in told]
     known = [at for at in there if at is not None]
-    told = any(one.delivered is not None for one in parcels)
-    return max(known) if told and len(known) == len(parcels) else None
+    return max(known) if any(news for _, news in told) and len(known) == len(parcels) else None
 
 
 def _checked_in(story: ReturnStory, parcels: Sequence[ParcelStory]) -> datetime | None:
     """When the warehouse had the last."""
     if not parcels:
         return _first(story, Milestone.CHECKED_IN)
-    known = [at for at in (_came(story, one) for one in parcels) if at is not None]
+    known = [at for at in (story.came_at(one) for one in parcels) if at is not None]
     return max(known) if len(known) == len(parcels) else None
-
-
-def _inspected(story: ReturnStory) -> datetime | None:
-    """When each had been inspected: by its name, or with all that was there."""
-    inspections = story.news(Milestone.INSPECTED)
-    if not story.linked:
-        return inspections[0].at if inspections else None
-    firsts = []
-    for name, parcel in story.linked.items():
-        came_at, alone = _came(story, parcel), len(story.linked) == 1
-        of_it = [
-            news.at
-            for news in inspections
-            if name in news.parcels
-            or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
-        ]
-        if not of_it:
-            return None
-        firsts.append(min(of_it))
-    return max(firsts)

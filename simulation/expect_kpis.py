@@ -17,6 +17,7 @@ from schemas.vocabulary import CaseState, Closure, Milestone
 from simulation.dossier import ReturnDossier, Stories
 from simulation.ledger import NOWHERE, Ledger, LedgerEvent, ReturnNews, Route, read_ledger
 from simulation.parcel_story import ParcelStory
+from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
 Place = tuple[date, str, str]
@@ -95,12 +96,10 @@ def add_cases(
         kpis.add(
             case.due_at, _of_case(case, story), f"{case.rule} {'false_alarm' if false_alarm else case.state}"
         )
-        if case.state in _STANDING:
-            oldest[case.return_id or case.parcel] = min(
-                case.due_at, oldest.get(case.return_id or case.parcel, case.due_at)
-            )
+        if case.state in _STANDING and case.return_id:
+            oldest[case.return_id] = min(case.due_at, oldest.get(case.return_id, case.due_at))
     for name, due_at in oldest.items():
-        _add_risk(kpis, due_at, stories.get(name))
+        _add_risk(kpis, due_at, stories[name])
 
 
 def wrong_kpis(snapshots: Iterable[KpiSnapshot], wanted: ExpectedKpis, *, cases: bool = True) -> list[str]:
@@ -153,8 +152,11 @@ def _values(route: Route, request: ReturnNews | None) -> tuple[str, ...]:
 
 
 def _in_order(story: Stories) -> list[ParcelStory]:
-    """The parcels whose label holds, the first label first."""
-    return sorted(story.whole.linked.values(), key=lambda parcel: (parcel.label.at, parcel.parcel))  # type: ignore[union-attr]
+    """The parcels whose label holds, or that the dock has all the same, the first label first."""
+    there = [
+        one for one in story.parcels if one.linked or (one.label is not None and one.checked_in is not None)
+    ]
+    return sorted(there, key=lambda parcel: (parcel.label.at, parcel.parcel))  # type: ignore[union-attr]
 
 
 def _values_of(story: Stories) -> tuple[str, ...]:
@@ -165,6 +167,8 @@ def _values_of(story: Stories) -> tuple[str, ...]:
 def _count(kpis: ExpectedKpis, story: Stories) -> None:
     whole, values = story.whole, _values_of(story)
     firsts = {milestone: whole.first(milestone) for milestone in Milestone}
+    refunds = _refunds(whole)
+    firsts[Milestone.REFUND_ISSUED] = refunds[0] if refunds else None
     at = {milestone: news.at for milestone, news in firsts.items() if news is not None}
     received = list(_count_parcels(kpis, story))
     if Milestone.CHECKED_IN in at:
@@ -183,9 +187,20 @@ def _count(kpis: ExpectedKpis, story: Stories) -> None:
             kpis.add(at[milestone], values, name)
     for leg, (start, end) in _LEGS.items():
         kpis.add_leg(values, leg, at.get(start), at.get(end))
-    refund = firsts[Milestone.REFUND_ISSUED]
-    if refund is not None and refund.worth is not None:
+    for refund in (one for one in refunds if one.worth is not None):
+        assert refund.worth is not None
         kpis.add(refund.at, values, f"{refund.worth[1]} refunded", _minor(refund.worth[0]))
+
+
+def _refunds(whole: ReturnStory) -> list[ReturnNews]:
+    """Those that reached somebody. One that failed is the last before the failure, of the sum that the failure names."""
+    left = list(whole.news(Milestone.REFUND_ISSUED))
+    for failure in whole.news(Milestone.REFUND_FAILED):
+        before = [one for one in left if one.at <= failure.at]
+        of_that_sum = [one for one in before if failure.worth is not None and one.worth == failure.worth]
+        for failed in (of_that_sum or before)[-1:]:
+            left.remove(failed)
+    return left
 
 
 def _count_parcels(kpis: ExpectedKpis, story: Stories) -> Iterator[datetime]:
@@ -215,10 +230,7 @@ def _of_case(case: Escalation, story: Stories | None) -> tuple[str, ...]:
     return _values(route._replace(carrier=case.carrier), story.whole.request)
 
 
-def _add_risk(kpis: ExpectedKpis, due_at: datetime, story: Stories | None) -> None:
-    if story is None:
-        kpis.add(due_at, _values(NOWHERE, None), "at_risk")
-        return
+def _add_risk(kpis: ExpectedKpis, due_at: datetime, story: Stories) -> None:
     values = _values_of(story)
     kpis.add(due_at, values, "at_risk")
     request = story.whole.request

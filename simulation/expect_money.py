@@ -21,8 +21,8 @@ _PAID_OR_OFF: Final = (
 
 
 def late_refund_decision(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
-    """Inspected goods wait for a decision."""
-    rule, inspected = RuleId.LATE_REFUND_DECISION, story.first(Milestone.INSPECTED)
+    """When all goods are inspected they wait for a decision."""
+    rule, inspected = RuleId.LATE_REFUND_DECISION, story.wholly_inspected
     if inspected is not None:
         ends = story.ends(Milestone.REFUND_APPROVED, *_PAID_OR_OFF)
         yield _of_return(rule, inspected, terms.due(rule, inspected, story.route), ends)
@@ -103,7 +103,7 @@ def _by_law(law: Statute, notice: datetime, proof: datetime) -> datetime:
 
 def _proof_of_dispatch(story: ReturnStory) -> tuple[datetime, datetime] | None:
     """The earliest proof that the goods were sent: when it happened, and when it was appended."""
-    parcels = story.linked.values()
+    parcels = story.goods.values()
     scanned = [parcel.scans[0] for parcel in parcels if parcel.scans]
     at_the_dock = [parcel.checked_in for parcel in parcels if parcel.checked_in is not None]
     by_number = story.news(Milestone.CHECKED_IN)[:1]
@@ -142,10 +142,10 @@ def refunded_not_returned(story: ReturnStory, terms: Terms) -> Iterator[Expectat
     if issued is None or story.in_store:
         return
     inspections = story.news(Milestone.INSPECTED)
-    if not story.linked:
+    if not story.goods:
         ends = (*story.checked_in_by_number, *((news.at, Reason.INSPECTED) for news in inspections))
         yield _of_return(rule, issued, terms.due(rule, issued, story.route), list(ends))
-    for name, parcel in story.linked.items():
+    for name, parcel in story.goods.items():
         came: list[End] = []
         if parcel.checked_in is not None:
             came.append((parcel.checked_in.at, Reason.CHECKED_IN))

@@ -1,6 +1,6 @@
 """What is expected of the warehouse once the goods are there: the rules about inspection and shelf."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason, RuleId
@@ -21,14 +21,14 @@ _DECIDED = (
 def late_inspection(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """What has come waits to be looked at: each parcel by itself, or the goods that came without one."""
     rule = RuleId.LATE_INSPECTION
-    for name, parcel in story.linked.items():
+    for name, parcel in story.goods.items():
         received = came(story, parcel)
         if received is None:
             continue
         at, appended_at = received
         due = max(terms.used_up(rule, at, story.route_of(parcel)), appended_at + terms.settle)
         yield Expectation(rule, name, "", at, due, _looked_at(story, name, at))
-    if not story.linked:
+    if not story.goods:
         for by_number in story.news(Milestone.CHECKED_IN)[:1]:
             due = terms.due(rule, by_number, story.route)
             yield Expectation(rule, "", "", by_number.at, due, _looked_at(story, "", by_number.at))
@@ -41,55 +41,61 @@ def came(story: ReturnStory, parcel: ParcelStory) -> tuple[datetime, datetime] |
 
 
 def _looked_at(story: ReturnStory, parcel: str, came_at: datetime) -> tuple[End, ...]:
-    """Inspections that name the parcel; those that name none mean what had come by then, or all there is."""
-    inspected = [
-        (news.at, Reason.INSPECTED)
-        for news in story.news(Milestone.INSPECTED)
-        if parcel in news.parcels or (not news.parcels and (news.at >= came_at or len(story.linked) <= 1))
-    ]
     restocked = [
         (news.at, Reason.RESTOCKED) for news in story.news(Milestone.RESTOCKED) if news.at >= came_at
     ]
-    return (*inspected, *restocked)
+    return (*_inspections_of(story, parcel, came_at), *restocked)
+
+
+def _inspections_of(story: ReturnStory, parcel: str, came_at: datetime) -> list[End]:
+    """Those that name the parcel; those that name none mean what had come by then, or all there is."""
+    return [
+        (news.at, Reason.INSPECTED)
+        for news in story.news(Milestone.INSPECTED)
+        if parcel in news.parcels or (not news.parcels and (news.at >= came_at or len(story.goods) <= 1))
+    ]
 
 
 def content_mismatch(story: ReturnStory, terms: Terms) -> Iterator[Expectation]:
     """Goods that are not what was announced: a case at once, until somebody has decided."""
     rule = RuleId.CONTENT_MISMATCH
-    inspections = story.news(Milestone.INSPECTED)
-    for news in inspections:
+    for news in story.news(Milestone.INSPECTED):
         if news.mismatch:
-            again = [i for i in inspections if i.at > news.at and i.all_right]
-            ends = [*story.ends(*_DECIDED, since=news.at), *found_right(story, news, again)]
+            ends = [*story.ends(*_DECIDED, since=news.at), *found_right(story, news)]
             due = terms.due(rule, news, story.route)
             yield Expectation(rule, "", news.identity, news.at, due, tuple(ends))
     for parcel, weighed, looked_into in wrong_weights(story, terms):
+        if looked_into and looked_into[0][0] < weighed.at:
+            continue  # people have opened it already
         due = terms.due(rule, weighed, story.route_of(parcel))
         ends = [*looked_into[:1], *story.ends(*_DECIDED, since=weighed.at)]
         yield Expectation(rule, parcel.parcel, "weight", weighed.at, due, tuple(ends))
 
 
 def wrong_weights(story: ReturnStory, terms: Terms) -> Iterator[tuple[ParcelStory, ParcelNews, list[End]]]:
-    """The parcels that weigh something else than their labels say, by which dock scan, and when somebody looked into them."""
-    for name, parcel in story.linked.items():
-        weighed, label = parcel.weighed, parcel.label
-        if weighed is None or label is None:
+    """The parcels that weigh something else than their labels say, by which dock scan, and when people looked into them."""
+    for name, parcel in story.goods.items():
+        weighed, label, received = parcel.weighed, parcel.label, came(story, parcel)
+        if weighed is None or label is None or received is None:
             continue
         if terms.weighs_wrong(label.grams, weighed.grams, story.route_of(parcel)):
-            looked_into = [
-                (news.at, Reason.INSPECTED)
-                for news in story.news(Milestone.INSPECTED)
-                if news.at >= weighed.at and (name in news.parcels or not news.parcels)
-            ]
-            yield parcel, weighed, looked_into
+            yield parcel, weighed, _inspections_of(story, name, received[0])
 
 
-def found_right(story: ReturnStory, wrong: ReturnNews, again: Sequence[ReturnNews]) -> list[End]:
-    """When every parcel that was found wrong has been found right; an inspection without parcels is of all."""
+def found_right(story: ReturnStory, wrong: ReturnNews) -> list[End]:
+    """When every parcel that was found wrong has been found right; an inspection without parcels is of all.
+
+    Of two inspections at the same time the one that was appended later is the later one.
+    """
+    again = [
+        news
+        for news in story.news(Milestone.INSPECTED)
+        if news.all_right and (news.at, news.appended_at) > (wrong.at, wrong.appended_at)
+    ]
     if not again:
         return []
     times = [news.at for news in again if not news.parcels]
-    parcels = wrong.parcels or tuple(story.linked)
+    parcels = wrong.parcels or tuple(story.goods)
     each = [[news.at for news in again if parcel in news.parcels] for parcel in parcels]
     if all(each):
         times.append(max((min(found) for found in each), default=again[0].at))

@@ -1,55 +1,98 @@
 """What may be paid, as the oracle sees it: which refund tiers are released for a return, and which releases are revoked.
 
 A tier is released once, when the goods have come as far as it asks and what that stands on was read and has settled; what
-contradicts a release revokes it, and only another tier can be released after that.
+contradicts a release revokes it, and only a later tier can be released after that. When the customer asks for something else
+the release is revoked and said again. What was said is compared in `simulation/judge_signals.py`.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from schemas.outputs import RefundAction, RefundSignal
+from schemas.outputs import RefundAction
 from schemas.policy import RefundTier, ReleaseAt
-from schemas.vocabulary import Milestone, Reason
+from schemas.vocabulary import SignalReason
 from simulation.dossier import ReturnDossier, Stories, dossiers
-from simulation.expect_dock import delivered_elsewhere_suspected
-from simulation.expect_shop import came, found_right, wrong_weights
-from simulation.expect_transit import sent_to_us_again
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
-from simulation.parcel_story import ParcelStory
+from simulation.payable import (
+    Asked,
+    Why,
+    amended,
+    asked_by,
+    came_to,
+    fits,
+    is_paid,
+    is_under_way,
+    may_stand,
+    speaks_against,
+)
 from simulation.reading import Reading
-from simulation.return_story import ReturnStory
 from simulation.terms import Terms
 
-_OFF: Final = (Milestone.RETURN_CANCELLED, Milestone.REPLACEMENT_SENT)
-_Came = tuple[datetime, datetime]
-"""When the goods had come so far, and when the last that shows it was appended."""
+_ASKED_OTHERWISE: Final = {SignalReason.EXCHANGE_REQUESTED, SignalReason.REQUEST_AMENDED}
 
 
-class Release(NamedTuple):
-    """One tier's release. `stage`: how far the goods had come."""
+class Said(NamedTuple):
+    """A message that is expected, at some time from `earliest` to `latest`, with any of the reasons and terms."""
 
+    action: RefundAction
     tier: str
-    stage: ReleaseAt
-    at: datetime
-    revoked: bool
+    revision: int
+    why: frozenset[Why]
+    asked: frozenset[Asked]
+    earliest: datetime
+    latest: datetime
+
+    def or_else(self, other: "Said") -> "Said":
+        """The same message, as another way of reading has it."""
+        return self._replace(
+            why=self.why | other.why,
+            asked=self.asked | other.asked,
+            earliest=min(self.earliest, other.earliest),
+            latest=max(self.latest, other.latest),
+        )
+
+
+class Calm(NamedTuple):
+    """Nothing comes to be known from `since` to `until`: what every worker knows then that is not held up for longer."""
+
+    since: datetime
+    until: datetime
+    against: bool
+    paid: bool
+    asked: Asked | None
+    left: tuple[str, ...]
+    """The tiers that the return fits and whose stage all of its goods have reached, in the policy's order."""
+    stands: frozenset[str]
+    """The tiers that a release may still stand on: at least some of the goods have come so far, and the return fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """What is certain where records lie so close together that a worker may come to know them in any order."""
+
+    tiers: tuple[str, ...]
+    """All that there are, in their order."""
+    fitting: frozenset[str]
+    """Those that the return fitted at some time."""
+    asked: frozenset[Asked]
+    why: frozenset[Why]
+    calms: tuple[Calm, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ExpectedSignals:
     """What is said about the refund of one return.
 
-    `possible`: for each outcome that there may be, depending on how a worker came to know the records: tier -> (revoked, the
-    earliest and the latest time of its release). `any_of`: what decides lies so close together that a worker that was held up
-    may come to know it in any order, and may release any of these tiers, or none; empty: it does not.
+    `possible`: what is said, for each outcome that there may be, depending on how a worker came to know the records. `loose`:
+    what decides lies so close together that any of it may be said before the rest is known; None: it does not.
     """
 
     return_id: str
-    possible: tuple[dict[str, tuple[bool, datetime, datetime]], ...]
-    any_of: frozenset[str] = frozenset()
+    possible: tuple[tuple[Said, ...], ...]
+    loose: Loose | None = None
 
 
 def expected_signals(
@@ -78,213 +121,164 @@ def _of_return(
             _Walk(dossier, terms, Reading(), until_at - tolerance),
             _Walk(dossier.under(later), later, Reading(), until_at),
         ]
-    times: dict[_Outcome, dict[str, list[datetime]]] = {}
+    ways: dict[tuple[tuple[str, int], ...], tuple[Said, ...]] = {}
     for walk in walks:
-        told = times.setdefault(tuple((one.tier, one.revoked) for one in walk.released), {})
-        for one in walk.released:
-            told.setdefault(one.tier, []).append(one.at)
+        shape = tuple((one.tier, one.revision) for one in walk.said)
+        known = ways.get(shape, tuple(walk.said))
+        ways[shape] = tuple(one.or_else(other) for one, other in zip(known, walk.said, strict=True))
     close = any(then - at <= tolerance + terms.settle for at, then in pairwise(exact.turns))
-    return ExpectedSignals(
-        dossier.return_id,
-        tuple(
-            {tier: (revoked, min(told[tier]), max(told[tier])) for tier, revoked in outcome}
-            for outcome, told in times.items()
-        ),
-        frozenset(exact.fitting) if tolerance and close else frozenset(),
+    loose = _loose(walks, terms, tolerance) if tolerance and close else None
+    return ExpectedSignals(dossier.return_id, tuple(ways.values()), loose)
+
+
+def _loose(walks: list["_Walk"], terms: Terms, tolerance: timedelta) -> Loose:
+    calms = (
+        one._replace(since=one.since + terms.settle + tolerance, until=one.until - tolerance)
+        for one in walks[0].calms
+    )
+    return Loose(
+        tuple(tier.tier for tier in terms.policy.refund_tiers),
+        frozenset(tier for walk in walks for tier in walk.fitting),
+        frozenset(asked for walk in walks for asked in walk.asked),
+        frozenset(why for walk in walks for why in walk.why),
+        tuple(calms),
     )
 
 
-_Outcome = tuple[tuple[str, bool], ...]
-"""Tier and whether its release was revoked, in the order of the releases."""
+@dataclass(slots=True)
+class _Release:
+    """One tier's release, as it was last said."""
+
+    tier: str
+    stage: ReleaseAt
+    parcels: frozenset[str]
+    asked: Asked
+    revision: int
+    revoked_for: frozenset[Why] = frozenset()
 
 
+@dataclass(slots=True)
 class _Walk:
     """Goes through the records of a return, and says what is released and revoked."""
 
-    def __init__(self, dossier: ReturnDossier, terms: Terms, how: Reading, until_at: datetime) -> None:
-        self.terms = terms
-        self.released: list[Release] = []
-        self.turns: list[datetime] = []
-        """When anything came to be known that decides about a release."""
-        self.fitting: set[str] = set()
-        """Tiers that the return fits."""
-        self._stands: tuple[object, ...] = ()
-        for moment, following in pairwise([*how.moments(dossier, until_at), until_at]):
-            self._from(dossier.stories(*how.known_until(moment)), moment, following)
+    dossier: ReturnDossier
+    terms: Terms
+    how: Reading
+    until_at: datetime
+    said: list[Said] = field(default_factory=list)
+    turns: list[datetime] = field(default_factory=list)
+    """When anything came to be known that decides about a release."""
+    fitting: set[str] = field(default_factory=set)
+    """Tiers that the return fits."""
+    asked: set[Asked] = field(default_factory=set)
+    why: set[Why] = field(default_factory=set)
+    """All that spoke for or against a release at any time."""
+    calms: list[Calm] = field(default_factory=list)
+    _releases: dict[str, _Release] = field(default_factory=dict)
+    _stands: tuple[object, ...] = ()
+
+    def __post_init__(self) -> None:
+        for moment, following in pairwise([*self.how.moments(self.dossier, self.until_at), self.until_at]):
+            self._from(self.dossier.stories(*self.how.known_until(moment)), moment, following)
 
     def _from(self, stories: Stories, now: datetime, then: datetime) -> None:
         """Nothing more is known until then."""
-        against = _speaks_against(stories, self.terms)
-        self._note(stories, now, against=against)
-        last = self.released[-1] if self.released else None
-        if last is not None and not last.revoked and (against or _came_to(stories, last.stage) is None):
-            self.released[-1] = last = last._replace(revoked=True)
-        if against or (last is not None and not last.revoked):
+        against = frozenset(speaks_against(stories, self.terms))
+        self._note(stories, now, then, against)
+        standing = next((one for one in self._releases.values() if not one.revoked_for), None)
+        if standing is not None:
+            standing.revoked_for = against or self._outgrown(stories, standing)
+            if not standing.revoked_for:
+                return
+            standing.revision += 1
+            self._say(RefundAction.REVOKE, standing, standing.revoked_for, now)
+        if against:
             return
-        ready = [(max(at, now), tier) for at, tier in self._settling(stories)]
-        first = min((at for at, _ in ready), default=then)
+        ready = [(max(at, now), tier, why) for at, tier, why in self._settling(stories)]
+        first = min((at for at, _, _ in ready), default=then)
         if first < then:
-            tier = next(tier for at, tier in ready if at == first)
-            self.released.append(Release(tier.tier, tier.release_at, first, revoked=False))
+            tier, why = next((tier, why) for at, tier, why in ready if at == first)
+            self._release(stories, tier, why, first)
 
-    def _note(self, stories: Stories, now: datetime, *, against: bool) -> None:
-        whole, request = stories.whole, stories.whole.request
-        if request is not None:
-            self.fitting |= {one.tier for one in self.terms.policy.refund_tiers if _fits(one, request)}
-        stages = [_came_to(stories, tier.release_at) for tier in self.terms.policy.refund_tiers]
-        stands = (against, request is None, _is_paid(whole), *stages)
+    def _release(self, stories: Stories, tier: RefundTier, since: datetime, at: datetime) -> None:
+        known = self._releases.pop(tier.tier, None)
+        revision = 1 if known is None else known.revision + 1
+        goods, asked = frozenset(stories.whole.goods), asked_by(stories.whole.request)
+        self._releases[tier.tier] = _Release(tier.tier, tier.release_at, goods, asked, revision)
+        why = frozenset({(SignalReason(tier.release_at.value), since)})
+        self._say(RefundAction.RELEASE, self._releases[tier.tier], why, at)
+
+    def _say(self, action: RefundAction, of: _Release, why: frozenset[Why], at: datetime) -> None:
+        self.said.append(Said(action, of.tier, of.revision, why, frozenset({of.asked}), at, at))
+
+    def _outgrown(self, stories: Stories, release: _Release) -> frozenset[Why]:
+        """Why a release stands no more that nothing speaks against."""
+        whole, paid = stories.whole, is_paid(stories.whole)
+        goods = {
+            name: parcel
+            for name, parcel in whole.goods.items()
+            if name in release.parcels or (not paid and is_under_way(whole, parcel))
+        }
+        if came_to(stories, release.stage, goods) is None:
+            return frozenset({(SignalReason.LATE_EVIDENCE, None)})
+        tier = next(one for one in self.terms.policy.refund_tiers if one.tier == release.tier)
+        asked, same = asked_by(whole.request), release.asked.is_same_money(asked_by(whole.request))
+        if not paid and not (same and whole.request is not None and fits(tier, whole.request)):
+            return frozenset({amended(whole)})
+        if same:
+            release.asked = asked
+        return frozenset()
+
+    def _note(self, stories: Stories, now: datetime, then: datetime, against: frozenset[Why]) -> None:
+        whole, request, tiers = stories.whole, stories.whole.request, self.terms.policy.refund_tiers
+        fitting = [one for one in tiers if request is not None and fits(one, request)]
+        asked = None if request is None else asked_by(request)
+        stages = {stage: came_to(stories, stage, whole.goods) for stage in ReleaseAt}
+        each = [came_to(stories, stage, dict([one])) for stage in ReleaseAt for one in whole.goods.items()]
+        used = [name for name, parcel in whole.goods.items() if is_under_way(whole, parcel)]
+        stands = (against, asked, is_paid(whole), *stages.values(), *each, *used)
         if stands != self._stands:
             self.turns.append(now)
             self._stands = stands
+        self.fitting |= {one.tier for one in fitting}
+        self.why |= {(SignalReason(stage.value), there[0]) for stage, there in stages.items() if there}
+        self.why |= {*against, (SignalReason.LATE_EVIDENCE, None)}
+        if request is not None and asked is not None:
+            self.asked.add(asked)
+            self.why.add(amended(whole))
+        left = tuple(tier.tier for tier in fitting if stages[tier.release_at])
+        stands_on = frozenset(tier.tier for tier in fitting if may_stand(stories, tier.release_at))
+        self.calms.append(Calm(now, then, bool(against), is_paid(whole), asked, left, stands_on))
 
-    def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier]]:
-        """The tiers that can be released by what is known, in the policy's order, and from when on."""
+    def _settling(self, stories: Stories) -> Iterator[tuple[datetime, RefundTier, datetime]]:
+        """The tiers that can be released by what is known, in the policy's order, from when on, and since when they might."""
         whole, request = stories.whole, stories.whole.request
-        if request is None or _is_paid(whole):
+        if request is None or is_paid(whole):
             return
-        used = {release.tier for release in self.released}
-        for tier in self.terms.policy.refund_tiers:
-            far = _came_to(stories, tier.release_at)
-            if tier.tier not in used and far is not None and _fits(tier, request):
-                yield max(*far, stories.read_at) + self.terms.settle, tier
-
-
-def _is_paid(whole: ReturnStory) -> bool:
-    return bool(whole.news(Milestone.REFUND_ISSUED, Milestone.REFUND_SETTLED))
-
-
-def _fits(tier: RefundTier, request: ReturnNews) -> bool:
-    if request.risk not in tier.customer_risk or (
-        tier.categories and request.category not in tier.categories
-    ):
-        return False
-    if tier.max_value is None:
-        return True
-    amount, currency = request.worth or (None, "")
-    return amount is not None and currency in tier.max_value and amount <= tier.max_value[currency]
-
-
-def _speaks_against(stories: Stories, terms: Terms) -> bool:
-    """Whether anything that is known says that these goods are not to be paid for."""
-    whole = stories.whole
-    if any(whole.first(milestone) for milestone in _OFF):
-        return True
-    decisions = [news.at for news in whole.news(Milestone.REFUND_REFUSED)]
-    approvals = [news.at for news in whole.news(Milestone.REFUND_APPROVED)]
-    if decisions and max(approvals, default=decisions[-1]) <= decisions[-1]:
-        return True
-    if whole.request is not None and whole.request.resolution == "exchange":
-        return True
-    inspections = whole.news(Milestone.INSPECTED)
-    for wrong in (news for news in inspections if not news.all_right):
-        again = [news for news in inspections if news.at > wrong.at and news.all_right]
-        if not found_right(whole, wrong, again):
-            return True
-    if any(not looked_into for _, _, looked_into in wrong_weights(whole, terms)):
-        return True
-    astray = (one for one in whole.linked.values() if _went_astray(one, terms))
-    return any(came(whole, parcel) is None for parcel in astray)
-
-
-def _went_astray(parcel: ParcelStory, terms: Terms) -> bool:
-    if parcel.news(Milestone.RETURNED_TO_SENDER) and not sent_to_us_again(parcel, terms):
-        return True
-    wrong = delivered_elsewhere_suspected(parcel, terms)
-    return any(not any(why is Reason.DELIVERED for _, why in one.ends) for one in wrong)
-
-
-def _came_to(stories: Stories, stage: ReleaseAt) -> _Came | None:
-    """Since when all parcels have come so far; without any, the goods themselves."""
-    whole = stories.whole
-    if stage is ReleaseAt.INSPECTED:
-        return _inspected(stories)
-    if whole.linked:
-        each = [_parcel_came_to(stories, parcel, stage) for parcel in whole.linked.values()]
-        there = [one for one in each if one is not None]
-        if len(there) < len(each):
-            return None
-        return max(at for at, _ in there), max(appended_at for _, appended_at in there)
-    at_the_dock = [
-        one.checked_in for one in stories.parcels if one.label is not None and one.checked_in is not None
-    ]
-    if at_the_dock:
-        last = max(at_the_dock, key=lambda news: news.at)
-        return last.at, last.appended_at
-    by_number = whole.first(Milestone.CHECKED_IN)
-    return None if by_number is None else (by_number.at, by_number.appended_at)
-
-
-def _parcel_came_to(stories: Stories, parcel: ParcelStory, stage: ReleaseAt) -> _Came | None:
-    seen = parcel.scans[0] if parcel.scans else None
-    if stage is ReleaseAt.DELIVERED:
-        seen = parcel.delivered
-    received = came(stories.whole, parcel)
-    found = [] if received is None else [received]
-    if seen is not None:
-        found.append((seen.at, seen.appended_at))
-    return min(found, default=None)
-
-
-def _inspected(stories: Stories) -> _Came | None:
-    whole = stories.whole
-    inspections = whole.news(Milestone.INSPECTED)
-    if not inspections:
-        return None
-    times, read = [inspections[0].at], [news.appended_at for news in inspections]
-    for name, parcel in whole.linked.items():
-        received = came(whole, parcel)
-        if received is None:
-            return None
-        means_it = [
-            news.at
-            for news in inspections
-            if (name in news.parcels if news.parcels else len(whole.linked) == 1 or news.at >= received[0])
+        told = [
+            place for place, one in enumerate(self.terms.policy.refund_tiers) if one.tier in self._releases
         ]
-        if not means_it:
-            return None
-        times.append(means_it[0])
-        read.append(received[1])
-    return max(times), max(read)
+        for tier in self.terms.policy.refund_tiers[max(told, default=0) :]:
+            known = self._releases.get(tier.tier)
+            used = known is not None and not all(why in _ASKED_OTHERWISE for why, _ in known.revoked_for)
+            far = came_to(stories, tier.release_at, whole.goods)
+            if not used and far is not None and fits(tier, request):
+                yield max(*far, stories.read_at) + self.terms.settle, tier, far[0]
 
 
-def wrong_signals(
-    expected: Iterable[ExpectedSignals], told: Iterable[RefundSignal], bound: timedelta
-) -> list[str]:
-    """What was said, each message once, and should not have been, or was not said and should have been: in sentences."""
-    releases: dict[str, dict[str, datetime]] = defaultdict(dict)
-    revoked: dict[str, set[str]] = defaultdict(set)
-    for signal in told:
-        if signal.action is RefundAction.REVOKE:
-            revoked[signal.return_id].add(signal.tier)
-        else:
-            releases[signal.return_id][signal.tier] = signal.effective_at
-    problems = []
-    for one in expected:
-        found = releases.pop(one.return_id, {})
-        ended = revoked[one.return_id]
-        stand = found.keys() - ended
-        if one.any_of and found.keys() <= one.any_of and ended <= found.keys() and len(stand) < 2:
-            continue
-        if not any(_fits_what_is_possible(found, ended, way, bound) for way in one.possible):
-            problems.append(f"refund of {one.return_id}: {_shown(found, ended)}; possible: {one.possible}")
-    return [
-        *problems,
-        *(f"refund of {name}, which nobody knows: {found}" for name, found in releases.items()),
-    ]
+def is_held(stories: Stories, terms: Terms) -> bool:
+    """Whether these goods are not to be paid for, by what is known."""
+    return any(speaks_against(stories, terms))
 
 
-def _fits_what_is_possible(
-    found: Mapping[str, datetime],
-    revoked: Collection[str],
-    way: Mapping[str, tuple[bool, datetime, datetime]],
-    bound: timedelta,
-) -> bool:
-    return found.keys() == way.keys() and all(
-        (tier in revoked) is is_revoked and earliest <= found[tier] <= latest + bound
-        for tier, (is_revoked, earliest, latest) in way.items()
-    )
+def next_tier(
+    request: ReturnNews, terms: Terms, told: Mapping[str, SignalReason | None]
+) -> RefundTier | None:
+    """The first that the return fits, of those that may still release it.
 
-
-def _shown(found: Mapping[str, datetime], revoked: Collection[str]) -> str:
-    told = [f"{tier} at {at:%m-%d %H:%M}{', revoked' * (tier in revoked)}" for tier, at in found.items()]
-    return "; ".join(told) or "nothing was released"
+    `told`: tiers that have, and why that was revoked; None: it stands.
+    """
+    tiers = terms.policy.refund_tiers
+    last = max((place for place, one in enumerate(tiers) if one.tier in told), default=0)
+    left = (one for one in tiers[last:] if one.tier not in told or told[one.tier] in _ASKED_OTHERWISE)
+    return next((one for one in left if fits(one, request)), None)

@@ -21,14 +21,17 @@ def _due(rule: RuleId, story: ParcelStory, terms: Terms, start: ParcelNews) -> d
 
 
 def stalled_silent(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
-    """Each physical scan waits for another one, until the journey ends."""
-    rule, over = RuleId.STALLED_SILENT, [*story.arrived, *story.over]
+    """Each physical scan waits for another one, until the journey ends; not while the carrier calls it lost."""
+    rule, over = RuleId.STALLED_SILENT, [*story.arrived, *story.checked_in_or_voided]
     for position, scan in enumerate(story.scans):
         if any(scan.at >= at for at, _ in over):
             return
+        if story.given_up_at(scan.at):
+            continue
+        ends = [*story.arrived, *story.over_since(scan.at)]
         later = [(n.at, name_of(n)) for n in story.scans[position + 1 :][:1]]
         due = _due(rule, story, terms, scan)
-        yield Expectation(rule, story.parcel, scan.identity, scan.at, due, (*later, *over))
+        yield Expectation(rule, story.parcel, scan.identity, scan.at, due, (*later, *ends))
 
 
 def stalled_no_progress(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
@@ -37,11 +40,14 @@ def stalled_no_progress(story: ParcelStory, terms: Terms) -> Iterator[Expectatio
     It is silence, and told by that rule, when the last scan before the deadline has been left alone for as long as
     silence may last. Such a parcel is due again when it is scanned after all and has not moved.
     """
-    rule, over = RuleId.STALLED_NO_PROGRESS, [*story.arrived, *story.over]
-    steps = _steps_forward(story.scans)
+    rule, over = RuleId.STALLED_NO_PROGRESS, [*story.arrived, *story.checked_in_or_voided]
+    steps = _steps_forward(story)
     for position, step in enumerate(steps):
         if any(step.at >= at for at, _ in over):
             return
+        if story.given_up_at(step.at):
+            continue
+        ends = [*story.arrived, *story.over_since(step.at)]
         following = steps[position + 1] if position + 1 < len(steps) else None
         later: list[End] = [] if following is None else [(following.at, name_of(following))]
         stretch = [
@@ -51,7 +57,7 @@ def stalled_no_progress(story: ParcelStory, terms: Terms) -> Iterator[Expectatio
             stretch = [scan for scan in stretch if scan.at <= following.at]
         due, scanned = _stuck_at(story, terms, stretch)
         if scanned:
-            yield Expectation(rule, story.parcel, step.identity, step.at, due, (*later, *over))
+            yield Expectation(rule, story.parcel, step.identity, step.at, due, (*later, *ends))
 
 
 def _stuck_at(story: ParcelStory, terms: Terms, stretch: list[ParcelNews]) -> tuple[datetime, bool]:
@@ -84,13 +90,14 @@ _STAGES: Final = frozenset(
 """Stages of a journey; a delay or a damage is none, nothing comes nearer by it."""
 
 
-def _steps_forward(scans: list[ParcelNews]) -> list[ParcelNews]:
-    """The scans that show a place or a stage not seen before."""
+def _steps_forward(story: ParcelStory) -> list[ParcelNews]:
+    """The scans that show a place or a stage not seen before, or that a lost parcel is there."""
     steps: list[ParcelNews] = []
     places: set[tuple[str, ...]] = {()}
     stages: set[Milestone] = set()
-    for scan in scans:
-        if scan.place not in places or (scan.milestone in _STAGES and scan.milestone not in stages):
+    for scan in story.scans:
+        new_stage = scan.milestone in _STAGES and scan.milestone not in stages
+        if scan.place not in places or new_stage or story.is_found_by(scan):
             steps.append(scan)
         places.add(scan.place)
         stages.add(scan.milestone)
@@ -112,7 +119,9 @@ def misrouted(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     """Sent the wrong way, it waits for a scan that says anything but that it is in trouble."""
     troubles = {Milestone.MISROUTED, Milestone.DELAYED, Milestone.DELIVERY_EXCEPTION, Milestone.DAMAGED}
     enders = [scan for scan in story.scans if scan.milestone not in troubles]
-    yield from _troubles(RuleId.MISROUTED, story, terms, runs(story.news(Milestone.MISROUTED), enders))
+    yield from _troubles(
+        RuleId.MISROUTED, story, terms, runs(story.news(Milestone.MISROUTED), enders, story.found_after)
+    )
 
 
 _BEING_DELIVERED: Final = {
@@ -127,7 +136,10 @@ def delivery_failed(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
     """A delivery that failed waits for another attempt."""
     enders = [scan for scan in story.scans if scan.milestone in _BEING_DELIVERED]
     yield from _troubles(
-        RuleId.DELIVERY_FAILED, story, terms, runs(story.news(Milestone.DELIVERY_ATTEMPTED), enders)
+        RuleId.DELIVERY_FAILED,
+        story,
+        terms,
+        runs(story.news(Milestone.DELIVERY_ATTEMPTED), enders, story.found_after),
     )
 
 
@@ -135,7 +147,9 @@ def pickup_point_expiring(story: ParcelStory, terms: Terms) -> Iterator[Expectat
     """What lies at a pickup point waits to be fetched, or for anything else to happen to it."""
     lies_there = Milestone.AVAILABLE_FOR_PICKUP
     enders = [scan for scan in story.scans if scan.milestone is not lies_there]
-    yield from _troubles(RuleId.PICKUP_POINT_EXPIRING, story, terms, runs(story.news(lies_there), enders))
+    yield from _troubles(
+        RuleId.PICKUP_POINT_EXPIRING, story, terms, runs(story.news(lies_there), enders, story.found_after)
+    )
 
 
 def _troubles(rule: RuleId, story: ParcelStory, terms: Terms, found: list[Run]) -> Iterator[Expectation]:
@@ -147,7 +161,9 @@ def _trouble(
     rule: RuleId, story: ParcelStory, terms: Terms, first: ParcelNews, ends: list[End]
 ) -> Expectation:
     due = terms.due(rule, first, story.route)
-    return Expectation(rule, story.parcel, first.identity, first.at, due, (*ends, *story.over))
+    return Expectation(
+        rule, story.parcel, first.identity, first.at, due, (*ends, *story.over_since(first.at))
+    )
 
 
 # ---- the carrier says that it will not come ---------------------------------------------------------------
@@ -170,9 +186,15 @@ def sent_to_us_again(story: ParcelStory, terms: Terms) -> list[ParcelNews]:
 
 
 def carrier_reported_lost(story: ParcelStory, terms: Terms) -> Iterator[Expectation]:
-    """A case at once; it ends when anybody of the carrier scans the parcel after all."""
-    for news in story.news(Milestone.LOST, Milestone.DISPOSED)[:1]:
-        yield _report(RuleId.CARRIER_REPORTED_LOST, story, terms, news, story.scans_after(news)[:1])
+    """A case at once; it ends when anybody of the carrier scans the parcel after all. Lost again is another case."""
+    given_up = {Milestone.LOST, Milestone.DISPOSED, Milestone.RETURNED_TO_SENDER}
+    found: ParcelNews | None = None
+    for number, news in enumerate(story.news(Milestone.LOST, Milestone.DISPOSED)):
+        if number and (found is None or news.at < found.at):
+            continue
+        seen = [scan for scan in story.scans_after(news) if scan.milestone not in given_up]
+        found = seen[0] if seen else None
+        yield _report(RuleId.CARRIER_REPORTED_LOST, story, terms, news, seen[:1])
 
 
 def _report(

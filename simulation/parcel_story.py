@@ -1,6 +1,6 @@
 """What is known about one parcel at one moment, told for one of its returns."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeVar
 
@@ -74,7 +74,8 @@ class ParcelStory:
         )
         """The last dock scan that tells a weight."""
         self.voided_at = next((n.at for n in told if self._voids(n)), None)
-        self._given_up = next((n for n in told if n.milestone in _GIVEN_UP), None)
+        self._given_up = [(n, self._found_at(n)) for n in told if n.milestone in _GIVEN_UP]
+        """Each word of the carrier that it will not come, and when a scan refuted it."""
         self.decisive_at = [news.appended_at for news in told if self._is_decisive(news)]
         """When what says whether the goods have come was appended."""
         self.holds = list(self._find_holds())
@@ -109,12 +110,42 @@ class ParcelStory:
             ends.append((self.voided_at, Reason.LABEL_VOIDED))
         return ends
 
+    def _found_at(self, news: ParcelNews) -> datetime | None:
+        if news.milestone is Milestone.RETURNED_TO_SENDER:
+            return None
+        return next((scan.at for scan in self.scans_after(news) if scan.milestone not in _GIVEN_UP), None)
+
     @property
     def over(self) -> list[End]:
-        """The ends of the journey but for the delivery: as above, or the carrier gave it up."""
-        given_up = self._given_up
-        over = [] if given_up is None else [(given_up.at, _GIVEN_UP[given_up.milestone])]
-        return [*self.checked_in_or_voided, *over]
+        """The ends of the journey but for the delivery: as above, or the carrier gave it up and has not found it."""
+        for_good = [(news.at, _GIVEN_UP[news.milestone]) for news, found in self._given_up if found is None]
+        return [*self.checked_in_or_voided, *for_good[:1]]
+
+    def over_since(self, at: datetime) -> list[End]:
+        """The same for something that is waited for since then: to be given up ends it, whether it is found later or not."""
+        next_words = [
+            (news.at, _GIVEN_UP[news.milestone])
+            for news, found in self._given_up
+            if found is None or found > at
+        ]
+        return [*self.checked_in_or_voided, *next_words[:1]]
+
+    def found_after(self, at: datetime) -> datetime | None:
+        """When it was found after it was next given up, or is found that had been given up by then."""
+        return next((found for _, found in self._given_up if found is None or found > at), None)
+
+    def given_up_at(self, at: datetime) -> bool:
+        """Whether the carrier had given it up and not found it."""
+        return any(news.at <= at and (found is None or at < found) for news, found in self._given_up)
+
+    @property
+    def is_destroyed(self) -> bool:
+        """Whether the carrier says that it destroyed it, and nobody has seen it since."""
+        return any(found is None and n.milestone is Milestone.DISPOSED for n, found in self._given_up)
+
+    def is_found_by(self, scan: ParcelNews) -> bool:
+        """Whether the carrier had called it lost until this scan."""
+        return any(scan.at == found for _, found in self._given_up)
 
     @property
     def arrived(self) -> list[End]:
@@ -158,15 +189,24 @@ def name_of(scan: ParcelNews) -> Reason:
     return _GIVEN_UP.get(scan.milestone, Reason.PROGRESS)
 
 
-def runs(news: Sequence[ParcelNews], enders: Sequence[ParcelNews], *, or_at_once: bool = False) -> list[Run]:
-    """Cut the news, in order of time, wherever one of the enders lies between two of them.
+def runs(
+    news: Sequence[ParcelNews],
+    enders: Sequence[ParcelNews],
+    found_after: Callable[[datetime], datetime | None],
+    *,
+    or_at_once: bool = False,
+) -> list[Run]:
+    """Cut the news, in order of time, wherever one of the enders lies between two of them, or it was lost and found.
 
     Of enders of the very time of the first news only a delivery ends the run; `or_at_once`: any of them.
     """
     found: list[Run] = []
     for item in news:
-        if found and (found[-1].ended is None or item.at < found[-1].ended.at):
-            continue
+        if found:
+            found_at, ended = found_after(found[-1].first.at), found[-1].ended
+            goes_on = (ended is None or item.at < ended.at) and (found_at is None or item.at < found_at)
+            if goes_on:
+                continue
         at_once = (ender for ender in enders if ender.at == item.at and ender is not item)
         ended = next((e for e in at_once if or_at_once or e.milestone is Milestone.DELIVERED), None)
         later = [ender for ender in enders if ender.at > item.at]

@@ -11,7 +11,10 @@ from simulation.parcel_story import ParcelStory, meant_by_number
 
 
 class ReturnStory:
-    """`parcels`: every parcel that a label of the return has ever named; `linked`: those whose label holds."""
+    """`parcels`: every parcel that a label of the return has ever named; `linked`: those whose label holds.
+
+    `goods`: what is paid for: those, and what has come to the dock on a label that does not hold.
+    """
 
     def __init__(self, told: Sequence[ReturnNews], parcels: Mapping[str, ParcelStory]) -> None:
         """`told`: news of this return that are still true, in order of event time."""
@@ -20,6 +23,12 @@ class ReturnStory:
             self._told.setdefault(news.milestone, []).append(news)
         self.parcels = parcels
         self.linked = {name: story for name, story in parcels.items() if story.linked}
+        came_all_the_same = {
+            name: story
+            for name, story in parcels.items()
+            if name not in self.linked and story.label is not None and story.checked_in is not None
+        }
+        self.goods = self.linked | came_all_the_same
         self.received = _received_by_number(parcels, self.news(Milestone.CHECKED_IN))
         """The check-in by number that accounts for a parcel."""
         self.labelled_at = min((s.label.at for s in parcels.values() if s.label is not None), default=None)
@@ -45,6 +54,34 @@ class ReturnStory:
     def checked_in_by_number(self) -> list[End]:
         """The first check-in by number, whichever parcel it means."""
         return [(news.at, Reason.CHECKED_IN_BY_RETURN) for news in self.news(Milestone.CHECKED_IN)[:1]]
+
+    def came_at(self, parcel: ParcelStory) -> datetime | None:
+        """When the warehouse got a parcel, by whatever it calls it."""
+        told = (self.received.get(parcel.parcel), parcel.checked_in)
+        return min((news.at for news in told if news is not None), default=None)
+
+    @property
+    def wholly_inspected(self) -> ReturnNews | None:
+        """The inspection after which none of its parcels was left: each by its name, or with all that was there."""
+        inspections = self.news(Milestone.INSPECTED)
+        if not self.linked:
+            return inspections[0] if inspections else None
+        others = [one for one in self.parcels.values() if not one.linked and one.checked_in is not None]
+        alone = len(self.linked) == 1 and not others
+        last: ReturnNews | None = None
+        for name, parcel in self.linked.items():
+            came_at = self.came_at(parcel)
+            of_it = [
+                news
+                for news in inspections
+                if name in news.parcels
+                or (not news.parcels and (alone or (came_at is not None and news.at >= came_at)))
+            ]
+            if not of_it:
+                return None
+            if last is None or of_it[0].at > last.at:
+                last = of_it[0]
+        return last
 
     @property
     def request(self) -> ReturnNews | None:

@@ -59,12 +59,16 @@ class Terms:
 
     def due(self, rule: RuleId, start: ParcelNews | ReturnNews, route: Route) -> datetime:
         """When what began with `start` must have ended."""
-        used_up = self.used_up(rule, start.at, route) + self.allowance(rule, route.carrier)
+        return max(self.counted(rule, start.at, route), start.appended_at + self.settle)
+
+    def counted(self, rule: RuleId, start: datetime, route: Route) -> datetime:
+        """The same without waiting for things to settle."""
+        used_up = self.used_up(rule, start, route) + self.allowance(rule, route.carrier)
         if rule in WAIT_FOR_A_CARRIER:
             for closed_at, open_at in self.closed(route):
-                if start.at < open_at and closed_at < used_up:
-                    used_up += open_at - max(closed_at, start.at)
-        return max(used_up, start.appended_at + self.settle)
+                if start < open_at and closed_at < used_up:
+                    used_up += open_at - max(closed_at, start)
+        return used_up
 
     def closed(self, route: Route) -> list[tuple[datetime, datetime]]:
         """When the carrier of the route does not work, by time, each hour once."""

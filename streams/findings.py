@@ -53,8 +53,8 @@ class Findings(NamedTuple):
     found: list[Finding]
     waiting_ms: int
     """NEVER_MS: nothing is waited for."""
-    awaited: Mapping[str, int]
-    """Rule of the return -> the earliest deadline of what it still waits for, whether that has passed or not."""
+    awaited: Mapping[tuple[str, str], int]
+    """(rule of the return, parcel) -> the earliest deadline of what it still waits for, whether that has passed or not."""
     held: tuple[HeldWait, ...] = ()
     """What is over and must not be told yet, for its feed is silent."""
 
@@ -139,11 +139,12 @@ def _of_return(
     """
     in_time = Reason.POLICY_CHANGED if policy_changed else Reason.LATE_EVIDENCE
     found, waiting_ms = [], NEVER_MS
-    ahead: dict[str, int] = {}
+    ahead: dict[tuple[str, str], int] = {}
     for awaited in waits_of_return(view):
         stop, due_ms = awaited.stop, awaited.due_ms
         if stop is None:
-            ahead[awaited.rule] = min(due_ms, ahead.get(awaited.rule, due_ms))
+            subject = (awaited.rule.value, awaited.parcel)
+            ahead[subject] = min(due_ms, ahead.get(subject, due_ms))
         if not view.is_told(awaited[:3]):
             if stop is not None and stop.at_ms <= due_ms:
                 continue

@@ -3,12 +3,12 @@
 What is over comes first, then what has gone wrong, the worst first, then what is waited for. No date that has passed is said.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from schemas.journey_messages import MESSAGES, UNDATED
+from schemas.journey_messages import GOODS_AWAITED, MESSAGES, OF_ONE, PARCELS_AWAITED, UNDATED
 from schemas.return_journeys import ExpectedStep, PortalStatus
-from schemas.vocabulary import Method, Milestone, Resolution, RuleId
+from schemas.vocabulary import Method, Resolution, RuleId
 from streams.journey_outlook import Leg, Next, hours_of_first_scan
 from streams.journey_progress import (
     APPROVED,
@@ -81,6 +81,7 @@ OF_OTHER_KINDS: Final = {
     ("refund_failed", "credit"): "credit_failed",
     ("refund_issued", "credit"): "credit_issued",
     ("refund_issued_goods_awaited", "credit"): "credit_issued_goods_awaited",
+    ("refund_issued_parcels_awaited", "credit"): "credit_issued_parcels_awaited",
     ("refund_settled", "credit"): "credit_issued",
 }
 """(what is said of a refund, what the customer gets instead) -> what is said of that."""
@@ -91,38 +92,48 @@ def message_of(
     come: Progress,
     ahead: Next | None,
     legs: Sequence[Leg],
-    open_rules: Collection[str],
+    troubles: Mapping[str, Collection[str]],
     now_ms: int,
 ) -> Message:
-    """`legs`: of the parcels that the warehouse does not have."""
+    """`legs`: of the parcels that the warehouse does not have; `troubles`: rule -> the parcels that have an open case of it."""
     if come.status is PortalStatus.REFUNDED:
         return _paid(view, come, legs)
     if come.closed:
         return Message(_closed(view, come))
     if come.paid.failed_ms:
         return Message(_of_kind(view, "refund_failed"))
-    trouble = _trouble(come, open_rules) if open_rules else ""
+    trouble = _trouble(come, troubles) if troubles else ""
     if trouble:
         return Message(_of_kind(view, trouble))
     if come.paid.approved_ms:
-        return _dated(_of_kind(view, "refund_approved"), ahead.due_ms if ahead is not None else 0, now_ms)
+        return _dated(_of_kind(view, "refund_approved"), ahead, now_ms)
     if come.void is not None and come.stage <= DROPPED_OFF:
         return Message(_voided(come))
     if come.stage == DROPPED_OFF:
         return _dropped_off(view, come, legs, now_ms)
     if len(come.parcels) > 1 and legs and come.stage < CHECKED_IN:
         return _of_several(come, legs, now_ms)
-    return _dated(_key_of(view, come.stage), ahead.due_ms if ahead is not None else 0, now_ms)
+    return _dated(_key_of(view, come.stage), ahead, now_ms)
 
 
-def _trouble(come: Progress, open_rules: Collection[str]) -> str:
+def _trouble(come: Progress, troubles: Mapping[str, Collection[str]]) -> str:
     for rule, key in TROUBLES:
-        if rule not in open_rules or (rule in _OF_THE_GOODS and come.paid.approved_ms):
+        if rule not in troubles or (rule in _OF_THE_GOODS and come.paid.approved_ms):
             continue
         if rule in _OF_THE_PROMISE and come.stage < INSPECTED and not come.paid.approved_ms:
             continue
-        return key
+        return _of_parcels(come, key, troubles[rule])
     return ""
+
+
+def _of_parcels(come: Progress, key: str, parcels: Collection[str]) -> str:
+    """The same of the parcels that it is about."""
+    if key == "content_mismatch" and "" not in parcels:
+        key = "weight_mismatch"  # nobody has opened it
+    destroyed = {one.parcel for one in come.parcels if one.disposed}
+    if key == "lost" and destroyed.issuperset(parcels):
+        key = "disposed"
+    return key + OF_ONE if len(come.parcels) > 1 and key + OF_ONE in MESSAGES else key
 
 
 def _paid(view: ReturnView, come: Progress, legs: Sequence[Leg]) -> Message:
@@ -130,16 +141,16 @@ def _paid(view: ReturnView, come: Progress, legs: Sequence[Leg]) -> Message:
     not_sent = any(leg.end == IN_TRANSIT for leg in legs) and not come.claimed_ms
     if paid.settled_ms:
         return Message(_of_kind(view, "refund_settled"), "at", paid.settled_ms)
-    if paid.issued_ms:
-        key = _of_kind(view, "refund_issued_goods_awaited" if not_sent else "refund_issued")
-        return Message(key, "at", paid.issued_ms)
-    return Message(
-        "replacement_sent_goods_awaited" if not_sent else "replacement_sent", "at", paid.replaced_ms
+    key, at_ms = (
+        ("refund_issued", paid.issued_ms) if paid.issued_ms else ("replacement_sent", paid.replaced_ms)
     )
+    if not_sent:
+        key += PARCELS_AWAITED if len(come.parcels) > 1 else GOODS_AWAITED
+    return Message(_of_kind(view, key), "at", at_ms)
 
 
 def _closed(view: ReturnView, come: Progress) -> str:
-    if view.first(Milestone.RETURN_CANCELLED) is not None:
+    if come.cancelled:
         return "return_cancelled"
     return _of_kind(view, "refund_refused") if come.paid.refused_ms else _voided(come)
 
@@ -152,6 +163,8 @@ def _voided(come: Progress) -> str:
 def _dropped_off(view: ReturnView, come: Progress, legs: Sequence[Leg], now_ms: int) -> Message:
     if len({leg.ahead.step for leg in legs}) > 1:
         return Message("partly_dropped_off")
+    if len(come.parcels) > 1 and legs and legs[0].ahead.step is not ExpectedStep.DROPPED_OFF:
+        return Message("parcels_dropped_off")
     hours, until_ms = hours_of_first_scan(view, come.claimed_ms, now_ms)
     if not hours or not legs or legs[0].ahead.step is ExpectedStep.DROPPED_OFF:
         return Message("dropped_off" + UNDATED)
@@ -188,9 +201,10 @@ def _of_kind(view: ReturnView, key: str) -> str:
     return key if kind is None else OF_OTHER_KINDS.get((key, kind), key)
 
 
-def _dated(key: str, due_ms: int, now_ms: int) -> Message:
+def _dated(key: str, ahead: Next | None, now_ms: int) -> Message:
+    due_ms = ahead.due_ms if ahead is not None else 0
     if key + UNDATED not in MESSAGES:
         return Message(key)
     if due_ms <= now_ms:
         return Message(key + UNDATED)
-    return Message(key, "by", due_ms, until_ms=due_ms)
+    return Message(key, "by", (ahead.last_ms if ahead is not None else 0) or due_ms, until_ms=due_ms)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from schemas.return_journeys import JourneyMilestone, PortalStatus, Witness
 from schemas.vocabulary import Milestone, Reason
 from streams.return_view import ReturnView
 from streams.returns import Carried, Told
-from streams.rules.goods import inspects
+from streams.rules.refunds import last_inspection
 
 STAGES = tuple(JourneyMilestone)
 NOWHERE = -1
@@ -99,13 +101,20 @@ class Progress(NamedTuple):
     received: Sequence[int]
     """When the warehouse got each of them; 0: it has not."""
     paid: Money
+    cancelled: bool
     void: Carried | None
-    """A parcel whose label was taken back, when no other is left."""
+    """A parcel whose label was taken back, when no other is left; one that was sent, if there is one."""
 
     @property
     def closed(self) -> bool:
         """Whether nothing comes any more, but perhaps another decision."""
         return self.status is PortalStatus.CLOSED
+
+    @property
+    def astray(self) -> dict[str, str]:
+        """Parcels that the carrier took elsewhere, and that the warehouse does not have -> which rule would tell of it."""
+        there = zip(self.parcels, self.received, strict=True)
+        return {one.parcel: one.diverted for one, came_ms in there if one.diverted and not came_ms}
 
     @property
     def claimed_ms(self) -> int:
@@ -117,6 +126,9 @@ class Progress(NamedTuple):
 def progress(view: ReturnView, carried: Sequence[Carried]) -> Progress | None:
     """None: too little is known of the return to tell of it. `carried`: every parcel that has reported."""
     parcels = view.parcels or view.at_the_dock
+    if any(one.diverted for one in parcels):
+        # What the carrier delivered to the customer or to somebody else has not arrived.
+        parcels = [replace(one, delivered_ms=0) if one.diverted else one for one in parcels]
     received = [view.received_ms(one) if view.received else one.checked_in_ms for one in parcels]
     paid = money(view)
     reached = _reached(view, parcels, received, paid)
@@ -125,12 +137,14 @@ def progress(view: ReturnView, carried: Sequence[Carried]) -> Progress | None:
         stage -= 1
     void = None
     if not parcels and carried:
-        void = next((one for one in carried if one.unlinked_reason == Reason.LABEL_VOIDED), None)
-    cancelled = view.first(Milestone.RETURN_CANCELLED) is not None
+        voided = [one for one in carried if one.unlinked_reason == Reason.LABEL_VOIDED]
+        void = next((one for one in voided if one.first_scan_ms), voided[0] if voided else None)
+    # A refund that was approved after that is paid all the same.
+    cancelled = _last_ms(view.all(Milestone.RETURN_CANCELLED)) >= max(paid.approved_ms, 1)
     if stage == NOWHERE and void is None and not cancelled and paid is _NO_MONEY:
         return None
     status = _status(stage, paid, cancelled=cancelled)
-    return Progress(stage, status, reached, parcels, received, paid, void)
+    return Progress(stage, status, reached, parcels, received, paid, cancelled, void)
 
 
 def _status(stage: int, paid: Money, *, cancelled: bool) -> PortalStatus:
@@ -159,11 +173,11 @@ def _reached(
         scans = [one.first_scan_ms for one in parcels if one.first_scan_ms]
         if scans:
             scanned = (min(scans), _CARRIER)
-    claim = view.first(Milestone.DROPOFF_CLAIMED)
+    claim = next(iter(claims(view, parcels)), None)
     dropped_off = scanned
     if claim is not None and (not scanned[0] or claim.at_ms < scanned[0]):
         dropped_off = (claim.at_ms, _CLAIMED)
-    paid_ms = paid.paid_ms
+    paid_ms, inspected = paid.paid_ms, last_inspection(view)
     return (
         _of_shop(view, Milestone.RETURN_REQUESTED),
         _of_shop(view, Milestone.RETURN_APPROVED),
@@ -172,9 +186,24 @@ def _reached(
         scanned,
         _delivered(parcels, received) if scanned[0] or any(received) else NOT_REACHED,
         _checked_in(view, parcels, received),
-        _inspected(view, received),
+        (inspected.at_ms, _DOCK) if inspected is not None else NOT_REACHED,
         (paid_ms, _SYSTEM) if paid_ms else NOT_REACHED,
     )
+
+
+def claims(view: ReturnView, parcels: Sequence[Carried]) -> list[Told]:
+    """The claims that something was handed over, but for those about labels that were taken back since; by time."""
+    told = view.all(Milestone.DROPOFF_CLAIMED)
+    voided = view.taken_back if told and parcels else []
+    if not voided:
+        return told
+    names = {one.parcel for one in voided}
+    first_ms, before_ms = min(one.label_ms for one in parcels), min(one.label_ms for one in voided)
+    return [
+        claim
+        for claim in told
+        if (set(claim.parcels) - names if claim.parcels else not before_ms <= claim.at_ms < first_ms)
+    ]
 
 
 def _of_shop(view: ReturnView, milestone: Milestone) -> Reached:
@@ -197,24 +226,3 @@ def _checked_in(view: ReturnView, parcels: Sequence[Carried], received: Sequence
         return NOT_REACHED
     last_ms = max(received)
     return last_ms, _DOCK if any(one.checked_in_ms == last_ms for one in parcels) else _BY_NUMBER
-
-
-def _inspected(view: ReturnView, received: Sequence[int]) -> Reached:
-    """When the goods of the last parcel were: an inspection that names no parcel is of what had come."""
-    inspections = view.all(Milestone.INSPECTED)
-    if not inspections:
-        return NOT_REACHED
-    if not view.parcels:
-        return inspections[0].at_ms, _DOCK
-    last_ms, only = 0, len(view.parcels) == 1
-    for parcel, received_ms in zip(view.parcels, received, strict=True):
-        of_it = (
-            fact
-            for fact in inspections
-            if (received_ms or only or fact.parcels) and inspects(fact, parcel, received_ms, only=only)
-        )
-        first = next(of_it, None)
-        if first is None:
-            return NOT_REACHED
-        last_ms = max(last_ms, first.at_ms)
-    return last_ms, _DOCK

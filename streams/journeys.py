@@ -11,6 +11,9 @@ The facts, in order of event time, are cut into journeys:
 A second label in a journey that goes on is one more set of returns in the same parcel, or a correction. A journey has
 ended once it was delivered, checked in, turned back, lost or disposed of. It is named by the identity of its earliest
 label, else of its first fact.
+
+That it was lost or disposed of is refuted by a later scan of another kind: it was found, and is on its way again. That it was
+turned back is not, for the carrier goes on scanning it on its way to the customer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,11 +55,13 @@ _AGENT, _CARRIER = int(Evidence.AGENT_SCAN), int(Evidence.CARRIER_SCAN)
 _LABEL, _VOID = int(Milestone.LABEL_CREATED), int(Milestone.LABEL_VOIDED)
 _DELIVERED, _CHECKED_IN = int(Milestone.DELIVERED), int(Milestone.CHECKED_IN)
 _GIVEN_UP = frozenset(map(int, GIVEN_UP))
+_TURNED_BACK = int(Milestone.RETURNED_TO_SENDER)
 _NOTABLE = frozenset(map(int, NOTABLE))
 _SORTED_APART = _NOTABLE | {_LABEL, _VOID, _CHECKED_IN}
 _NO_SCANS = frozenset(map(int, NO_SCANS))
 _HEARSAY = frozenset({int(Evidence.ANNOUNCED), int(Evidence.CLAIMED)})
 _DECISIVE = _GIVEN_UP | {int(Milestone.DELIVERED_ELSEWHERE)}
+_FOR_EVER = 1 << 62
 _ELSEWHERE = int(Milestone.DELIVERED_ELSEWHERE)
 _seen = Seen._make
 
@@ -70,6 +75,25 @@ class End:
         self.at_ms, self.reason, self.fact = fact.at_ms, reason, fact
 
 
+class GivenUp:
+    """The carrier gave the parcel up, and a scan may have found it again."""
+
+    __slots__ = ("fact", "found_ms")
+
+    def __init__(self, fact: Seen) -> None:
+        self.fact, self.found_ms = fact, _FOR_EVER
+
+    @property
+    def stands(self) -> bool:
+        """Whether nobody has found it since."""
+        return self.found_ms == _FOR_EVER
+
+    @property
+    def end(self) -> End:
+        """As what ends waiting."""
+        return End(self.fact, GIVEN_UP[Milestone(self.fact.milestone)])
+
+
 class Journey:
     """The facts of one journey, sorted into what the rules ask about, in order of event time."""
 
@@ -81,6 +105,7 @@ class Journey:
         "dock_scans",
         "elsewhere",
         "given_up",
+        "given_ups",
         "labels",
         "notable",
         "scan_times",
@@ -104,7 +129,10 @@ class Journey:
         self.checked_in: Seen | None = None
         """The first of the dock scans."""
         self.dock_scans: list[Seen] = []
-        self.given_up: Seen | None = None
+        self.given_ups: list[GivenUp] = []
+        """Each time that the carrier said so, by time."""
+        self.given_up = False
+        """Whether one of these stands."""
         self.notable: list[Seen] = []
         """Facts of the milestones in NOTABLE."""
 
@@ -128,12 +156,39 @@ class Journey:
         else:
             seen = _seen(raw)
             evidence = (raw[0] >> 4) & 15
-            if milestone in _GIVEN_UP and self.given_up is None:
-                self.given_up = seen
+            if milestone in _GIVEN_UP:
+                self.given_ups.append(GivenUp(seen))
+                self.given_up = True
             if milestone == _ELSEWHERE and self.elsewhere is None and evidence in {_AGENT, _CARRIER}:
                 self.elsewhere = seen
             if evidence not in _HEARSAY:
                 self.notable.append(seen)
+
+    @property
+    def disposed(self) -> bool:
+        """Whether the carrier has destroyed it."""
+        return self.given_up and any(
+            one.stands and one.fact.milestone == Milestone.DISPOSED for one in self.given_ups
+        )
+
+    def find(self, at_ms: int) -> None:
+        """A scan that tells of something else than that it is given up: what was called lost before has been found."""
+        for one in self.given_ups:
+            if one.stands and one.fact.milestone != _TURNED_BACK and one.fact.at_ms < at_ms:
+                one.found_ms = at_ms
+        self.given_up = any(one.stands for one in self.given_ups)
+
+    def was_found_at(self, at_ms: int) -> bool:
+        """Whether the scan of that time is the one by which it was found."""
+        return any(one.found_ms == at_ms for one in self.given_ups)
+
+    def is_given_up_at(self, at_ms: int) -> bool:
+        """Whether the carrier had given it up then, and had not found it."""
+        return any(one.fact.at_ms <= at_ms < one.found_ms for one in self.given_ups)
+
+    def found_ms(self, since_ms: int) -> int:
+        """When it was found after it was first given up since then; for ever, if it was not."""
+        return next((one.found_ms for one in self.given_ups if since_ms < one.found_ms), _FOR_EVER)
 
     @property
     def ended(self) -> bool:
@@ -141,7 +196,7 @@ class Journey:
         return (
             self.delivered is not None
             or self.checked_in is not None
-            or self.given_up is not None
+            or self.given_up
             or self.elsewhere is not None
         )
 
@@ -208,8 +263,12 @@ class Journey:
                     return fact, label
         return self.labels[0]
 
-    def ends(self, *, delivery: bool = False) -> list[End]:
-        """What ends all waiting for the parcel: check-in, void, that the carrier gave up; the delivery on request."""
+    def ends(self, *, delivery: bool = False, since_ms: int | None = None) -> list[End]:
+        """What ends all waiting for the parcel: check-in, void, that the carrier gave up; the delivery on request.
+
+        `since_ms`: what was waited for since then is waited for no more though the parcel was found later. Without it only
+        that counts which nobody has refuted.
+        """
         ends = []
         if delivery and self.delivered is not None:
             ends.append(End(self.delivered, Reason.DELIVERED))
@@ -217,8 +276,10 @@ class Journey:
             ends.append(End(self.elsewhere, Reason.DELIVERED_ELSEWHERE))
         if self.checked_in is not None:
             ends.append(End(self.checked_in, Reason.CHECKED_IN))
-        if self.given_up is not None:
-            ends.append(End(self.given_up, GIVEN_UP[Milestone(self.given_up.milestone)]))
+        for one in self.given_ups:
+            if one.stands or (since_ms is not None and since_ms < one.found_ms):
+                ends.append(one.end)
+                break
         if self.voids and (void := self.voided()) is not None:
             ends.append(End(void, Reason.LABEL_VOIDED))
         return ends
@@ -254,6 +315,8 @@ def journeys(facts: Iterable[Raw], labels: Sequence[Label]) -> list[Journey]:
             current.scan_times.append(at_ms)
             if milestone == _DELIVERED and current.delivered is None:
                 current.delivered = _seen(raw)
+            if current.given_up and milestone not in _GIVEN_UP:
+                current.find(at_ms)
         if milestone in _SORTED_APART:
             current.add_milestone(raw, milestone, labels)
     return found

@@ -37,6 +37,7 @@ from streams.kpis import (
     SUM_OF_A_LEG,
     amount_slot,
     case_slot,
+    dimension_of,
 )
 from streams.watermark import Outgoing
 
@@ -61,6 +62,8 @@ def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
     if not key.startswith(CELL_PREFIX):
         return Change(None, 0)  # a roster is looked at only when its day is over
     cell, name = decode_cell(raw), name_of_cell(key)
+    if dimension_of(name.family) is None:
+        return Change(None, 0)  # of another reckoning, which would overwrite what this one says
     gone_ms = lets_go_ms(name.day)
     if now_ms < gone_ms and cell.sums:
         return Change(as_published(cell, name.day), gone_ms, (_message(name, cell.sums, now_ms, partition),))
@@ -87,7 +90,7 @@ def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partiti
     return KpiSnapshot(
         partition=partition,
         day=_EPOCH + timedelta(days=name.day),
-        dimension=Dimension(name.family),
+        dimension=dimension_of(name.family) or Dimension(name.family),
         value=name.member,
         as_of=utc(as_of_ms),
         counts=counts,
@@ -111,7 +114,7 @@ def amounts_of(sums: Mapping[Slot, int]) -> dict[str, Amounts]:
 
 def _message(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> Outgoing:
     day = _EPOCH + timedelta(days=name.day)
-    key = kpi_key(partition, day, name.family, name.member)
+    key = kpi_key(partition, day, dimension_of(name.family) or name.family, name.member)
     if not sums:
         return Outgoing("kpis", key.encode(), None, [], partition)
     value = encode_kpi_snapshot(snapshot_of(name, sums, as_of_ms, partition))

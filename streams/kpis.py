@@ -3,7 +3,8 @@
 Milestones count on their UTC day, a leg on the day on which it ends, the parcels scanned on the day of their labels, a case
 on the day of its deadline, the value at risk on the day of the oldest deadline of the cases that stand. Parcels count under
 their own carrier, lane and facility; the return as a whole under those of the parcel that was labelled first. A leg counts
-when both ends are known and the second is not the earlier one.
+when both ends are known and the second is not the earlier one. A request that was amended counts by what it says now, on the
+day of the first. A refund counts unless its payment failed. A parcel that the dock has counts though its label was voided since.
 
 A return that is purged leaves what it has added.
 """
@@ -14,14 +15,14 @@ from zlib import crc32
 
 from schemas.kpis import Count, Dimension, Leg, bucket_of
 from schemas.money import CURRENCIES
-from schemas.vocabulary import CaseState, Closure, Milestone, Resolution
+from schemas.vocabulary import CaseState, Closure, Milestone, Resolution, RuleId
 from streams.cases import COUNTED, STANDING, SUPPRESSED, value_of
 from streams.cells import Adds, CellName, Slot, lets_go_ms
 from streams.clocks import DAY_MS
-from streams.keys import split_parcel_key
+from streams.keys import feed_named, split_parcel_key
 from streams.returns import Carried, CaseRecord, ReturnState, Told, received_by_number
 
-COUNTED_BY: Final = 1
+COUNTED_BY: Final = 2
 """Raised when what a state adds is worked out in another way. States counted by another reckoning subtract nothing, so the
 families get other names with it: the cells begin anew.
 """
@@ -80,10 +81,12 @@ _LABELLED, _SCANNED = _COUNT[Count.LABELLED], _COUNT[Count.SCANNED]
 _REFUNDED_MINOR, _AT_RISK_MINOR = range(len(AMOUNTS))
 _REQUESTED, _CHECKED_IN = int(Milestone.RETURN_REQUESTED), int(Milestone.CHECKED_IN)
 _INSPECTED, _REFUND_ISSUED = int(Milestone.INSPECTED), int(Milestone.REFUND_ISSUED)
+_REFUND_FAILED = int(Milestone.REFUND_FAILED)
 _COUNTING = frozenset(
     (
         _REQUESTED,
         _CHECKED_IN,
+        _REFUND_FAILED,
         *(milestone for milestone, _ in _COUNTED_MILESTONES),
         *(milestone for start, end, _ in _LEGS_OF_RETURN for milestone in (start, end)),
         int(Milestone.LABEL_CREATED),
@@ -102,13 +105,25 @@ _STATES = {
     COUNTED: CASES.index("already_over"),
 }
 _FALSE_ALARM = CASES.index("false_alarm")
-_FAMILIES = tuple(dimension.value for dimension in Dimension)
+_FAMILY_OF = {dimension: f"{dimension.value}.{COUNTED_BY}" for dimension in Dimension}
+_FAMILIES = tuple(_FAMILY_OF.values())
+_DIMENSION_OF = {family: dimension for dimension, family in _FAMILY_OF.items()}
 
 Members = tuple[str, str, str, str, str, str]
 """Of the dimensions, in their order."""
 Items = dict[Members, dict[tuple[int, Slot], int]]
 """Members -> (day, slot) -> how much."""
 Sums = dict[CellName, dict[Slot, int]]
+
+
+def family_of(dimension: Dimension) -> str:
+    """Whose cells the snapshots of a dimension are said from."""
+    return _FAMILY_OF[dimension]
+
+
+def dimension_of(family: str) -> Dimension | None:
+    """The other way round; None: another reckoning added to these cells."""
+    return _DIMENSION_OF.get(family)
 
 
 def as_counted(state: ReturnState) -> ReturnState:
@@ -200,11 +215,16 @@ class _Return:
         self.first: dict[int, Told] = {}
         for fact in state.true_facts():
             self.first.setdefault(fact.milestone, fact)
-        self.parcels = [one for one in state.carried if one.linked and one.label_ms]
+        self.refunds = _paid(state) if _REFUND_ISSUED in self.first else []
+        if self.refunds:
+            self.first[_REFUND_ISSUED] = self.refunds[0]
+        else:
+            self.first.pop(_REFUND_ISSUED, None)
+        self.parcels = [one for one in state.carried if one.label_ms and (one.linked or one.checked_in_ms)]
         if len(self.parcels) > 1:
             self.parcels.sort(key=_label_order)
-        request = self.first.get(_REQUESTED)
-        terms = request.terms if request is not None else None
+        self.request = state.request()
+        terms = self.request.terms if self.request is not None else None
         self.resolution = terms.resolution if terms is not None else Resolution.REFUND.value
         self._of_request = (terms.reason, terms.category) if terms is not None else ("", "")
         self.members = self.members_of(self.parcels[0] if self.parcels else None)
@@ -221,6 +241,23 @@ class _Return:
     def of(self, members: Members) -> dict[tuple[int, Slot], int]:
         """What is added for these members so far."""
         return self.items.setdefault(members, {})
+
+
+def _paid(state: ReturnState) -> list[Told]:
+    """The refunds that did not fail: a failure takes back the newest before it, of its own amount if it names one."""
+    words = [fact for fact in state.true_facts() if fact.milestone in {_REFUND_ISSUED, _REFUND_FAILED}]
+    paid: list[Told] = []
+    for fact in sorted(words, key=lambda fact: (fact.at_ms, fact.milestone == _REFUND_FAILED, fact.identity)):
+        if fact.milestone == _REFUND_ISSUED:
+            paid.append(fact)
+        elif paid:
+            meant = [one for one in paid if _amount(one) == _amount(fact)] if fact.currency else []
+            paid.remove((meant or paid)[-1])
+    return paid
+
+
+def _amount(fact: Told) -> tuple[str, int]:
+    return fact.currency, fact.value_minor
 
 
 _Added = dict[tuple[int, Slot], int]
@@ -265,7 +302,7 @@ def _further(before: ReturnState, state: ReturnState) -> Items | None:
     if before.facts is not state.facts or before.marks != state.marks or _terms(old) != _terms(new):
         return None
     one = _Return(state)
-    if _CHECKED_IN in one.first or not one.parcels:
+    if _CHECKED_IN in one.first or not one.parcels or not new.linked:
         return None
     added = one.of(one.members)
     _add_way(added, old, one.first.get(_INSPECTED), -1)
@@ -317,7 +354,7 @@ def _add_parcels(one: _Return) -> int:
 def _add_milestones(one: _Return, received_ms: int) -> None:
     """What orders and warehouse tell of the return as a whole."""
     first, added = one.first, one.of(one.members)
-    request = first.get(_REQUESTED)
+    request = one.request
     if request is not None:
         _add(added, request.at_ms, _COUNT[Count.REQUESTED])
         _add(added, request.at_ms, _RESOLUTIONS.get(one.resolution, _COUNT[Count.FOR_REFUND]))
@@ -333,8 +370,7 @@ def _add_milestones(one: _Return, received_ms: int) -> None:
     for start, end, leg in _LEGS_OF_RETURN:
         if end in first and start in first:
             _add_leg(added, leg, first[start].at_ms, first[end].at_ms)
-    refund = first.get(_REFUND_ISSUED)
-    if refund is not None:
+    for refund in one.refunds:
         _add_amount(added, refund.at_ms, refund.currency, refund.value_minor, _REFUNDED_MINOR)
 
 
@@ -347,7 +383,7 @@ def _add_cases(one: _Return) -> None:
     standing = []
     for case in one.state.cases:
         _add(one.of(_members_of_case(one, case)), case.due_ms, case_slot(case.rule, _kind_of(case)))
-        if case.state in STANDING:
+        if case.state in STANDING and not _is_of_no_return(case):
             standing.append(case.due_ms)
     if standing:
         oldest_ms, added = min(standing), one.of(one.members)
@@ -362,6 +398,11 @@ def _members_of_case(one: _Return, case: CaseRecord) -> Members:
         return one.members
     carried = next((parcel for parcel in one.state.carried if parcel.parcel == case.parcel), None)
     return one.members_of(carried, split_parcel_key(case.parcel)[0])
+
+
+def _is_of_no_return(case: CaseRecord) -> bool:
+    """Whether it is about a feed, or a parcel that nobody has asked for: no customer waits."""
+    return case.rule == RuleId.UNEXPECTED_PARCEL or bool(feed_named(case.parcel))
 
 
 def _kind_of(case: CaseRecord) -> int:

@@ -315,6 +315,7 @@ def _digest(state: ParcelState, found: Sequence[Journey]) -> int:
             told.append(journey.decisive_arrived_ms(state.marked_arrived_ms))
             weighed = _weighed(state, journey)
             told += [weighed[1], weighed[0].content] if weighed is not None else []
+            told += [-1] if journey.disposed else []
     return digest(tuple(told))
 
 
@@ -398,6 +399,7 @@ def _report(
         weighed_ms=weighed[0].at_ms if weighed is not None else 0,
         weighed_arrived_ms=weighed[0].arrived_ms if weighed is not None else 0,
         weighed_evidence=(weighed[0].source(state.topics),) if weighed is not None else (),
+        disposed=journey.disposed,
         truncated=state.truncated,
         breaches=_breaches_for(state, mine) if state.breaches else (),
     )

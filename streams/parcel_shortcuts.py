@@ -293,7 +293,7 @@ def note_stage(state: ParcelState, found: Sequence[Journey], deadlines: ParcelTe
     if len(found) != 1 or deadlines is None or told_of or state.truncated:
         return
     journey = found[0]
-    if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_up is not None:
+    if len(journey.labels) != 1 or journey.voids or journey.notable or journey.given_ups:
         return
     if journey.delivered is not None and journey.scan_times[-1] > journey.delivered.at_ms:
         return

@@ -6,8 +6,12 @@ exchanged or paid already, or something contradicts it: an inspection that found
 is left of the refund is for a person to say: a signal is about the whole of it), a parcel that weighs something else than it
 should and that nobody has looked into, the carrier turning a parcel
 back or delivering it elsewhere (by what it reports, whether there is a case or not). What contradicts a release that was
-said revokes it. A tier releases a return once: after a revocation only a later one can, so there are at most two messages for
-each tier, however often the evidence changes.
+said revokes it, and so does what it stood on when that is taken back, or one more parcel on its way before the money has
+gone; a label that nobody has used does not. A tier releases a return once: after a revocation only a later one can, however
+often the evidence changes.
+
+An amended request is another matter. A release for another amount or means, or by a tier that the return fits no more, is
+revoked, and said again by the same tier or a later one for what is asked now. Once the money has gone nothing is said of it.
 
 To withhold and to revoke is done at once, to release only when nothing more has been read of the return for as long as things
 take to settle (policy `settle`): neither what it stands on, nor what takes an obstacle away. So a cancellation on its way by
@@ -33,30 +37,17 @@ from schemas.outputs import (
     utc,
 )
 from schemas.policy import ReleaseAt
-from schemas.vocabulary import Milestone, Resolution, Risk, RuleId, SignalReason
+from schemas.vocabulary import Milestone, Resolution, Risk, SignalReason
 from streams.cases import NAMESPACE, Telling
+from streams.refund_grounds import Why, against, is_paid, is_used, reached
 from streams.return_view import ReturnView
-from streams.returns import Carried, SignalRecord, Told
-from streams.rules.goods import inspects, is_rejected, put_right
-from streams.rules.weights import is_off, looked_into
+from streams.returns import ReleasedTerms, SignalRecord
+from streams.terms import Tier
 from streams.watermark import Outgoing
 
-_OVER = {
-    Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
-    Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
-}
-_DIVERTED = {
-    RuleId.RETURNED_TO_CUSTOMER.value: SignalReason.RETURNED_TO_CUSTOMER,
-    RuleId.DELIVERED_ELSEWHERE_SUSPECTED.value: SignalReason.DELIVERED_ELSEWHERE,
-}
-
-
-class _Why(NamedTuple):
-    reason: SignalReason
-    since_ms: int
-    facts: Sequence[Told] = ()
-    read_ms: int = 0
-    """When the last that it stands on was read."""
+_STAGES = list(ReleaseAt)
+_AMENDED = {SignalReason.REQUEST_AMENDED, SignalReason.EXCHANGE_REQUESTED}
+"""The customer asks for something else now; nothing is wrong with the goods."""
 
 
 class Signals(NamedTuple):
@@ -76,141 +67,152 @@ def signals(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
         return NOTHING
     if not state.signals:
         return _release(view, telling, now_ms)
-    said = [_revocation(view, record) for record in state.signals if not record.revoked]
-    revoked = [(record, why) for record, why in said if why is not None]
-    outgoing = [_message(view, telling, record.tier, why, now_ms, revision=2) for record, why in revoked]
-    gone = {record.tier for record, _ in revoked}
-    if gone:
-        state.signals = tuple(
-            replace(record, revoked=record.revoked or record.tier in gone) for record in state.signals
-        )
+    records, outgoing = [], []
+    for known in state.signals:
+        why = _revocation(view, known) if not known.revoked else None
+        record = _following(view, known)
+        if why is not None:
+            record = replace(known, revoked=True, revision=known.revision + 1, amended=why.reason in _AMENDED)
+            outgoing.append(_message(view, telling, record, why, now_ms))
+        records.append(record)
+    state.signals = tuple(records)
     if not all(record.revoked for record in state.signals):
         return Signals(outgoing)
     released = _release(view, telling, now_ms)
     return Signals([*outgoing, *released.outgoing], released.next_ms)
 
 
+def is_held(view: ReturnView) -> bool:
+    """Whether anything speaks against paying for the goods."""
+    return against(view) is not None
+
+
+def next_tier(view: ReturnView, said: Sequence[SignalRecord]) -> Tier | None:
+    """The first tier that the return fits and that may still release it."""
+    return next((tier for tier in _left(view.policy.refund_tiers, said) if _fits(view, tier)), None)
+
+
+# -- to release -----------------------------------------------------------------------------------------------------
+
+
 def _release(view: ReturnView, telling: Telling, now_ms: int) -> Signals:
     request = view.request
-    paid = view.first(Milestone.REFUND_ISSUED) or view.first(Milestone.REFUND_SETTLED)
-    if request is None or paid:
+    if request is None or is_paid(view):
         return NOTHING
-    used = {record.tier for record in telling.state.signals}
-    fitting = (
-        tier
-        for tier in view.policy.refund_tiers
-        if tier.name not in used and tier.fits(view.terms, request.value_minor, request.currency)
-    )
-    there = [(tier, why) for tier in fitting if (why := _reached(view, tier.release_at)) is not None]
-    if not there or _against(view):
+    told = telling.state.signals
+    fitting = (tier for tier in _left(view.policy.refund_tiers, told) if _fits(view, tier))
+    there = [(tier, why) for tier in fitting if (why := reached(view, tier.release_at, view.goods))]
+    if not there or against(view):
         return NOTHING
     last_read_ms, settle_ms, next_ms = view.last_read_ms, view.policy.settle_ms, 0
     for tier, why in there:
-        if why.since_ms + settle_ms < view.policy.go_live_ms:
+        known = next((record for record in told if record.tier == tier.name), None)
+        if known is None and why.since_ms + settle_ms < view.policy.go_live_ms:
             continue  # whoever paid before has paid it, or will be told by a later tier
         settled_ms = max(why.since_ms, why.read_ms, last_read_ms) + settle_ms
         if settled_ms <= now_ms:
-            record = SignalRecord(tier.name, False, tier.release_at.value)
-            telling.state.signals = (*telling.state.signals, record)
-            return Signals([_message(view, telling, tier.name, why, now_ms, revision=1)])
+            record = _released(view, tier, known.revision + 1 if known is not None else 1)
+            telling.state.signals = (*(one for one in told if one is not known), record)
+            return Signals([_message(view, telling, record, why, now_ms)])
         next_ms = min(next_ms or settled_ms, settled_ms)
     return Signals([], next_ms) if next_ms else NOTHING
 
 
-def _revocation(view: ReturnView, record: SignalRecord) -> tuple[SignalRecord, _Why | None]:
+def _left(tiers: Sequence[Tier], told: Sequence[SignalRecord]) -> list[Tier]:
+    """Those that may still release: later ones than any that has, and one whose release the request has outgrown."""
+    if not told:
+        return list(tiers)
+    places = {tier.name: place for place, tier in enumerate(tiers)}
+    from_place = 0
+    for record in told:
+        place = places.get(record.tier)
+        if place is None and record.release_at:  # a tier of an earlier policy
+            stage = _STAGES.index(ReleaseAt(record.release_at))
+            place = sum(_STAGES.index(tier.release_at) <= stage for tier in tiers)
+        from_place = max(from_place, place or 0)
+    done = {record.tier for record in told if not record.amended}
+    return [tier for tier in tiers[from_place:] if tier.name not in done]
+
+
+def _fits(view: ReturnView, tier: Tier) -> bool:
+    request = view.request
+    return request is not None and tier.fits(view.terms, request.value_minor, request.currency)
+
+
+def _released(view: ReturnView, tier: Tier, revision: int) -> SignalRecord:
+    parcels = tuple(parcel.parcel for parcel in view.goods)
+    return SignalRecord(
+        tier.name, False, tier.release_at.value, revision, parcels=parcels, terms=_asked_for(view)
+    )
+
+
+def _asked_for(view: ReturnView) -> ReleasedTerms:
+    request, terms = view.request, view.terms
+    worth = (request.value_minor, request.currency) if request is not None else (0, "")
+    return ReleasedTerms(*worth, terms.resolution, terms.risk, terms.category)
+
+
+# -- to take it back ------------------------------------------------------------------------------------------------
+
+
+def _revocation(view: ReturnView, record: SignalRecord) -> Why | None:
     """Why a release must be taken back; None: it stands, and a stricter policy does not change that."""
-    against = _against(view)
-    if (
-        against is not None
-        or not record.release_at
-        or _reached(view, ReleaseAt(record.release_at)) is not None
-    ):
-        return record, against
-    return record, _Why(SignalReason.LATE_EVIDENCE, 0)
-
-
-def _against(view: ReturnView) -> _Why | None:
-    """What speaks against paying for the goods, whatever was released."""
-    for milestone, reason in _OVER.items():
-        fact = view.first(milestone)
-        if fact is not None:
-            return _Why(reason, fact.at_ms, (fact,))
-    refused = view.all(Milestone.REFUND_REFUSED)
-    if refused and view.stop(Milestone.REFUND_APPROVED, since_ms=refused[-1].at_ms, after=True) is None:
-        return _Why(SignalReason.REFUND_REFUSED, refused[-1].at_ms, refused[-1:])
-    if view.request is not None and view.terms.resolution == Resolution.EXCHANGE:
-        return _Why(SignalReason.EXCHANGE_REQUESTED, view.request.at_ms)
-    for inspection in reversed(view.all(Milestone.INSPECTED)):
-        wrong = SignalReason.CONTENT_MISMATCH if inspection.mismatches else None
-        if wrong is None and is_rejected(inspection):
-            wrong = SignalReason.GOODS_REJECTED
-        if wrong is not None and put_right(view, inspection) is None:
-            return _Why(wrong, inspection.at_ms, (inspection,))
-    return next(filter(None, (_against_parcel(view, parcel) for parcel in view.parcels)), None)
-
-
-def _against_parcel(view: ReturnView, parcel: Carried) -> _Why | None:
-    if parcel.weighed_ms and is_off(view, parcel) and looked_into(view, parcel) is None:
-        return _Why(SignalReason.CONTENT_MISMATCH, parcel.weighed_ms)
-    if parcel.diverted and not view.received_ms(parcel):
-        return _Why(_DIVERTED[parcel.diverted], parcel.diverted_ms)
+    obstacle, paid = against(view), is_paid(view)
+    if obstacle is not None:
+        return obstacle
+    if record.release_at:
+        goods = [
+            one for one in view.goods if one.parcel in record.parcels or (not paid and is_used(view, one))
+        ]
+        if reached(view, ReleaseAt(record.release_at), goods) is None:
+            return Why(SignalReason.LATE_EVIDENCE, 0)
+    if not paid and not _is_for_what_is_asked(view, record):
+        newest = view.all(Milestone.RETURN_REQUESTED)[-1]
+        return Why(SignalReason.REQUEST_AMENDED, newest.at_ms)
     return None
 
 
-def _reached(view: ReturnView, stage: ReleaseAt) -> _Why | None:
-    """Since when all parcels have come so far; None: not yet. Without parcels the return's own number counts."""
-    if stage is ReleaseAt.INSPECTED:
-        return _inspected(view)
-    reason = SignalReason(stage.value)
-    if not view.parcels and view.at_the_dock:
-        last = max(view.at_the_dock, key=lambda parcel: parcel.checked_in_ms)
-        return _Why(reason, last.checked_in_ms, (), last.checked_in_arrived_ms)
-    if not view.parcels:
-        check_in = view.first(Milestone.CHECKED_IN)
-        return (
-            _Why(reason, check_in.at_ms, (check_in,), check_in.arrived_ms) if check_in is not None else None
-        )
-    since_ms = read_ms = 0
-    for parcel in view.parcels:
-        seen = (parcel.first_scan_ms, parcel.first_scan_arrived_ms)
-        if stage is ReleaseAt.DELIVERED:
-            seen = (parcel.delivered_ms, parcel.delivered_arrived_ms)
-        at_ms, arrived_ms = min((one for one in (seen, view.receipt(parcel)) if one[0]), default=(0, 0))
-        if not at_ms:
-            return None
-        since_ms, read_ms = max(since_ms, at_ms), max(read_ms, arrived_ms)
-    return _Why(reason, since_ms, (), read_ms)
+def _is_for_what_is_asked(view: ReturnView, record: SignalRecord) -> bool:
+    """Whether it is for the same amount and means, and its tier fits what else has been amended."""
+    released, asked = record.terms, _asked_for(view)
+    if released is None or released == asked:
+        return True
+    tier = next((one for one in view.policy.refund_tiers if one.name == record.tier), None)
+    return _is_same_money(released, asked) and (tier is None or _fits(view, tier))
 
 
-def _inspected(view: ReturnView) -> _Why | None:
-    """Since when each parcel has been inspected for the first time: what is looked at again came no further."""
-    inspections = view.all(Milestone.INSPECTED)
-    if not inspections:
-        return None
-    since_ms, read_ms = inspections[0].at_ms, max(one.arrived_ms for one in inspections)
-    for parcel in view.parcels:
-        received_ms, arrived_ms = view.receipt(parcel)
-        only = len(view.parcels) == 1
-        first = next((one for one in inspections if inspects(one, parcel, received_ms, only=only)), None)
-        if not received_ms or first is None:
-            return None
-        since_ms, read_ms = max(since_ms, first.at_ms), max(read_ms, arrived_ms)
-    return _Why(SignalReason.INSPECTED, since_ms, inspections[-1:], read_ms)
+def _is_same_money(one: ReleasedTerms, other: ReleasedTerms) -> bool:
+    return (one.value_minor, one.currency, one.resolution) == (
+        other.value_minor,
+        other.currency,
+        other.resolution,
+    )
 
 
-def _message(
-    view: ReturnView, telling: Telling, tier: str, why: _Why, now_ms: int, *, revision: int
-) -> Outgoing:
-    request, terms = view.request, view.terms
+def _following(view: ReturnView, record: SignalRecord) -> SignalRecord:
+    """A release that stands is for what is asked now, so that a later policy is not asked about it again."""
+    asked = _asked_for(view)
+    if record.revoked or record.terms is None or not _is_same_money(record.terms, asked):
+        return record
+    return replace(record, terms=asked)
+
+
+# -- to say it ------------------------------------------------------------------------------------------------------
+
+
+def _message(view: ReturnView, telling: Telling, record: SignalRecord, why: Why, now_ms: int) -> Outgoing:
+    request = view.request
     assert request is not None
+    terms = record.terms or _asked_for(view)
     signal = RefundSignal(
-        signal_id=str(uuid5(NAMESPACE, f"refund|{telling.return_id}|{tier}")),
-        revision=revision,
-        action=RefundAction.RELEASE if revision == 1 else RefundAction.REVOKE,
+        signal_id=str(uuid5(NAMESPACE, f"refund|{telling.return_id}|{record.tier}")),
+        revision=record.revision,
+        action=RefundAction.REVOKE if record.revoked else RefundAction.RELEASE,
         reason=why.reason,
         return_id=telling.return_id,
-        tier=tier,
-        value=Money(request.value_minor, request.currency) if request.currency else None,
+        tier=record.tier,
+        value=Money(terms.value_minor, terms.currency) if terms.currency else None,
+        resolution=Resolution(terms.resolution),
         customer_risk=Risk(terms.risk),
         category=terms.category,
         since_at=utc(why.since_ms or now_ms),

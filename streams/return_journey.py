@@ -12,7 +12,8 @@ Revisions go up by one, and begin with the time of the newest that is known: a r
 goes on above its old ones, for what was older than them is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.return_journeys import MOST_CASES_TOLD, journey_event_id
@@ -24,7 +25,7 @@ from streams.journey_message import Message, message_of
 from streams.journey_outlook import GONE, NOBODY_KNOWS, Estimate, Next, estimate, legs, next_step
 from streams.journey_progress import Progress, progress
 from streams.return_view import ReturnView
-from streams.returns import CaseRecord, ReturnState
+from streams.returns import CaseRecord, ReturnState, SignalRecord
 from streams.rules.promises import promised_ms
 from streams.watermark import Outgoing
 
@@ -64,7 +65,7 @@ def told(view: ReturnView, telling: Telling, now_ms: int, found: Findings | None
     if come is None:
         return _told_no_more(telling)
     standing = _standing(state) if state.cases else []
-    outlook = _outlook(view, come, found, standing, now_ms)
+    outlook = _outlook(view, come, found, standing, now_ms, state.signals)
     body = (
         writing.first_part(come.stage, come.status, come.reached),
         writing.parcels(come.parcels),
@@ -119,23 +120,41 @@ class _Outlook(NamedTuple):
     until_ms: int
 
 
-_NO_RULES: frozenset[str] = frozenset()
-_NOT_GONE: dict[str, str] = {}
-
-
 def _outlook(
-    view: ReturnView, come: Progress, found: Findings | None, standing: list[CaseRecord], now_ms: int
+    view: ReturnView,
+    come: Progress,
+    found: Findings | None,
+    standing: list[CaseRecord],
+    now_ms: int,
+    signals: Sequence[SignalRecord],
 ) -> _Outlook:
     awaited = found.awaited if found is not None else {}
     on_the_way = legs(view, come, awaited)
-    rules = {case.rule for case in standing} if standing else _NO_RULES
-    gone = {case.parcel: case.rule for case in standing if case.rule in GONE} if rules & GONE else _NOT_GONE
+    troubles = _troubles(standing, come)
+    gone = {parcel: rule for rule in troubles.keys() & GONE for parcel in troubles[rule]}
     ahead = next_step(view, come, on_the_way, awaited, gone)
-    late = bool(rules) and not rules <= HARMLESS
-    expected = NOBODY_KNOWS if late else estimate(view, come, on_the_way, awaited, now_ms)
-    message = message_of(view, come, ahead, on_the_way, rules, now_ms)
+    late = not troubles.keys() <= HARMLESS
+    expected = NOBODY_KNOWS if late else estimate(view, come, on_the_way, awaited, now_ms, signals)
+    message = message_of(view, come, ahead, on_the_way, troubles, now_ms)
     until_ms = expected.until_ms or message.until_ms
     return _Outlook(ahead, expected, message, min(until_ms, message.until_ms or until_ms))
+
+
+_NO_TROUBLES: Mapping[str, set[str]] = MappingProxyType({})
+
+
+def _troubles(standing: Sequence[CaseRecord], come: Progress) -> Mapping[str, set[str]]:
+    """Rule -> the parcels of which it has an open case, or will have as soon as what the carrier reported has settled."""
+    astray = come.astray
+    if not standing and not astray:
+        return _NO_TROUBLES
+    troubles: dict[str, set[str]] = {}
+    for rule, parcel in (
+        *((case.rule, case.parcel) for case in standing),
+        *((r, p) for p, r in astray.items()),
+    ):
+        troubles.setdefault(rule, set()).add(parcel)
+    return troubles
 
 
 def _standing(state: ReturnState) -> list[CaseRecord]:

@@ -73,6 +73,7 @@ class ReturnView:
         "_own_terms",
         "_state",
         "_told",
+        "goods",
         "parcels",
         "policy",
         "received",
@@ -90,6 +91,10 @@ class ReturnView:
         """Those that a label links with the return, the earliest label first."""
         if len(self.parcels) > 1:
             self.parcels.sort(key=_label_order)
+        self.goods: list[Carried] = self.parcels
+        """What is weighed, inspected and paid for: those, and what the dock has although its label was voided."""
+        if len(self.parcels) < len(state.carried):
+            self.goods = [*self.parcels, *self.at_the_dock]
         self.received: dict[str, Told] = (
             received_by_number(state) if Milestone.CHECKED_IN in self._facts else {}
         )
@@ -113,6 +118,11 @@ class ReturnView:
         return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
 
     @property
+    def taken_back(self) -> list[Carried]:
+        """Parcels whose label was voided."""
+        return [one for one in self._state.carried if not one.linked and one.label_ms]
+
+    @property
     def last_read_ms(self) -> int:
         """When the last was read of all that is known of the return, and of what decides whether its parcels have come."""
         state = self._state
@@ -122,7 +132,7 @@ class ReturnView:
     @property
     def milestones(self) -> frozenset[int]:
         """What it has come to, by orders or the warehouse, or by a dock scan of a parcel."""
-        by_scan = any(one.checked_in_ms for one in self.parcels)
+        by_scan = any(one.checked_in_ms for one in self.goods)
         return frozenset((*self._facts, Milestone.CHECKED_IN) if by_scan else self._facts)
 
     def was_in_time(self, deadline: Deadline, since_ms: int, stop: Stop | None, key: CaseKey) -> bool:

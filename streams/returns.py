@@ -78,6 +78,7 @@ class Carried(msgspec.Struct, array_like=True, frozen=True, gc=False):
     weighed_arrived_ms: int = 0
     weighed_evidence: tuple[Source, ...] = ()
     last_scan_ms: int = 0
+    disposed: bool = False
 
 
 class CarriedBreach(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -139,13 +140,31 @@ class Decided(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Of the case after it; 0: there was none."""
 
 
+class ReleasedTerms(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """What a refund was released for."""
+
+    value_minor: int
+    currency: str
+    resolution: str
+    risk: str
+    category: str
+
+
 class SignalRecord(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A refund signal as it was last said; each is released once, and revoked at most once."""
+    """A refund signal as it was last said; there is one for each tier."""
 
     tier: str
     revoked: bool
     release_at: str = ""
     """How far the goods had to come when it was released, whatever the policy says since."""
+    revision: int = 1
+    """Of its newest message; one that an older version wrote, and that was revoked, is released no more."""
+    amended: bool = False
+    """It was revoked only because the request was amended, so it may be released again."""
+    parcels: tuple[str, ...] = ()
+    """Those that had come when it was released."""
+    terms: ReleasedTerms | None = None
+    """None: an older version released it."""
 
 
 class ReturnState(msgspec.Struct, array_like=True, gc=False):
@@ -163,7 +182,7 @@ class ReturnState(msgspec.Struct, array_like=True, gc=False):
     look_ms: int = 0
     """When the last full look asked for the next one; 0 is never."""
     signals: tuple[SignalRecord, ...] = ()
-    """In the order in which they were released."""
+    """In the order in which they were last released."""
     commands: tuple[Decided, ...] = ()
     """In the order in which they were decided."""
     journey_revision: int = 0
@@ -232,7 +251,8 @@ def has_outgrown(state: ReturnState, before: bytes | None) -> bool:
 
 
 def _evidence_bytes(state: ReturnState) -> int:
-    bare = msgspec.structs.replace(state, cases=(), commands=(), journey_revision=0, journey_digest=0)
+    said = {"signals": (), "journey_revision": 0, "journey_digest": 0}
+    bare = msgspec.structs.replace(state, cases=(), commands=(), **said)
     return len(encode_return(bare))
 
 
@@ -355,6 +375,7 @@ def _carried(report: ParcelReport, known: Carried | None) -> Carried:
         report.weighed_arrived_ms,
         report.weighed_evidence,
         report.last_scan_ms,
+        report.disposed,
     )
 
 

@@ -1,10 +1,13 @@
 """What the warehouse does with the goods, and goods that were paid for and never came.
 
+The goods of a return are the parcels that its labels link, and those that the dock has although their label was voided.
+
 - `late_inspection`: starts when the warehouse received a parcel (by dock scan, or by the return's number); fulfilled by an
   inspection that names the parcel, or that names none and came after it; of a return's only parcel any inspection will do.
   Anchor: the parcel.
 - `content_mismatch`: an inspection found other goods than announced. Ends with: a decision about the refund, a replacement, a
-  later inspection of the same parcels (or of all) that finds nothing wrong and rejects nothing. Anchor: the inspection.
+  later inspection of the same parcels (or of all) that finds nothing wrong and rejects nothing; of two at the same time the one
+  that was appended last. Anchor: the inspection.
 - `late_restock`: starts with an inspection after which the goods can be sold again; the n-th of them waits for the n-th
   restocking. Anchor: the inspection.
 - `refunded_not_returned`: starts with a refund; each parcel is waited for, whether it came before or after. Not for returns
@@ -20,7 +23,7 @@ from streams.returns import Carried, Told
 
 def late_inspection(view: ReturnView) -> Iterator[Awaited]:
     """One for each parcel that was received; without any label, one for the first check-in by number."""
-    if not view.parcels:
+    if not view.goods:
         check_in = view.first(Milestone.CHECKED_IN)
         if check_in is not None:
             stop = first_stop(
@@ -28,7 +31,7 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
             )
             yield from awaited(view, RuleId.LATE_INSPECTION, check_in, stop)
         return
-    for parcel in view.parcels:
+    for parcel in view.goods:
         received_ms, arrived_ms = view.receipt(parcel)
         deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
         if deadline is None:
@@ -36,7 +39,7 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         inspected = (
             stop_of(fact)
             for fact in view.all(Milestone.INSPECTED)
-            if inspects(fact, parcel, received_ms, only=len(view.parcels) == 1)
+            if inspects(fact, parcel, received_ms, only=len(view.goods) == 1)
         )
         stop = first_stop(*inspected, view.stop(Milestone.RESTOCKED, since_ms=received_ms))
         if view.was_in_time(deadline, received_ms, stop, (RuleId.LATE_INSPECTION, parcel.parcel, "")):
@@ -78,13 +81,19 @@ def put_right(view: ReturnView, inspection: Told) -> Told | None:
 
     Without parcels an inspection is of all that the return has.
     """
-    left = set(inspection.parcels or (one.parcel for one in view.parcels))
+    left = set(inspection.parcels or (one.parcel for one in view.goods))
     for later in view.all(Milestone.INSPECTED):
-        if later.at_ms > inspection.at_ms and not later.mismatches and not is_rejected(later):
+        if _told(later) > _told(inspection) and not later.mismatches and not is_rejected(later):
             left -= set(later.parcels)
             if not later.parcels or not left:
                 return later
     return None
+
+
+def _told(inspection: Told) -> tuple[int, int, str, int, int]:
+    """When, and for those of the same time in which order they were appended."""
+    source = inspection.source
+    return inspection.at_ms, inspection.arrived_ms, source.topic, source.partition, source.offset
 
 
 def is_rejected(inspection: Told) -> bool:
@@ -106,11 +115,11 @@ def refunded_not_returned(view: ReturnView) -> Iterator[Awaited]:
     issued = view.first(Milestone.REFUND_ISSUED)
     if issued is None or view.terms.method == Method.IN_STORE:
         return
-    if not view.parcels:
+    if not view.goods:
         stop = view.stop(Milestone.CHECKED_IN, Milestone.INSPECTED)
         yield from awaited(view, RuleId.REFUNDED_NOT_RETURNED, issued, stop)
         return
-    for parcel in view.parcels:
+    for parcel in view.goods:
         by_number = view.received.get(parcel.parcel)
         inspected = (
             stop_of(fact)

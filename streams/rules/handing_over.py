@@ -60,6 +60,8 @@ def _unconfirmed(view: ReturnView, parcel: str, claim: Told, about: list[Carried
     if deadline is None:
         return
     stops = [view.stop(Milestone.RETURN_CANCELLED)]
+    if not parcel:  # whichever of them came under the return's number
+        stops.append(view.stop(Milestone.CHECKED_IN))
     for one in about:
         by_number = view.received.get(one.parcel)
         stops += [

@@ -23,6 +23,6 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     if journey.scan_times and journey.scan_times[0] <= start.at_ms + deadline.least_ms:
         return
     ends = [End(journey.scan(0), Reason.FIRST_SCAN)] if journey.scans else []
-    end = first_of([*ends, *journey.ends()])
+    end = first_of([*ends, *journey.ends(since_ms=start.at_ms)])
     due_ms = deadline.due_ms(start.at_ms, start.arrived_ms)
     yield Expectation(RuleId.MISSING_FIRST_SCAN, journey.name, start, due_ms, end)

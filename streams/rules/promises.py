@@ -95,8 +95,8 @@ def statutory_refund_deadline(view: ReturnView) -> Iterable[Awaited]:
 
 def _proof(view: ReturnView) -> tuple[int, int] | None:
     """When the goods, or proof that they were sent, were there, and when that was read; None: not yet."""
-    times = [(one.first_scan_ms, one.first_scan_arrived_ms) for one in view.parcels]
-    times += [(one.checked_in_ms, one.checked_in_arrived_ms) for one in view.parcels]
+    times = [(one.first_scan_ms, one.first_scan_arrived_ms) for one in view.goods]
+    times += [(one.checked_in_ms, one.checked_in_arrived_ms) for one in view.goods]
     times += [(fact.at_ms, fact.arrived_ms) for fact in view.all(Milestone.CHECKED_IN)]
     return min((time for time in times if time[0]), default=None)
 

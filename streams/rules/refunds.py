@@ -1,7 +1,7 @@
 """From the inspected goods to the money in the customer's account.
 
-- `late_refund_decision`: starts with the first inspection; fulfilled by the refund's approval or refusal, a refund, a
-  replacement. Anchor: the return.
+- `late_refund_decision`: starts when the goods of the last parcel have been inspected, of all whose label holds; fulfilled by the
+  refund's approval or refusal, a refund, a replacement. Anchor: the return.
 - `late_refund`: starts with the approval; fulfilled by the refund, or a replacement; ends when it is refused after all.
   Anchor: the return; of an approval after a refusal (on appeal), the approval.
 - `refund_failed`: the payment provider could not pay. Ends with a later refund, settlement or replacement. Anchor: the
@@ -10,15 +10,19 @@
 """
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from schemas.vocabulary import Milestone, RuleId
 from streams.return_view import Awaited, ReturnView, anchor_of, awaited, first_stop, stop_of
 from streams.returns import Told
+from streams.rules.goods import inspects
+
+_at_ms = attrgetter("at_ms")
 
 
 def late_refund_decision(view: ReturnView) -> Iterable[Awaited]:
     """At most one."""
-    inspected = view.first(Milestone.INSPECTED)
+    inspected = last_inspection(view)
     if inspected is None:
         return ()
     stop = view.stop(
@@ -29,6 +33,33 @@ def late_refund_decision(view: ReturnView) -> Iterable[Awaited]:
         Milestone.RETURN_CANCELLED,
     )
     return awaited(view, RuleId.LATE_REFUND_DECISION, inspected, stop)
+
+
+def last_inspection(view: ReturnView) -> Told | None:
+    """The inspection with which the goods of every parcel have been inspected once; None: not yet.
+
+    One that names no parcel is of those that had come. Of a return's only parcel any will do, unless the dock has another whose
+    label was voided.
+    """
+    inspections = view.all(Milestone.INSPECTED)
+    if not inspections or not view.parcels:
+        return inspections[0] if inspections else None
+    only = len(view.parcels) == 1 and not view.at_the_dock
+    last = inspections[0]
+    for parcel in view.parcels:
+        received_ms = view.received_ms(parcel)
+        first = next(
+            (
+                fact
+                for fact in inspections
+                if (received_ms or only or fact.parcels) and inspects(fact, parcel, received_ms, only=only)
+            ),
+            None,
+        )
+        if first is None:
+            return None
+        last = max(last, first, key=_at_ms)
+    return last
 
 
 def late_refund(view: ReturnView) -> Iterator[Awaited]:

@@ -1,7 +1,8 @@
 """Runs: a carrier says the same trouble again and again; one thing is waited for from the first time on.
 
 A run of a milestone goes on until a later scan that ends it; of scans of the same time, only a delivery does: carriers write
-several things with one time, and often with nothing but the day. Each run is one expectation, named by its first fact.
+several things with one time, and often with nothing but the day. It also ends when the carrier gives the parcel up: what is said
+after it was found is another run. Each run is one expectation, named by its first fact.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -74,6 +75,8 @@ def runs(
             journey, fact, lambda one: is_end(one) and (by_any_at_once or one.milestone == _DELIVERED)
         ) or next_scan(journey, fact, is_end)
         until_ms = scan.at_ms if scan is not None else _FOR_EVER
+        if journey.given_ups:
+            over, until_ms = journey.ends(since_ms=fact.at_ms), min(until_ms, journey.found_ms(fact.at_ms))
         end = first_of([*([End(scan, reason_of(scan))] if scan is not None else []), *over])
         due_ms = deadline.due_ms(fact.at_ms, fact.arrived_ms)
         yield Expectation(rule, name_of(fact), fact, due_ms, end)

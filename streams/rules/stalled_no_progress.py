@@ -1,8 +1,8 @@
 """Scanned again and again, but always in the same places and at the same stage.
 
-Starts: every scan that shows a place or a stage not seen before on this journey. Fulfilled by: the next such scan. Ends with:
-delivery (elsewhere, too), dock check-in, void, the carrier giving up. Waiting in customs or at a pickup point does not count.
-Anchor: the scan that showed the last progress.
+Starts: every scan that shows a place or a stage not seen before on this journey, or that finds what the carrier called lost.
+Fulfilled by: the next such scan. Ends with: delivery (elsewhere, too), dock check-in, void, the carrier giving up. Waiting in
+customs or at a pickup point does not count. Anchor: the scan that showed the last progress.
 
 A parcel that nobody scans is silent, not stuck: that is `stalled_silent`, and would be told twice. So there is no breach at a
 deadline at which the parcel is silent, that is, when the last scan before the deadline has a silence deadline at or before
@@ -10,12 +10,12 @@ it. If it is scanned later and has still not moved, the deadline is that scan's 
 settle).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from schemas.vocabulary import Milestone, RuleId
 from streams.expectation import Expectation
 from streams.journeys import End, Journey, first_of, name_of
-from streams.parcel import Raw, Seen
+from streams.parcel import Seen
 from streams.rules.runs import moved_on
 from streams.rules.stop_clocks import later_by_holds
 from streams.terms import Deadline, ParcelTerms
@@ -45,7 +45,7 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
     ended = first_of(ends)
     if ended is not None and ended.at_ms - times[0] <= deadline.least_ms:
         return
-    steps = _steps_forward(journey.scans)
+    steps = _steps_forward(journey)
     last = len(steps) - 1
     for index, position in enumerate(steps):
         at_ms = times[position]
@@ -53,6 +53,10 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
             return
         if index < last and times[steps[index + 1]] - at_ms <= deadline.least_ms:
             continue
+        if journey.given_ups:
+            if journey.is_given_up_at(at_ms):
+                continue
+            ends = journey.ends(delivery=True, since_ms=at_ms)
         following = journey.scan(steps[index + 1]) if index < last else None
         end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
         stop = steps[index + 1] if index < last else len(times)
@@ -61,14 +65,15 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         yield Expectation(RuleId.STALLED_NO_PROGRESS, name_of(step), step, due_ms, end, holds)
 
 
-def _steps_forward(scans: Sequence[Raw]) -> list[int]:
-    """Indexes of the scans that show a new place or a new stage."""
+def _steps_forward(journey: Journey) -> list[int]:
+    """Indexes of the scans that show a new place or a new stage, or that it was found."""
     places: set[int] = set()
     stages: set[int] = set()
     steps = []
-    for index, (content, _, _, _, place) in enumerate(scans):
+    for index, (content, _, _, _, place) in enumerate(journey.scans):
         milestone = (content >> 8) & 255
-        if (place and place not in places) or (milestone not in stages and milestone in STAGES):
+        new = (place and place not in places) or (milestone not in stages and milestone in STAGES)
+        if new or (journey.given_ups and journey.was_found_at(content >> 16)):
             steps.append(index)
         places.add(place)
         stages.add(milestone)

@@ -1,9 +1,9 @@
 """A scan, and then no other for too long.
 
 Starts: every physical scan, until the carrier's part has ended. Fulfilled by: the next physical scan. Ends with: delivery
-(elsewhere, too), dock check-in, void, the carrier giving up. Waiting in customs or at a pickup point does not count
-(streams/rules/stop_clocks.py). Anchor: the scan that the silence began with; a late scan in between retracts the case and may
-begin another.
+(elsewhere, too), dock check-in, void, the carrier giving up; what was lost and found is waited for again. Waiting in customs
+or at a pickup point does not count (streams/rules/stop_clocks.py). Anchor: the scan that the silence began with; a late scan
+in between retracts the case and may begin another.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,10 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
             return
         if index < last and times[index + 1] - at_ms <= least_ms:
             continue
+        if journey.given_ups:
+            if journey.is_given_up_at(at_ms):
+                continue
+            ends = journey.ends(delivery=True, since_ms=at_ms)
         scan = journey.scan(index)
         due_ms = later_by_holds(journey, terms, at_ms, deadline.due_ms(at_ms, scan.arrived_ms))
         following = journey.scan(index + 1) if index < last else None

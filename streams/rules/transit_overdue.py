@@ -1,7 +1,8 @@
 """On the way for too long, however often it is scanned.
 
-Starts: the first scan. Fulfilled by: delivery. Ends with: delivery elsewhere, dock check-in, void, the carrier giving up.
-Waiting in customs or at a pickup point does not count (streams/rules/stop_clocks.py). Anchor: the journey.
+Starts: the first scan. Fulfilled by: delivery. Ends with: delivery elsewhere, dock check-in, void, the carrier giving up (but
+not if it was found again). Waiting in customs or at a pickup point does not count (streams/rules/stop_clocks.py).
+Anchor: the journey.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,9 @@
 """What the dock weighed, against what the label says that the parcel should weigh: an empty box is the extreme.
 
 `content_mismatch` by weight: starts with the newest dock scan that carries a weight, where the label carries one, too, and the
-two are further apart than the policy allows (`weight_tolerance`). Ends with: an inspection of the parcel (which says itself
-what it found), a decision about the refund, a replacement. Weighed again and right, there never was anything wrong. Anchor: the
-parcel.
+two are further apart than the policy allows (`weight_tolerance`). Ends with: an inspection of the parcel, before or after it was
+weighed (people overrule a scale, and say themselves what they found), a decision about the refund, a replacement. Weighed again
+and right, there never was anything wrong. Anchor: the parcel.
 """
 
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from schemas.vocabulary import Milestone, RuleId
 from streams.return_view import Awaited, ReturnView, first_stop, stop_of
 from streams.returns import Carried, Told
+from streams.rules.goods import inspects
 
 _WEIGHT = "weight"
 """Anchor of cases about weights."""
@@ -19,11 +20,13 @@ _WEIGHT = "weight"
 def content_mismatch_by_weight(view: ReturnView) -> Iterator[Awaited]:
     """One for each parcel that is too light or too heavy."""
     rule = RuleId.CONTENT_MISMATCH
-    for parcel in view.parcels:
+    for parcel in view.goods:
         deadline = view.deadline(rule, parcel) if parcel.weighed_ms else None
         if deadline is None or not is_off(view, parcel):
             continue
         inspected = looked_into(view, parcel)
+        if inspected is not None and inspected.at_ms < parcel.weighed_ms:
+            continue  # nothing new, and a case of an earlier weight has ended
         stop = first_stop(
             stop_of(inspected) if inspected is not None else None,
             view.stop(
@@ -49,10 +52,7 @@ def is_off(view: ReturnView, parcel: Carried) -> bool:
 
 
 def looked_into(view: ReturnView, parcel: Carried) -> Told | None:
-    """The first inspection of the parcel since it was weighed."""
-    for inspection in view.all(Milestone.INSPECTED):
-        if inspection.at_ms >= parcel.weighed_ms and (
-            not inspection.parcels or parcel.parcel in inspection.parcels
-        ):
-            return inspection
-    return None
+    """The first inspection of the parcel, whenever it was weighed."""
+    received_ms, only = view.received_ms(parcel), len(view.goods) == 1
+    found = (one for one in view.all(Milestone.INSPECTED) if inspects(one, parcel, received_ms, only=only))
+    return next(found, None)

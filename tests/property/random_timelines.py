@@ -12,6 +12,10 @@ BEGIN: Final = datetime(2026, 3, 16, 6, tzinfo=UTC)
 END: Final = BEGIN + timedelta(days=75)
 CODES: Final = ("OC", "PU", "AR", "AR", "AR", "AR", "DP", "OD", "DL", "RS", "ZZ9", "SE", "CD", "IT", "HL")
 """FedEx: announced, accepted, on the way, delivered, turned back, unknown, delayed, customs, waiting to be fetched."""
+FEDEX: Final = {"api": "fedex_rest_track_v1", "code_type": "status_code"}
+DHL_CODES: Final = ("SA", "PU", "AF", "AF", "AF", "DF", "DS", "WC", "OK", "DS", "ZZ9", "MS", "CD", "DM", "CC")
+"""DHL: announced, accepted, on the way, disposed of (perhaps found), delivered, misrouted, customs, damaged, a pickup point."""
+DHL: Final = {"api": "dhl_xmlpi_track", "code_type": "checkpoint"}
 LATENESS_MINUTES: Final = (1, 1, 1, 5, 60, 600, 3_000, 9_000)
 LABEL_WITHIN_MINUTES: Final = 4_000
 """Much later than the first scan it would be another journey of the same number."""
@@ -28,6 +32,9 @@ class Timeline:
     def __post_init__(self) -> None:
         self.returns = (f"R{self.serial}a", f"R{self.serial}b")
         self.numbers = (f"{self.serial}001", f"{self.serial}002")
+        self.carrier, self.code, self.codes = "fedex", FEDEX, CODES
+        if self.serial % 4 == 3:
+            self.carrier, self.code, self.codes = "dhl_express", DHL, DHL_CODES
         self.span_minutes = 24 * 60 * self.rng.choice((5, 15, 30))
 
     def chance(self, share: float) -> bool:
@@ -48,8 +55,8 @@ class Timeline:
 
     def play(self) -> list[SimEvent]:
         for number in self.numbers[: self.rng.choice((1, 1, 2))]:
-            self._parcel({"carrier": "fedex", "tracking_number": number})
-        named = [{"carrier": "fedex", "tracking_number": self.numbers[1]}]
+            self._parcel({"carrier": self.carrier, "tracking_number": number})
+        named = [{"carrier": self.carrier, "tracking_number": self.numbers[1]}]
         said: tuple[dict[str, Any], ...] = ({}, {}, {"count": 2}, {"complete": True}, {"parcels": named})
         for _ in range(self.rng.choice((0, 0, 1, 2))):
             self.sometime(WAREHOUSE, type="checked_in", return_id=self.returns[0], **self.rng.choice(said))
@@ -78,7 +85,7 @@ class Timeline:
         scans = []
         for _ in range(self.rng.choice((0, 1, 2, 3, 5, 8))):
             place = {"country": "US", "city": self.rng.choice("ABC")}
-            code = {"api": "fedex_rest_track_v1", "code_type": "status_code", "code": self.rng.choice(CODES)}
+            code = {**self.code, "code": self.rng.choice(self.codes)}
             scans.append(self.sometime(SCANS, type="carrier_scan", **parcel, **code, place=place))
         known = [scan for scan in scans if scan]
         if known and self.chance(0.25):

@@ -39,5 +39,5 @@ def test_engine_and_oracle_agree_on_random_timelines(seed: int) -> None:
     assert result.problems == []
     assert result.ok
     journeys = expected_journeys(undisturbed_ledger(events), Terms(policy), END)
-    assert wrong_journeys(journeys, cases, engine.journeys, END) == []
+    assert wrong_journeys(journeys, cases, engine.journeys, END, signals=engine.signals) == []
     assert sum(case.opens is True for case in cases) > 40

@@ -2,10 +2,10 @@
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from schemas.facts import MARKER_KEY, POLICY_KEY
+from schemas.facts import MARKER_KEY, POLICY_KEY, ParcelReport, decode_return_record
 from schemas.kpis import Count
 from schemas.policy_loading import default_policy
 from streams import kpis
@@ -55,6 +55,14 @@ def test_the_cells_are_what_a_count_of_all_returns_gives(
     assert in_cells(run) == counted_anew(run)
 
 
+def begins_with_what_was_taken_back(log: list[Entry]) -> bool:
+    """Whether the first word on a return takes a label back: that says nothing, and no parcel stage says it first."""
+    for record in ({key: decode_return_record(value) for key, value in reversed(log)}).values():
+        if isinstance(record, ParcelReport) and not record.linked:
+            return True
+    return False
+
+
 @settings(max_examples=30, deadline=None)
 @given(return_logs(), st.randoms(use_true_random=False), st.integers(0, 5))
 def test_facts_and_reports_in_any_order_and_twice_give_the_same_cells(
@@ -63,6 +71,7 @@ def test_facts_and_reports_in_any_order_and_twice_give_the_same_cells(
     news = [entry for entry in log if entry[0] not in {MARKER_KEY, POLICY_KEY}]
     shuffled = [*news, *news[:repeats]]
     rnd.shuffle(shuffled)  # type: ignore[attr-defined]  # Hypothesis' own generator
+    assume(not begins_with_what_was_taken_back(shuffled))
     policy = (POLICY_KEY, default_policy().to_log())
     one, other = (
         play(returns_run(), [policy, *news], 1, set()),

@@ -16,10 +16,11 @@ from schemas.vocabulary import RuleId
 from simulation.expect_feeds import expected_of_feeds
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import add_cases, expected_kpis, wrong_kpis
-from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.expect_signals import expected_signals
 from simulation.feed_sight import Sight
 from simulation.feed_story import feeds_for_policy
 from simulation.holds import holds
+from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import expected
 from simulation.player import undisturbed_ledger
@@ -76,7 +77,7 @@ def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_ro
     assert sum(count for (name, _), count in engine.engine.counts().items() if name == "held_explained") >= 3
     journeys = expected_journeys(undisturbed_ledger(world.events), Terms(policy), world.until_at)
     assert len(journeys) >= 800
-    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at) == []
+    assert wrong_journeys(journeys, cases, engine.journeys, world.until_at, signals=engine.signals) == []
     assert Counter(engine.refused) == world.dead_letters
     signals = expected_signals(ledger, Terms(policy), world.until_at, leeway)
     assert wrong_signals(signals, engine.signals, leeway) == []
@@ -114,7 +115,7 @@ def test_a_signal_that_is_missing_too_many_or_too_early_is_noticed() -> None:
     leeway = 2 * PERIOD
     ledger, terms = undisturbed_ledger(world.events), Terms(policy)
     signals = expected_signals(ledger, terms, world.until_at, leeway)
-    sure = {one.return_id for one in signals if not one.any_of and len(one.possible) == 1}
+    sure = {one.return_id for one in signals if one.loose is None and len(one.possible) == 1}
     first = next(signal for signal in engine.signals if signal.return_id in sure)
     others = [signal for signal in engine.signals if signal is not first]
     told = [first, *others]

@@ -25,7 +25,8 @@ from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.vocabulary import CaseState, Reason
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import expected_kpis, wrong_kpis
-from simulation.expect_signals import expected_signals, wrong_signals
+from simulation.expect_signals import expected_signals
+from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
 from simulation.oracle import ExpectedCase, expected
 from simulation.scoreboard import Observed, Score, score
@@ -309,6 +310,10 @@ def _newest_journeys(
     return told, findings
 
 
+LEEWAY_AT_THE_END = timedelta(days=2)
+"""The simulated clock runs on while the workers are told to stop, so dates that pass then may be told or not."""
+
+
 def _wrong_journeys(
     told: Mapping[str, ReturnJourney | None],
     ledger: Sequence[LedgerEvent],
@@ -329,7 +334,7 @@ def _wrong_journeys(
     left_out = (ever.keys() - over) | forgotten
     shown = {name: journey for name, journey in told.items() if journey is not None and name not in left_out}
     expected_ones = {name: ever[name] for name in over - forgotten}
-    return wrong_journeys(expected_ones, cases, shown, until_at, closed)
+    return wrong_journeys(expected_ones, cases, shown, until_at, closed, slack=LEEWAY_AT_THE_END)
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, generate_latest
 
 from agents.kpi_gauges import KpiGauges
-from schemas.kpis import Count, Leg, bucket_of
+from schemas.kpis import Count, Dimension, Leg, bucket_of
 from streams.cells import DAY_MS, Cell, CellName
-from streams.kpis import BUCKETS_OF_A_LEG, FIRST_COUNT, amount_slot
+from streams.kpis import BUCKETS_OF_A_LEG, FIRST_COUNT, amount_slot, family_of
 
 DAY = 20_500
 SCAN = list(Leg).index(Leg.LABEL_TO_FIRST_SCAN) * BUCKETS_OF_A_LEG
@@ -35,11 +35,14 @@ def observed() -> tuple[KpiGauges, CollectorRegistry]:
     for partition in (0, 1):
         scanned = {SCAN + bucket_of(7_200): 2, SCAN + 127: 14_400}
         cells = cells_of(
-            (CellName("all", DAY, ""), {REQUESTED: 3, amount_slot("EUR", 1): 500, **scanned}),
-            (CellName("all", DAY - 90, ""), {REQUESTED: 99, amount_slot("JPY", 1): 700}),
-            (CellName("carrier", DAY, "ups"), scanned),
-            (CellName("carrier", DAY, "another"), scanned),
-            (CellName("carrier", DAY, "a third"), scanned),
+            (
+                CellName(family_of(Dimension.ALL), DAY, ""),
+                {REQUESTED: 3, amount_slot("EUR", 1): 500, **scanned},
+            ),
+            (CellName(family_of(Dimension.ALL), DAY - 90, ""), {REQUESTED: 99, amount_slot("JPY", 1): 700}),
+            (CellName(family_of(Dimension.CARRIER), DAY, "ups"), scanned),
+            (CellName(family_of(Dimension.CARRIER), DAY, "another"), scanned),
+            (CellName(family_of(Dimension.CARRIER), DAY, "a third"), scanned),
         )
         gauges.observe(partition, (DAY + 1) * DAY_MS + 5, cells)
     return gauges, registry

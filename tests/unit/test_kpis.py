@@ -11,7 +11,7 @@ from schemas.kpis import Count, Dimension, KpiSnapshot, Leg
 from schemas.policy import Policy
 from schemas.vocabulary import Closure, CommandType, Evidence, Milestone, RuleId
 from streams import kpis
-from streams.cells import KEPT_DAYS, MOST_MEMBERS, OTHERS, CellName
+from streams.cells import KEPT_DAYS, MOST_MEMBERS, OTHERS, CellName, cell_key
 from streams.kpi_snapshots import snapshot_of
 from streams.kpis import CASES, case_slot
 from streams.returns import ReturnState, merge_fact, merge_report
@@ -236,7 +236,8 @@ def test_a_cell_in_which_nothing_is_left_is_deleted_with_its_snapshot() -> None:
     shop.parcel_fact("ups:1", label_fact(HOUR + 2, "R1"))
     shop.reach(5 * HOUR)
     assert set(added_up(told(shop).of_days(None, None), Dimension.CARRIER)) == {"ups"}
-    assert b"\x00cell|carrier|20458|" not in shop.returns.store.rows
+    gone = cell_key(CellName(kpis.family_of(Dimension.CARRIER), MONDAY // DAY, ""))
+    assert gone not in shop.returns.store.rows
 
 
 def test_what_a_purged_return_added_stays_and_is_let_go_when_its_day_is_long_over() -> None:
@@ -307,5 +308,5 @@ def test_every_rule_has_slots_of_its_own() -> None:
 
 def test_a_snapshot_passes_over_what_only_a_later_version_counts() -> None:
     unknown = {case_slot("a_rule_of_later", 0): 3, 17 * 128: 1}
-    found: KpiSnapshot = snapshot_of(CellName("all", 20_458, ""), unknown, MONDAY, 0)
+    found: KpiSnapshot = snapshot_of(CellName(kpis.family_of(ALL), 20_458, ""), unknown, MONDAY, 0)
     assert (found.cases, found.legs) == ({}, {})

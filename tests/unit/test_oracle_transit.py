@@ -205,6 +205,39 @@ def test_a_parcel_that_is_found_within_the_half_hour_was_never_lost(tape: Tape) 
     assert tape.of(LOST) == []
 
 
+def test_a_parcel_that_is_lost_again_after_it_was_found_is_another_case(tape: Tape) -> None:
+    tape.scan(30, DHL_DISPOSED)
+    tape.scan(50, DHL_HUB)
+    tape.scan(80, DHL_DISPOSED)
+    assert tape.of(LOST) == [
+        (LOST, AT_ONCE, "resolved", "progress"),
+        (LOST, 80.52, "escalated", "due"),
+    ]
+
+
+def test_what_was_lost_and_found_may_be_silent_stuck_misrouted_and_overdue_like_anything_else(
+    tape: Tape,
+) -> None:
+    tape.scan(20, DHL_MISROUTED, "hub")
+    tape.scan(30, DHL_DISPOSED)
+    tape.scan(50, DHL_MISROUTED, "hub")
+    tape.scan(60, DHL_HUB, "hub")
+    silent, stuck = RuleId.STALLED_SILENT, RuleId.STALLED_NO_PROGRESS
+    assert tape.of(silent, until=400) == [(silent, 180, "escalated", "due")]
+    assert tape.of(OVERDUE, until=400) == [(OVERDUE, 202, "escalated", "due")]
+    assert tape.of(MISROUTED, until=400) == []
+    for at in (140, 210, 290):
+        tape.scan(at, DHL_HUB, "hub")
+    assert tape.of(stuck, silent, until=300) == [(stuck, 228, "escalated", "due")]
+
+
+def test_what_was_lost_and_found_can_go_astray_again(tape: Tape) -> None:
+    tape.scan(20, DHL_MISROUTED)
+    tape.scan(30, DHL_DISPOSED)
+    tape.scan(50, DHL_MISROUTED)
+    assert tape.of(MISROUTED, until=400) == [(MISROUTED, 74, "escalated", "due")]
+
+
 def test_a_damaged_parcel_is_no_longer_damaged_when_it_is_gone(tape: Tape) -> None:
     tape.scan(30, DHL_DAMAGED)
     tape.scan(60, DHL_DISPOSED)
