@@ -74,13 +74,13 @@ def wrong_journeys(
     until_at: datetime,
     closed: Collection[tuple[str, str, str]] = (),
     signals: Iterable[RefundSignal] | None = None,
-    slack: timedelta = timedelta(0),
+    slack: timedelta | None = timedelta(0),
 ) -> list[str]:
     """Where the last records differ from what is true, in sentences. What was due after `until_at` is of no world.
 
     `closed`: (rule, return, parcel) of cases that are closed rightly, by people or after the end. `signals`: what was said of
     refunds; None: it is not known, and nothing that depends on it is judged. `slack`: how far from the end the log's time may be,
-    and arrivals from what the ledger says.
+    and arrivals from what the ledger says; None: so far that no date can be judged, and no words that depend on one.
     """
     untold = sorted(expected.keys() - told.keys())
     wrong = [f"journey of {return_id} was never told" for return_id in untold if expected[return_id].surely]
@@ -99,7 +99,8 @@ def wrong_journeys(
         false = open_cases - perhaps.get(return_id, set())
         differences = [*_differences(expected[return_id], journey, until_at)]
         tiers = revoked.get(return_id, {}) if revoked is not None else None
-        differences += _wrong_words(expected[return_id], journey, tiers, until_at, slack)
+        if slack is not None:
+            differences += _wrong_words(expected[return_id], journey, tiers, until_at, slack)
         differences += [f"{rule} {parcel} is open, and not told" for rule, parcel in sorted(missing)]
         differences += [f"{rule} {parcel} is told, and not open" for rule, parcel in sorted(false)]
         wrong += [f"journey of {return_id}: {difference}" for difference in differences]

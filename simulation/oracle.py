@@ -139,10 +139,11 @@ class _Watch:
                     walks.append(self._walk(hold, until_at=self.until_at - self.tolerance))
                 settled = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
                 later.append(self._walk(hold, dossier=settled))
-        # What may not be told may not explain anything either.
-        if later and (unsure := self._unsure(walks, later)):
+        unsure = self._unsure(walks, later) if later else set()
+        if unsure:
             walks += [self._walk(hold, untold=unsure) for hold in self._holds()]
-        return _numbered(list(self._merged(walks, later).values()))
+        found = self._merged(walks, later).items()
+        return _numbered([_explained_late(case) if _may_be(key, unsure) else case for key, case in found])
 
     def _walk(
         self,
@@ -176,11 +177,18 @@ class _Watch:
         }
 
     def _unsure(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> set[CaseKey]:
-        """Cases that would explain others, and may not be told."""
+        """Cases that would explain others, and may not be told, or told so late that those were told before."""
+        moved = {
+            key
+            for one in walks
+            for key, case in one.cases.items()
+            if any(case.due_at != other.due_at for other in _found(key, later))
+        }
         return {
             key
             for key, case in self._merged(walks, later).items()
-            if case.opens == "either" and any(key[0] in higher for higher in EXPLAINED_BY.values())
+            if (case.opens == "either" or key in moved)
+            and any(key[0] in higher for higher in EXPLAINED_BY.values())
         }
 
     def _readings(self, exact: "_Walk") -> Iterator[Reading]:
@@ -365,6 +373,21 @@ def _take_back(case: _Case, key: CaseKey, known: Known, *, due_later: bool) -> N
         elif parcel and parcel not in known.linked:
             states, reasons = {*states, CaseState.RESOLVED}, {*reasons, Reason.LABEL_VOIDED}
     case.states, case.reasons, case.ended_at = frozenset(states), reasons, None
+
+
+def _may_be(key: CaseKey, unsure: Set[CaseKey]) -> bool:
+    """Whether one of these explains the case."""
+    rule, parcel, _ = key
+    return any(other[0] in EXPLAINED_BY.get(rule, ()) and other[1] == parcel for other in unsure)
+
+
+def _explained_late(case: ExpectedCase) -> ExpectedCase:
+    """It may have stood until what explains it was told."""
+    return replace(
+        case,
+        final_states=case.final_states | {CaseState.RESOLVED},
+        reasons=case.reasons | {Reason.EXPLAINED},
+    )
 
 
 def _agreed(values: set[bool]) -> Maybe:

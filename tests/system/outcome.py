@@ -168,7 +168,9 @@ async def read_outcome(
         told_journeys, journey_findings = _newest_journeys(by_topic[names.journeys], clock, policy.accept_age)
         findings += journey_findings
         closed = _rightly_closed(truth.values(), until_at)
-        findings += _wrong_journeys(told_journeys, ledger, Terms(policy), cases, until_at, closed)
+        findings += _wrong_journeys(
+            told_journeys, ledger, Terms(policy), cases, until_at, closed, standstill.longest
+        )
     return Outcome(
         score=score(cases, observed, bound=bound),
         expected=cases,
@@ -311,7 +313,10 @@ def _newest_journeys(
 
 
 LEEWAY_AT_THE_END = timedelta(days=2)
-"""The simulated clock runs on while the workers are told to stop, so dates that pass then may be told or not."""
+"""The simulated clock runs on while the workers are told to stop, so dates that pass then may be told or not.
+
+Of workers that stood still for longer than this no dates are judged: what they read late settles late.
+"""
 
 
 def _wrong_journeys(
@@ -321,6 +326,7 @@ def _wrong_journeys(
     cases: Sequence[ExpectedCase],
     until_at: datetime,
     closed: Collection[tuple[str, str, str]],
+    stood_still: timedelta,
 ) -> list[str]:
     """Where the newest record of a return does not say what is true. `closed`: cases that were, rightly.
 
@@ -334,7 +340,8 @@ def _wrong_journeys(
     left_out = (ever.keys() - over) | forgotten
     shown = {name: journey for name, journey in told.items() if journey is not None and name not in left_out}
     expected_ones = {name: ever[name] for name in over - forgotten}
-    return wrong_journeys(expected_ones, cases, shown, until_at, closed, slack=LEEWAY_AT_THE_END)
+    slack = LEEWAY_AT_THE_END if stood_still <= LEEWAY_AT_THE_END else None
+    return wrong_journeys(expected_ones, cases, shown, until_at, closed, slack=slack)
 
 
 def _letters(logs: Iterable[Sequence[Any]]) -> list[DeadLetter]:

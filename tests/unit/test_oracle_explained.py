@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.vocabulary import RuleId
+from schemas.vocabulary import CaseState, Reason, RuleId
 from simulation.explanations import EXPLAINED_BY
 from tests.unit.oracle_tape import (
     DELIVERED,
@@ -165,3 +165,14 @@ def test_what_a_held_up_worker_may_read_too_late_to_tell_may_explain_nothing_eit
     assert told(0) == told(2) == [(RuleId.PICKUP_FAILED, True)]
     both = [(RuleId.PICKUP_FAILED, "either"), (RuleId.MISSING_FIRST_SCAN, "either")]
     assert told(80) == told(300) == both
+
+
+def test_what_is_told_late_for_a_worker_was_held_up_may_explain_what_was_told_before() -> None:
+    tape, terms = Tape(), default_terms(RuleId.PICKUP_FAILED, RuleId.MISSING_FIRST_SCAN)
+    tape.label(0)
+    tape.scan(24, PICKUP_FAILED)
+    (_, missing) = tape.cases(200, 150, terms)
+    assert (missing.rule, missing.opens) == (RuleId.MISSING_FIRST_SCAN, "either")
+    assert missing.final_states >= {CaseState.RESOLVED, CaseState.ESCALATED}
+    assert Reason.EXPLAINED in missing.reasons
+    assert [case.rule for case in tape.cases(200, 0, terms)] == [RuleId.PICKUP_FAILED]
