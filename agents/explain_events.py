@@ -68,5 +68,7 @@ def played(records: Sequence[Recorded], policy: bytes, at_ms: int, where: str) -
         engine.take_in(taken.facts, appended_ms)
         engine.arrived(kind, 0, appended_ms, taken.arrivals)
         refused += len(taken.refused)
+    else:
+        engine.records_end()
     engine.advance(at_ms)
     return PlayedStates(engine, policy, at_ms, where), refused

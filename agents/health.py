@@ -56,7 +56,7 @@ class Liveness:
     def probe_failed(self) -> None:
         """The broker did not answer: nothing can be said of any partition, so every wait starts again."""
         for watched in self._watched.values():
-            watched.waiting_since = None
+            watched.waiting_since, watched.helped = None, False
 
     def to_help(self) -> list[tuple[str, int]]:
         """Give the partitions that have stood for STANDING_AFTER_SECONDS, each once for each time that it stands."""

@@ -107,7 +107,11 @@ class IntakeStage:
             await self._flow.seek(tp, progress.at(tp))
             return
         await host.clock.known.wait()
+        assignment = progress.assignment
         await self._forward(tp, chunk)
+        if assignment != progress.assignment:
+            host.metrics.stale_chunks.inc()  # it is read again, from what was committed, and counted then
+            return
         progress.done[tp] = chunk.next
         await host.markers.flush()
 
@@ -131,12 +135,17 @@ class IntakeStage:
     async def forward(self, parts: list[Part]) -> None:
         """Forward records of several partitions; returns when all is acknowledged."""
         host, targets = self._host, self._targets
-        now_ms = host.clock.now_ms()
+        now_ms, assignment = host.clock.now_ms(), host.progress.assignment
         messages: dict[tuple[str, int], list[Message]] = {}
         mapped: list[Intake] = []
-        for tp, records, _ in parts:
+        for tp, records, next_offset in parts:
             taken = self._mapper.map_chunk(
-                records, self._kinds[tp.topic], now_ms, topic=tp.topic, partition=tp.partition
+                records,
+                self._kinds[tp.topic],
+                now_ms,
+                topic=tp.topic,
+                partition=tp.partition,
+                appended_ms=host.markers.appended_by_ms(tp, next_offset),
             )
             for stage, key, value in taken.facts:
                 topic, count = targets[stage]
@@ -150,6 +159,8 @@ class IntakeStage:
                 await host.dead_letters.write(tp, taken.refused)
             mapped.append(taken)
         await send_grouped(host.producer, messages)
+        if assignment != host.progress.assignment:
+            return
         for (tp, records, next_offset), taken in zip(parts, mapped, strict=True):
             host.progress.done[tp] = next_offset
             self._count(tp, len(records), taken)

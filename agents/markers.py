@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -49,6 +49,10 @@ class Progress:
         """Where each owned partition ended when last asked."""
         self.arrivals: dict[TP, dict[str, Arrivals]] = defaultdict(dict)
         """Partition -> feed -> what was forwarded since the last mark that was written."""
+        self._counted: dict[TP, int] = {}
+        """The offset from which on `arrivals` tell all that came; not named: the base."""
+        self.assignment = 0
+        """Grows with each assignment: what was begun before belongs to none."""
 
     def behind(self) -> list[TP]:
         """Partitions with records that were not handled yet, by the ends last heard of."""
@@ -58,10 +62,27 @@ class Progress:
         """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
         return max(self.done.get(tp, 0), self.base.get(tp, 0), self.floor.get(tp, 0))
 
+    def take_arrivals(self, tp: TP) -> "Told":
+        """What came and was not told yet, for a mark: what comes from now on is for the next."""
+        first, self._counted[tp] = self._counted.get(tp, self.base.get(tp, 0)), self.at(tp)
+        return Told(self.arrivals.pop(tp, {}), first, self._counted[tp])
+
+    def tell_again(self, tp: TP, told: "Told") -> None:
+        """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
+        waiting = self.arrivals[tp]
+        for feed, one in told.arrivals.items():
+            waiting.setdefault(feed, Arrivals()).add(one)
+        self._counted[tp] = min(told.first_offset, self._counted.get(tp, told.first_offset))
+
+    def trimmed(self, tp: TP, start: int) -> None:
+        """Everything below an offset was removed by retention: nobody will know what it was."""
+        self.floor[tp] = self._counted[tp] = start
+
     def forget(self, tp: TP) -> None:
         """Nothing of this partition is known any more: it is read from its start."""
-        for offsets in (self.done, self.base, self.floor, self.ends):
+        for offsets in (self.done, self.base, self.floor, self.ends, self._counted):
             offsets.pop(tp, None)
+        self.arrivals.pop(tp, None)
 
     def reset(self, base: Mapping[TP, int], ends: Mapping[TP, int]) -> None:
         """Start over at an assignment: from what the group has committed, and where the logs end."""
@@ -69,7 +90,17 @@ class Progress:
         self.done.clear()
         self.floor.clear()
         self.arrivals.clear()
+        self._counted.clear()
+        self.assignment += 1
         self.base = dict(base)
+
+
+class Told(NamedTuple):
+    """What a mark tells of the records of a partition from one offset until before another."""
+
+    arrivals: dict[str, Arrivals]
+    first_offset: int
+    next_offset: int
 
 
 @dataclass(frozen=True)
@@ -218,7 +249,7 @@ class Markers:
         for tp in partitions:
             lost = starts[tp] - self._progress.at(tp)
             if lost > 0:
-                self._progress.floor[tp] = starts[tp]
+                self._progress.trimmed(tp, starts[tp])
                 self._metrics.lost_to_retention.labels(tp.topic).inc(lost)
                 log.error("lost_to_retention", topic=tp.topic, partition=tp.partition, records=lost)
 
@@ -228,34 +259,38 @@ class Markers:
         if roster is None:
             return  # the next beat tries again
         marks = []
-        told: dict[TP, dict[str, Arrivals]] = {}
+        told: dict[TP, Told] = {}
         for tp, pending in self._pending.items():
             through = None
             while pending and pending[0][1] <= self._progress.at(tp):
                 through = pending.popleft()[0]
             if through is not None:
-                came = told[tp] = self._progress.arrivals.pop(tp, {})
-                arrivals = {feed: one.told() for feed, one in came.items()}
-                marks.append(Mark(tp.topic, tp.partition, self._clock.through_ms(through), arrivals))
+                came = told[tp] = self._progress.take_arrivals(tp)
+                arrivals = {feed: one.told() for feed, one in came.arrivals.items()}
+                through_ms = self._clock.through_ms(through)
+                marks.append(
+                    Mark(tp.topic, tp.partition, through_ms, arrivals, came.first_offset, came.next_offset)
+                )
         if not marks:
             return
         marker = encode_json(Marker(tuple(marks), roster))
         message: list[Message] = [(MARKER_KEY, marker, NO_HEADERS)]
+        written = False
         try:
             await send_grouped(
                 self._producer,
                 {(topic, number): message for topic, count in self._plan.targets for number in range(count)},
             )
-        except (KafkaError, TimeoutError, OSError):
-            self._tell_again(told)
-            raise
+            written = True
+        finally:
+            if not written:  # refused, or called off
+                for tp, came in told.items():
+                    self._progress.tell_again(tp, came)
 
-    def _tell_again(self, told: dict[TP, dict[str, Arrivals]]) -> None:
-        """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
-        for tp, came in told.items():
-            waiting = self._progress.arrivals[tp]
-            for feed, one in came.items():
-                waiting.setdefault(feed, Arrivals()).add(one)
+    def appended_by_ms(self, tp: TP, next_offset: int) -> int | None:
+        """Log time by which all records below an offset had been appended, as far as heartbeats tell: they may be read later."""
+        ends = self._pending.get(tp, ())
+        return next((self._clock.log_ms(sent_ms) for sent_ms, end in ends if end >= next_offset), None)
 
     def _roster(self) -> dict[str, int] | None:
         """Every input and its partition count; None while the metadata lacks one."""

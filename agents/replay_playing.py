@@ -99,6 +99,8 @@ def play(
                 engine.arrived(first.kind, 0, first.at_ms, taken.arrivals)
             waiting = next(chunks, None)
         for engine, result in zip(engines, results, strict=True):
+            if waiting is None:
+                engine.records_end()
             engine.advance(end_ms)
             result.take(engine.news())
         stepped()

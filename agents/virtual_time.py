@@ -64,6 +64,8 @@ class VirtualTime:
         self._arrivals: dict[tuple[str, int], dict[int, dict[str, Arrivals]]] = {}
         """(topic, partition) -> minute -> feed -> what came, since the last marker."""
         self._marked_ms = 0
+        self._lost = 0
+        """1: marks tell that there are records of which they do not tell."""
         self.apply_policy(policy)
 
     def append(
@@ -89,6 +91,10 @@ class VirtualTime:
         minutes = self._arrivals.setdefault((topic, partition), {})
         for feed, came in arrivals.items():
             minutes.setdefault(at_ms // MINUTE_MS, {}).setdefault(feed, Arrivals()).add(came)
+
+    def records_end(self) -> None:
+        """Nothing is known of what comes from now on: that nothing is appended is no feed's silence."""
+        self._lost = 1
 
     def take_in(self, facts: Iterable[tuple[Stage, bytes, bytes]], at_ms: int) -> None:
         """What intake has made of records that were appended at `at_ms`: the same for every policy."""
@@ -192,7 +198,7 @@ class VirtualTime:
             yield Mark(topic, number, end_ms, {feed: one.told() for feed, one in waiting.pop(minute).items()})
             before_ms = end_ms
         if before_ms < through_ms or not before_ms:
-            yield Mark(topic, number, through_ms)
+            yield Mark(topic, number, through_ms, first_offset=self._lost)
 
 
 def escalations_of(said: Iterable[Outgoing]) -> list[Escalation]:

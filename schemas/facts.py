@@ -256,6 +256,11 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What came between this mark and the one before, per feed: a carrier (of its scans; those that no table knows as "other"),
     or one of the input kinds `orders`, `labels`, `warehouse`. A number is a count of which nothing was the matter.
     """
+    first_offset: int = 0
+    next_offset: int = 0
+    """Of the source's records: `arrivals` are of those from the one until before the other. A mark that begins behind the end
+    of the one before does not tell of all that came.
+    """
 
 
 class Marker(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -24,8 +24,8 @@ class WatchedFeed(PolicyModel):
 class FeedPolicy(PolicyModel):
     """Numbers about all feeds (docs/feeds.md)."""
 
-    watched: bool = False
-    """False: no feed is watched, and nothing is held. Not named: an older version wrote the policy."""
+    watched: bool = True
+    """False: no feed is watched, and nothing is held."""
     suspect_after: Annotated[int, Field(ge=1, le=1_000)] = 5
     """So many arrivals were to be expected since the last one: from here on its silence is not believed."""
     silent_after: Annotated[int, Field(ge=2, le=100_000)] = 20

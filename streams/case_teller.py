@@ -153,10 +153,11 @@ class CaseTeller:
         case = self.cases.get((finding.rule, finding.parcel, finding.anchor))
         if case is None or case.state not in STANDING or case.historical or is_quiet(case, self.now_ms):
             return
+        told_from_ms = max(finding.due_ms, case.raised_ms)  # that it had been held, later looks do not find
         reached = [
-            (finding.told_from_ms + after_ms, level.level)
+            (told_from_ms + after_ms, level.level)
             for after_ms, level in self.telling.policy.levels
-            if finding.told_from_ms + after_ms <= self.now_ms and level.level > case.level
+            if told_from_ms + after_ms <= self.now_ms and level.level > case.level
         ]
         if reached:
             at_ms, level = reached[-1]

@@ -58,7 +58,7 @@ from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
 from streams.facts_of_commands import case_command, forget_command
 from streams.identity import identity_of_content, identity_of_id
-from streams.keys import parcel_key
+from streams.keys import FEED, parcel_key
 from streams.parcel_look import OWN_KEY
 from streams.places import place_token
 from streams.refusal import RefusalError
@@ -78,6 +78,7 @@ _YEAR_9999_MS = 253_370_764_800_000
 """Later times cannot be written in every time zone."""
 _NO_SUCH_PROMISE = "promised_refund_at: needs a time between the years 1970 and 9999"
 _UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
+_NAMES_FEEDS = f"no carrier can be called `{FEED}`: in commands it names feeds; give the carrier another name"
 _VOIDED = Milestone.LABEL_VOIDED
 _MAX_PLACES = 20_000
 _HEAVIEST_GRAMS = 1_000_000
@@ -104,6 +105,8 @@ class Chunk:
     topic: str
     partition: int
     arrived_ms: int
+    appended_ms: int
+    """When it came to us, which may be long before we read it."""
     facts: list[tuple[Stage, bytes, bytes]] = field(default_factory=list)
     arrivals: dict[str, Arrivals] = field(default_factory=dict)
     """Feed -> what came of it."""
@@ -119,7 +122,7 @@ class Chunk:
         if came is None:
             came = self.arrivals[feed] = Arrivals()
         came.count += 1
-        came.late += written_ms < self.arrived_ms - LATE_MS
+        came.late += written_ms < self.appended_ms - LATE_MS
         came.clamped += clamped
         came.unmapped += unmapped
 
@@ -402,6 +405,10 @@ class FactMaker:
         key = parcel_key(carrier, tracking_number)
         if not carrier or key[-1] == ":" or not key.isprintable():
             raise RefusalError(DeadLetterReason.BAD_VALUE, _UNUSABLE_NUMBER)
+        if carrier == FEED and chunk.kind != InputKind.COMMANDS.value:
+            raise RefusalError(
+                DeadLetterReason.BAD_VALUE, _NAMES_FEEDS
+            )  # its parcels would have a feed's cases
         if carrier not in self._known_carriers:
             chunk.count(UNKNOWN_CARRIER, OTHER)
         return carrier, key

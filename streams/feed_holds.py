@@ -64,7 +64,7 @@ class Holding:
         if any(one.feed == feed for one in self.held):
             value_minor = 0
         self.held.append(HeldWait(rule, parcel, anchor, feed, currency, value_minor, due_ms))
-        self.again_ms = min(self.again_ms, self._feeds.again_ms(feed, self._now_ms))
+        self.again_ms = min(self.again_ms, self._feeds.again_ms(feed, due_ms, self._now_ms))
         return True
 
     def raised_ms(self, key: tuple[str, str, str], due_ms: int) -> int:

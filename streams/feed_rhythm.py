@@ -4,16 +4,23 @@ An hour that has closed moves its own hour of the week towards what came in it: 
 Nothing is expected of an hour of the week that was never seen. Not learned: public holidays, hours in which the feed was
 silent or draining, and hours of which we do not know when in them things came, as after our own downtime. What is so left out
 twice in a row is learned anew the third time: a feed that stays silent on Saturdays has another rhythm now.
+
+Beside it, how long it is usually quiet: in each hour of the week, for a feed that sends in batches or whose day ends in the
+middle of an hour, and ever. A gap that would be a silence is usual only when there were three of them.
 """
 
 import msgspec
 
-from streams.feed_terms import HOLIDAY
+from streams.feed_terms import ARRIVAL, HOLIDAY, hours_between
 
 HOURS = 168
 _SETTLED = 4
 _LEFT_OUT = 2
 _USUAL_SHARE = 16
+_MOST_LONG_GAPS = 8
+_USUAL_LONG_GAPS = 3
+_LONG_GAPS_MINUTES = 21 * 24 * 60
+_APART_MINUTES = 60
 
 
 class Rhythm(msgspec.Struct, array_like=True, gc=False):
@@ -35,10 +42,25 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     """So many hours have told of these shares."""
     per_week: int = 0
     """Thousandths of an arrival in a whole week."""
+    gaps: list[int] = msgspec.field(default_factory=lambda: [0] * HOURS)
+    """The most arrivals that are usually missing at a time, in each hour of the week."""
+    long_gaps: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """(minute, what was to be expected) of the last gaps that were silences, or would have been."""
+    zone: str = ""
+    """The time zone by whose clocks the hours of the week are counted."""
 
     def rate(self, slot: int) -> int:
         """What to expect in an hour of the week, as far as it is known."""
         return 0 if slot == HOLIDAY else self.rates[slot]
+
+    def move_to(self, zone: str, hour: int) -> None:
+        """Its week is told by the clocks of another time zone: what was learned stays where it is in time. `hour`: now."""
+        if zone == self.zone:
+            return
+        ahead = hours_between(self.zone, zone, hour) if self.zone else 0
+        self.zone = zone
+        for learned in (self.rates, self.known, self.left_out, self.gaps):
+            learned[:] = [learned[(slot - ahead) % HOURS] for slot in range(HOURS)]
 
     def learn(self, slot: int, count: int) -> None:
         """An hour has closed in which so many came."""
@@ -65,6 +87,25 @@ class Rhythm(msgspec.Struct, array_like=True, gc=False):
     def learn_gap(self, expected: int) -> None:
         """It was heard again, and had not been silent."""
         self.longest_gap = max(self.longest_gap, expected)
+
+    def note_long_gap(self, minute: int, expected: int) -> None:
+        """It was heard again, and had been silent: usual, if there were three such gaps in three weeks."""
+        recent = [gap for gap in self.long_gaps if minute - gap[0] <= _LONG_GAPS_MINUTES]
+        if recent and minute - recent[-1][0] < _APART_MINUTES:
+            began, before = recent.pop()  # a feed that stutters for a while is no three times
+            minute, expected = began, max(before, expected)
+        self.long_gaps = [*recent, (minute, expected)][-_MOST_LONG_GAPS:]
+        if len(self.long_gaps) >= _USUAL_LONG_GAPS:
+            self.learn_gap(sorted(gap for _, gap in self.long_gaps)[-_USUAL_LONG_GAPS])
+
+    def learn_usual_gap(self, slot: int, expected: int) -> None:
+        """An hour has closed in which so much was missing at most."""
+        usual = self.gaps[slot]
+        self.gaps[slot] = max(expected // ARRIVAL, usual - -(-usual // 4))
+
+    def doubtful_gap(self, slot: int) -> int:
+        """What is half more than usually missing in this hour of the week."""
+        return self.gaps[slot] * ARRIVAL * 3 // 2
 
     def fade(self) -> None:
         """A day has passed."""

@@ -20,6 +20,7 @@ from schemas.facts import Arrivals
 from schemas.vocabulary import RuleId
 from streams.feed_rhythm import Rhythm
 from streams.feed_terms import ARRIVAL, HOLIDAY, FeedTerms
+from streams.minute_spans import bits_within, with_span
 
 QUARTER = 15
 HOUR = 60
@@ -38,6 +39,8 @@ LEAST_JUDGED = 20
 LAGGING, GAP, SKEW = 500, 200, 50
 """Thousandths by which the share of late arrivals, of unknown codes and of future dates has to exceed the usual."""
 STILL_LATE = 100
+QUIET = 8
+"""When so many times less is expected of an hour than of the one before, work is over."""
 _ALL = (1 << QUARTER) - 1
 
 
@@ -104,6 +107,10 @@ class Feed(msgspec.Struct, array_like=True, gc=False):
     """Rule -> the last time that it broke."""
     drained: int = 0
     """Arrivals since it was heard again."""
+    gap: int = 0
+    """The most that was to be expected in vain at a time, in the hour that has not closed."""
+    excused: int = 0
+    """So much was missing when work was over, and it was not silent: a doubt begins anew from there."""
 
     def hear(self, first: int, last: int, came: Arrivals) -> None:
         """Take in what came between two minutes that are not more than a quarter apart."""
@@ -118,18 +125,15 @@ class Feed(msgspec.Struct, array_like=True, gc=False):
             one.heard |= ((1 << (end - begin + 1)) - 1) << (begin - quarter * QUARTER)
         self.ahead[first // QUARTER].came.add(came)
 
+    def next_heard(self) -> int | None:
+        """The first minute ahead in which something came."""
+        quarters = [(quarter, one.heard) for quarter, one in self.ahead.items() if one.heard]
+        minutes = [quarter * QUARTER + (bits & -bits).bit_length() - 1 for quarter, bits in quarters]
+        return min([*minutes, *(begin for begin, _ in self.lumps)], default=None)
+
     def hear_lump(self, first: int, last: int) -> None:
         """Take in that something came in a long time."""
-        merged = [(first, last)]
-        for begin, end in sorted(self.lumps):
-            if begin <= merged[0][1] + 1 and merged[0][0] <= end + 1:
-                merged[0] = (min(begin, merged[0][0]), max(end, merged[0][1]))
-            else:
-                merged.append((begin, end))
-        merged.sort()
-        if len(merged) > MOST_LUMPS:
-            merged[:2] = [(merged[0][0], merged[1][1])]
-        self.lumps = merged
+        self.lumps = with_span(self.lumps, first, last, MOST_LUMPS)
 
 
 class Passage:
@@ -143,8 +147,11 @@ class Passage:
         self.changes: list[int] = []
         """Minutes in which a spell began or ended."""
 
-    def through(self, start: int, stop: int) -> None:
-        """Go through the minutes from `start` until before `stop`, all of one quarter."""
+    def through(self, start: int, stop: int, unknown: int = 0) -> None:
+        """Go through the minutes from `start` until before `stop`, all of one quarter.
+
+        `unknown`: a bit for each minute of the quarter of which nobody knows whether something came.
+        """
         feed = self.feed
         quarter = start // QUARTER
         ahead = feed.ahead.get(quarter)
@@ -154,16 +161,18 @@ class Passage:
         slot = self.terms.week(self.name).slot(start // HOUR)
         rate = self.rhythm.rate(slot)
         mask = ((1 << (stop - start)) - 1) << (start % QUARTER)
-        if not heard & mask:
-            self._quiet(start, stop, rate)
+        quiet = mask & ~heard & ~unknown
+        feed.spoiled |= bool(unknown & mask)
+        if quiet == mask:
+            self._quiet(start, stop, slot)
         elif heard & mask == mask and not feed.expected:
             feed.heard = stop
         else:
             for minute in range(start, stop):
                 if heard >> (minute % QUARTER) & 1:
                     self._hear(minute)
-                else:
-                    self._quiet(minute, minute + 1, rate)
+                elif quiet >> (minute % QUARTER) & 1:
+                    self._quiet(minute, minute + 1, slot)
         if stop % QUARTER == 0:
             self._close_quarter(quarter, rate, feed.ahead.pop(quarter, None))
         if stop % HOUR == 0:
@@ -171,11 +180,7 @@ class Passage:
 
     def _heard_in_lumps(self, quarter: int) -> int:
         feed, first = self.feed, quarter * QUARTER
-        heard = 0
-        for lump in feed.lumps:
-            begin, end = max(lump[0], first), min(lump[1], first + QUARTER - 1)
-            if begin <= end:
-                heard |= ((1 << (end - begin + 1)) - 1) << (begin - first)
+        heard = bits_within(feed.lumps, first, QUARTER)
         if heard:
             feed.spoiled = True
         feed.lumps = [(begin, end) for begin, end in feed.lumps if end >= first]
@@ -183,22 +188,19 @@ class Passage:
 
     # -- minutes ---------------------------------------------------------------------------------------------
 
-    def _quiet(self, start: int, stop: int, rate: int) -> None:
-        feed, terms = self.feed, self.terms
+    def _quiet(self, start: int, stop: int, slot: int) -> None:
+        """Nothing came: more is missing, or, where nothing is to be expected, it is missing for longer."""
+        feed, terms, rate = self.feed, self.terms, self.rhythm.rate(slot)
         before = feed.expected
         feed.expected += rate * (stop - start)
-        if not rate or start // QUARTER * QUARTER < feed.born + WARM_UP:
+        if start // QUARTER * QUARTER < feed.born + WARM_UP or self.rhythm.per_week < terms.least_per_week:
             return
-        if self.rhythm.per_week < terms.least_per_week:
-            return
-        if not feed.frozen and feed.expected >= terms.suspect:
-            feed.frozen = start + max(1, -(-(terms.suspect - before) // rate))
         silent = self._silent()
+        doubtful = min(silent, max(feed.excused + terms.suspect, self.rhythm.doubtful_gap(slot)))
+        if rate and not feed.frozen and feed.expected >= doubtful:
+            feed.frozen = _reached(start, before, doubtful, rate)
         if feed.phase != Phase.SILENT and feed.expected >= silent:
-            at = max(
-                start + max(1, -(-(silent - before) // rate)),
-                feed.heard + terms.silent_minutes,
-            )
+            at = max(_reached(start, before, silent, rate), feed.heard + terms.silent_minutes)
             if at <= stop:
                 self._falls_silent(at, before + rate * (at - start))
 
@@ -208,23 +210,31 @@ class Passage:
 
     def _falls_silent(self, at: int, expected: int) -> None:
         feed = self.feed
-        if feed.phase == Phase.OK:
+        told = feed.spells.get(RuleId.FEED_SILENT.value)
+        if told is None or told.ended:  # one that stutters may be draining, and nobody was told of anything
             feed.spells[RuleId.FEED_SILENT.value] = Spell(feed.heard, at, expected=expected // ARRIVAL)
-            feed.missed = 0
             self.changes.append(at)
         feed.phase = int(Phase.SILENT)
+        feed.frozen = feed.frozen or at
         feed.spoiled = True
 
     def _hear(self, minute: int) -> None:
-        feed = self.feed
-        if feed.expected:
-            if feed.phase == Phase.SILENT or (feed.frozen and feed.expected >= self._silent()):
+        feed, rhythm = self.feed, self.rhythm
+        missing = feed.expected
+        if missing:
+            long = missing >= self._silent()
+            if feed.phase == Phase.SILENT or (feed.frozen and long):
                 self._drain(minute)
             elif feed.phase == Phase.OK:
                 feed.frozen, feed.released = 0, minute if feed.frozen else feed.released
-                self.rhythm_changed |= feed.expected > self.rhythm.longest_gap
-                self.rhythm.learn_gap(feed.expected)
-            feed.expected = 0
+            if long:
+                rhythm.note_long_gap(minute, missing)
+            elif feed.phase == Phase.OK:
+                self.rhythm_changed |= missing > rhythm.longest_gap
+                rhythm.learn_gap(missing)
+            self.rhythm_changed |= long
+            feed.gap = max(feed.gap, missing)
+            feed.expected = feed.excused = 0
         feed.heard = minute + 1
 
     # -- draining --------------------------------------------------------------------------------------------
@@ -256,9 +266,9 @@ class Passage:
         feed, terms = self.feed, self.terms
         if passed >= terms.drain_longest_minutes:
             return True
-        if passed < terms.drain_least_minutes or came.late * 1_000 > came.count * (
-            self.rhythm.late + STILL_LATE
-        ):
+        if passed < terms.drain_least_minutes or feed.expected >= self._silent():
+            return False
+        if came.late * 1_000 > came.count * (self.rhythm.late + STILL_LATE):
             return False
         return 2 * feed.caught_up >= feed.missed or passed >= BACKLOG_WAIT
 
@@ -280,17 +290,38 @@ class Passage:
     def _close_hour(self, end: int, slot: int) -> None:
         feed, rhythm = self.feed, self.rhythm
         came, feed.hour = feed.hour, Arrivals()
-        spoiled = feed.spoiled or bool(feed.frozen)
-        feed.spoiled = feed.phase != Phase.OK
+        gap, feed.gap = max(feed.gap, feed.expected), 0
+        spoiled, feed.spoiled = feed.spoiled, feed.phase != Phase.OK
         if feed.born > end - HOUR:
             return  # it has not been heard of for the whole hour
+        if self._work_is_over(end, slot):
+            feed.frozen, feed.released, feed.excused = 0, end, feed.expected
         if slot != HOLIDAY:
-            rhythm.leave_out(slot, came.count) if spoiled else rhythm.learn(slot, came.count)
+            if not spoiled:
+                rhythm.learn_usual_gap(slot, gap)
+            doubtful = spoiled or bool(feed.frozen) or self._is_backlog(came)
+            rhythm.leave_out(slot, came.count) if doubtful else rhythm.learn(slot, came.count)
             self.rhythm_changed = True
         if end % DAY == 0:
             rhythm.fade()
-        if came.count >= LEAST_JUDGED and not spoiled:
+        if came.count >= LEAST_JUDGED and not spoiled and not feed.frozen:
             self._judge_shares(end, came)
+
+    def _work_is_over(self, end: int, slot: int) -> bool:
+        """Whether it is doubted, and only for what is missing now and then, when so little is expected from now on that what
+        waits overnight would wait for nothing.
+        """
+        feed = self.feed
+        usual = min(self._silent(), self.rhythm.twice_the_longest_gap)
+        if not feed.frozen or feed.phase != Phase.OK or feed.expected >= usual:
+            return False
+        after = self.rhythm.rate(self.terms.week(self.name).slot(end // HOUR))
+        return QUIET * after < self.rhythm.rate(slot)
+
+    def _is_backlog(self, came: Arrivals) -> bool:
+        """Whether much of what came in an hour is old, and unusually so: history, or what somebody sends again."""
+        old = came.late - came.count * self.rhythm.late // 1_000
+        return old >= LEAST_JUDGED and 3 * old > came.count
 
     def _judge_shares(self, end: int, came: Arrivals) -> None:
         rhythm = self.rhythm
@@ -322,6 +353,6 @@ class Passage:
         return True
 
 
-def forgets(feed: Feed, minute: int) -> bool:
-    """Whether a feed was not heard of for so long that nobody expects it any more."""
-    return minute - feed.heard >= FORGET_AFTER and not feed.ahead and not feed.lumps
+def _reached(start: int, before: int, limit: int, rate: int) -> int:
+    """The end of the minute, from `start` on, in which so much is missing; the first one where it was so before."""
+    return start + 1 if before >= limit else start + max(1, -(-(limit - before) // rate))

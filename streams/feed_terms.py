@@ -54,6 +54,13 @@ class WeekHours:
         return days
 
 
+def hours_between(zone: str, other: str, hour: int) -> int:
+    """By how many hours the clocks of another time zone are ahead, in an hour since the epoch; half ones are left out."""
+    at = _EPOCH + timedelta(hours=hour)
+    offsets = [at.astimezone(ZoneInfo(name)).utcoffset() or timedelta(0) for name in (zone, other)]
+    return (offsets[1] - offsets[0]) // timedelta(hours=1)
+
+
 class FeedTerms:
     """See the head of this file."""
 
@@ -75,16 +82,24 @@ class FeedTerms:
         self._weeks: dict[tuple[str, str], WeekHours] = {}
         self._week_of: dict[str, WeekHours] = {}
 
+    @property
+    def watches(self) -> bool:
+        """Whether feeds are watched at all."""
+        return self._all_watched
+
     def watched(self, feed: str) -> bool:
         """Whether the policy wants it watched."""
         return self._all_watched and self._of.get(feed, _USUAL).watched
+
+    def zone(self, feed: str) -> str:
+        """The time zone of its week."""
+        return self._of.get(feed, _USUAL).time_zone or self._zone
 
     def week(self, feed: str) -> WeekHours:
         """The hours of its week."""
         found = self._week_of.get(feed)
         if found is None:
-            special = self._of.get(feed, _USUAL)
-            place = (special.time_zone or self._zone, special.country or self._country)
+            place = (self.zone(feed), self._of.get(feed, _USUAL).country or self._country)
             found = self._weeks.setdefault(place, WeekHours(*place))
             self._week_of[feed] = found
         return found

@@ -15,12 +15,16 @@ import msgspec
 
 from schemas.facts import Arrivals, Mark
 from streams.feed_rhythm import Rhythm
-from streams.feed_state import QUARTER, Feed, Passage, Phase, forgets
+from streams.feed_state import FORGET_AFTER, HOUR, QUARTER, Feed, Passage, Phase
 from streams.feed_terms import MINUTE_MS, FeedTerms
+from streams.minute_spans import bits_within, with_span
 
 MOST_FEEDS = 53
 """Carriers beyond these are not watched."""
-RHYTHM_BYTES = 1_300
+RHYTHM_BYTES = 2_400
+FEED_BYTES, SPELLS_BYTES, QUARTER_BYTES = 160, 200, 48
+"""What a feed takes in the position, with its name; what is the matter with it; what came of it in a quarter of an hour."""
+MOST_UNKNOWN = 32
 UNWATCHED = frozenset({"other"})
 """What no table knows is many carriers, and no feed."""
 SUSPECTED_STEP_MS = 5 * MINUTE_MS
@@ -36,6 +40,8 @@ class FeedsState(msgspec.Struct, array_like=True):
     feeds: dict[str, Feed] = msgspec.field(default_factory=dict)
     due: list[tuple[int, str]] = msgspec.field(default_factory=list)
     """(minute, feed) whose cases have to be looked at."""
+    unknown: list[tuple[int, int]] = msgspec.field(default_factory=list)
+    """Times, from and to, of which nobody knows all that came: who was not heard in them was not silent."""
 
 
 class Feeds:
@@ -52,27 +58,40 @@ class Feeds:
     def adopt(self, terms: FeedTerms) -> None:
         """Go by this policy from now on."""
         self._terms = terms
-        for name in [name for name in self.state.feeds if not terms.watched(name)]:
-            self._forget(name)
+        hour = self.state.minute // HOUR
+        for name in list(self.state.feeds):
+            if not terms.watched(name):
+                self._forget(name, self.state.minute)
+            elif self._rhythms[name].zone != terms.zone(name):
+                self._rhythms[name].move_to(terms.zone(name), hour)
+                self._changed = True
 
-    def _forget(self, name: str) -> None:
-        del self.state.feeds[name], self._rhythms[name]
-        self.state.due.append((self.state.minute, name))
+    def _forget(self, name: str, minute: int) -> Feed:
+        self.state.due.append((minute, name))
+        del self._rhythms[name]
         self._changed = True
+        return self.state.feeds.pop(name)
 
     # -- what comes in ---------------------------------------------------------------------------------------
 
-    def fold(self, mark: Mark, since_ms: int) -> None:
-        """Take in what a mark tells of the time since `since_ms`; 0: nobody knows since when."""
-        if self._terms is None:
+    def fold(self, mark: Mark, since_ms: int, *, complete: bool = True, history: bool = False) -> None:
+        """Take in what a mark tells of the time since `since_ms`; 0: nobody knows since when.
+
+        Not `complete`: something may have come of which no mark tells. `history`: what came tells nothing, it is old.
+        """
+        if self._terms is None or not self._terms.watches:
             return
-        last = (mark.through_ms - 1) // MINUTE_MS
-        first = max(since_ms // MINUTE_MS, self.state.minute) if since_ms else last
+        state, last = self.state, (mark.through_ms - 1) // MINUTE_MS
+        if last < state.minute:
+            return
+        first = max(since_ms // MINUTE_MS, state.minute) if since_ms else last
+        if history or not complete:
+            state.unknown = with_span(state.unknown, first, last, MOST_UNKNOWN)
+        if history:
+            return
         for name, told in mark.arrivals.items():
             came = Arrivals(told) if isinstance(told, int) else told
-            if not came.count or name in UNWATCHED or last < self.state.minute:
-                continue
-            feed = self._feed(name, last)
+            feed = self._feed(name, first) if came.count and name not in UNWATCHED else None
             if feed is None:
                 continue
             if not since_ms or last - first > QUARTER:
@@ -81,13 +100,28 @@ class Feeds:
                 feed.hear(first, last, came)
 
     def _feed(self, name: str, minute: int) -> Feed | None:
-        feeds = self.state.feeds
+        feeds, terms = self.state.feeds, self._terms
         feed = feeds.get(name)
-        if feed is None and len(feeds) < MOST_FEEDS and self._terms is not None and self._terms.watched(name):
-            feed = feeds[name] = Feed(minute, minute)
-            self._rhythms[name] = Rhythm()
-            self._changed = True
+        if feed is None and len(feeds) < MOST_FEEDS and terms is not None and terms.watched(name):
+            feed = self._begin(name, Feed(minute, minute), terms)
         return feed
+
+    def _begin(self, name: str, feed: Feed, terms: FeedTerms) -> Feed:
+        self.state.feeds[name], self._rhythms[name] = feed, Rhythm(zone=terms.zone(name))
+        self._changed = True
+        return feed
+
+    def most_growth(self, mark: Mark) -> int:
+        """By how many bytes position and rhythms may grow when a mark is folded."""
+        quarter = (mark.through_ms - 1) // MINUTE_MS // QUARTER
+        more = 0
+        for name in mark.arrivals:
+            feed = self.state.feeds.get(name)
+            if feed is None:
+                more += len(name) + FEED_BYTES + SPELLS_BYTES + RHYTHM_BYTES
+            elif quarter not in feed.ahead:
+                more += 2 * QUARTER_BYTES
+        return more
 
     def advance(self, until_ms: int) -> bool:
         """Go through the whole minutes before a time that the watermark has reached; False: cases are to be looked at first."""
@@ -95,24 +129,44 @@ class Feeds:
         if until <= state.minute or self._terms is None:
             return not state.due
         if not state.minute:
-            state.minute = until
+            # What was folded before the first watermark counts from its beginning, wherever that watermark is.
+            begin = min((feed.born for feed in state.feeds.values()), default=until)
+            if until < begin:
+                return not state.due
+            state.minute = begin
         while state.minute < until and state.feeds and not state.due:
-            stop = min(until, (state.minute // QUARTER + 1) * QUARTER)
+            quarter = state.minute // QUARTER
+            stop = min(until, (quarter + 1) * QUARTER)
+            unknown = bits_within(state.unknown, quarter * QUARTER, QUARTER)
             for name in list(state.feeds):
-                self._through(name, state.feeds[name], stop, self._terms)
+                self._through(name, stop, unknown, self._terms)
             state.minute = stop
         if state.due:
             state.due.sort()
             return False
         state.minute = until
+        state.unknown = [span for span in state.unknown if span[1] >= until]
         return True
 
-    def _through(self, name: str, feed: Feed, stop: int, terms: FeedTerms) -> None:
-        if forgets(feed, stop):
-            self._forget(name)
-            return
+    def _through(self, name: str, stop: int, unknown: int, terms: FeedTerms) -> None:
+        state, start = self.state, self.state.minute
+        feed = state.feeds[name]
+        ends = feed.heard + FORGET_AFTER
+        if start < ends <= stop:
+            self._pass(name, feed, (start, ends), unknown, terms)
+            if feed.heard + FORGET_AFTER == ends:
+                self._forget(name, ends)
+                again = feed.next_heard()
+                if again is None:
+                    return
+                feed = self._begin(name, Feed(again, again, ahead=feed.ahead, lumps=feed.lumps), terms)
+            start = ends
+        if start < stop:
+            self._pass(name, feed, (start, stop), unknown, terms)
+
+    def _pass(self, name: str, feed: Feed, minutes: tuple[int, int], unknown: int, terms: FeedTerms) -> None:
         passage = Passage(name, feed, self._rhythms[name], terms)
-        passage.through(self.state.minute, stop)
+        passage.through(*minutes, unknown)
         self._changed |= passage.rhythm_changed
         self.state.due += [(minute, name) for minute in passage.changes]
 
@@ -132,10 +186,14 @@ class Feeds:
             return now_ms
         return min(now_ms, max(feed.frozen * MINUTE_MS, now_ms - self._terms.hold_longest_ms))
 
-    def again_ms(self, name: str, now_ms: int) -> int:
-        """When to look again at what waits for a feed that is not believed."""
-        feed = self.state.feeds[name]
-        return now_ms + (SUSPECTED_STEP_MS if feed.phase == Phase.OK else HELD_STEP_MS)
+    def again_ms(self, name: str, due_ms: int, now_ms: int) -> int:
+        """When to look again at what waits, since `due_ms`, for a feed that is not believed.
+
+        Of a feed that is only doubted soon, and less often the longer that lasts: it is told late by no more than it was held.
+        """
+        if self.state.feeds[name].phase != Phase.OK:
+            return now_ms + HELD_STEP_MS
+        return now_ms + min(HELD_STEP_MS, max(SUSPECTED_STEP_MS, now_ms - due_ms))
 
     def released_ms(self, name: str, due_ms: int, now_ms: int) -> int:
         """When something that was held, and is no longer, was let go."""
@@ -157,8 +215,8 @@ class Feeds:
 
     @property
     def most_bytes(self) -> int:
-        """What the rhythms take in the changelog, at most."""
-        return RHYTHM_BYTES * len(self.state.feeds)
+        """What the rhythms take in the changelog, at most, and what goes on may add to the position."""
+        return (RHYTHM_BYTES + SPELLS_BYTES) * len(self.state.feeds)
 
 
 encode_rhythms = msgspec.msgpack.Encoder().encode

@@ -90,14 +90,23 @@ class IntakeMapper:
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
 
     def map_chunk(
-        self, records: Sequence[InputRecord], kind: str, arrived_ms: int, *, topic: str, partition: int
+        self,
+        records: Sequence[InputRecord],
+        kind: str,
+        arrived_ms: int,
+        *,
+        topic: str,
+        partition: int,
+        appended_ms: int | None = None,
     ) -> Intake:
         """Map the records of one input partition that arrived at `arrived_ms` (the log's clock).
 
-        `kind` is an InputKind: it says which events the topic carries.
+        `kind` is an InputKind: it says which events the topic carries. `appended_ms`: when they had been appended at the latest,
+        if that is known to be earlier: what we read late was not late itself.
         """
         reader = self._readers[InputKind(kind)]
-        chunk = Chunk(kind, topic, partition, arrived_ms)
+        appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
+        chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
         refused = []
         for record in records:
             try:

@@ -82,7 +82,7 @@ __all__ = [
 TIMER_PAGE = 1_000
 READ_AHEAD = 1_000
 """States of so many records are read at once: a batch that is full before has read few for nothing."""
-POSITION_SLACK_BYTES = 256
+POSITION_SLACK_BYTES = 512
 
 
 class Partition:
@@ -290,10 +290,16 @@ class Partition:
         return True
 
     def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
+        if work.changed and work.used_bytes + self._most_growth(marker) > work.max_bytes:
+            return False  # many new feeds take room in position and rhythms, which must fit into the batch
+        work.used_bytes += self._most_growth(marker)
         self._position.fold_marker(marker, self._feeds)
         if self._gone.pending and not self._sweep_forgotten(work, counters):
             return False
         return self._go_on(work, counters)
+
+    def _most_growth(self, marker: Marker) -> int:
+        return self._position.most_growth(marker) + sum(map(self._feeds.most_growth, marker.marks))
 
     def _go_on(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         """Let the watermark come as far as the markers prove; False when the timers up to there do not fit into this batch."""
@@ -384,7 +390,8 @@ class Partition:
     def _rearm(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         """Once after a start: arm anew what a restored index holds at or behind the cursor, where no timer would fire.
 
-        Such a key has been looked at already, so the looks here find nothing to say; they only tell the next time.
+        Most of these keys have been looked at already: the looks here find nothing to say, and only tell the next time. One that
+        was held may have been let go since, and is told now.
         """
         position = self._position
         if self._rearmed is None or not self._has_policy:
@@ -396,28 +403,32 @@ class Partition:
             for entry in page:
                 if work.full:
                     return False
-                if not self._rearm_one(entry, cursor, work) and not self._too_large(work, counters):
+                if not self._rearm_one(entry, cursor, work, counters):
                     return False
                 self._rearmed = entry
             if len(page) < TIMER_PAGE:
                 self._rearmed = None
                 return True
 
-    def _rearm_one(self, entry: tuple[int, bytes], cursor: tuple[int, bytes], work: Work) -> bool:
+    def _rearm_one(
+        self,
+        entry: tuple[int, bytes],
+        cursor: tuple[int, bytes],
+        work: Work,
+        counters: dict[tuple[str, str], int],
+    ) -> bool:
         key = entry[1]
         held = work.get(key)
-        if held.raw is None or held.armed_ms != entry[0]:
+        if held.armed_ms != entry[0]:
             return True
-        change = self._logic.look(key, held.raw, max(0, cursor[0] - 1))
-        if change.armed_ms and change.raw is not None and (change.armed_ms, key) <= cursor:
-            change = self._logic.look(key, change.raw, cursor[0])
-        notes = [(name, label) for name, label in self._logic.notes if name in {HELD, HELD_NO_MORE}]
-        self._forget()
-        taken = work.take(key, held, change)
-        if taken:
-            self._logic.notes += notes
-            self._collect({})
-        return taken
+        for now_ms in (max(0, cursor[0] - 1), cursor[0]):
+            if held.raw is None or not held.armed_ms or (held.armed_ms, key) > cursor:
+                return True
+            change = self._logic.look(key, held.raw, now_ms)
+            if not work.take(key, held, change) and not self._too_large(work, counters):
+                return False
+            self._collect(counters)
+        return True
 
     # -- policy ----------------------------------------------------------------------------------------------
 

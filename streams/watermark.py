@@ -25,9 +25,6 @@ RHYTHMS_STATE_KEY = b"\x00rhythms"
 
 PARCELS_SOURCE = "\x00parcels"
 """Name under which the parcel stage's own watermark appears in the markers on `returns`; no topic can be called so."""
-MOST_CARRIERS = 50
-"""So many carriers' arrivals are kept by name; those of the others are added up as "other"."""
-OTHER_CARRIERS = "other"
 
 
 class Outgoing(msgspec.Struct, array_like=True):
@@ -91,8 +88,6 @@ class Position(msgspec.Struct, array_like=True):
     """Source topic -> its partition count, the highest ever heard of."""
     seen: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """Source topic -> through_ms per partition; 0 is "no mark yet"."""
-    arrivals: dict[str, int] = msgspec.field(default_factory=dict)
-    """Scans per carrier that the marks have announced so far."""
     outbox_keys: list[bytes] = msgspec.field(default_factory=list)
     """States whose reports belong to this batch: said again after a crash, from the state."""
     outbox: list[Outgoing] = msgspec.field(default_factory=list)
@@ -109,6 +104,8 @@ class Position(msgspec.Struct, array_like=True):
     """How every feed stands; what was learned of its rhythm has a record of its own."""
     held: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """`feed|currency` -> things that wait for it beyond their deadline, and what they are worth, in minor units."""
+    counted: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """Source topic -> per partition, the offset up to which the marks have told what came."""
 
     def note_held(self, label: str, more: int) -> None:
         """Something more, or less, is held."""
@@ -124,6 +121,7 @@ class Position(msgspec.Struct, array_like=True):
         if told.retired and not told.topic.startswith(PARCELS_SOURCE):
             self.roster.pop(told.topic, None)
             self.seen.pop(told.topic, None)
+            self.counted.pop(told.topic, None)
             self.retired = sorted({*self.retired, told.topic})
         elif told.topic in self.retired:
             self.retired.remove(told.topic)
@@ -161,37 +159,32 @@ class Position(msgspec.Struct, array_like=True):
             told |= self._make_room(mark.topic, mark.partition + 1)
             seen = self.seen[mark.topic]
             if mark.through_ms > seen[mark.partition]:
-                if feeds is not None and mark.arrivals:
-                    feeds.fold(mark, seen[mark.partition])
+                counted = self.counted[mark.topic]
+                if feeds is not None:
+                    complete = mark.first_offset <= counted[mark.partition]
+                    feeds.fold(mark, seen[mark.partition], complete=complete, history=self.loading.held)
+                counted[mark.partition] = mark.next_offset
                 seen[mark.partition] = mark.through_ms
                 told = True
-                for carrier, came in mark.arrivals.items():
-                    self._arrived(carrier, came if isinstance(came, int) else came.count)
-        self._shrink_arrivals()
         return told
-
-    def _arrived(self, carrier: str, count: int) -> None:
-        named = self.arrivals
-        if carrier not in named and len(named) - (OTHER_CARRIERS in named) >= MOST_CARRIERS:
-            carrier = OTHER_CARRIERS
-        named[carrier] = named.get(carrier, 0) + count
-
-    def _shrink_arrivals(self) -> None:
-        """For a position written before there was a limit: the carriers heard most of keep their names."""
-        if len(self.arrivals) <= MOST_CARRIERS + 1:
-            return
-        other = self.arrivals.pop(OTHER_CARRIERS, 0)
-        ranked = sorted(self.arrivals.items(), key=lambda heard: (-heard[1], heard[0]))
-        self.arrivals = dict(ranked[:MOST_CARRIERS])
-        self.arrivals[OTHER_CARRIERS] = other + sum(count for _, count in ranked[MOST_CARRIERS:])
 
     def _make_room(self, topic: str, count: int) -> bool:
         known = self.roster.get(topic, 0)
         if count <= known or topic in self.retired:
             return False
         self.roster[topic] = count
-        self.seen.setdefault(topic, []).extend([0] * (count - known))
+        for numbers in (self.seen, self.counted):
+            here = numbers.setdefault(topic, [])
+            here.extend([0] * (count - len(here)))
         return True
+
+    def most_growth(self, marker: Marker) -> int:
+        """By how many bytes the position may grow when a marker is folded, besides what it tells of feeds."""
+        more = 0
+        for topic, count in marker.roster.items():
+            known = self.roster.get(topic, 0)
+            more += 20 * max(0, count - known) + (0 if known else 3 * len(topic) + 32)
+        return more
 
     def proved_ms(self, sources: Iterable[str]) -> int:
         """The watermark that the marks allow: 0 until every source and every partition of the roster has a mark."""

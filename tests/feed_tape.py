@@ -13,6 +13,10 @@ from streams.feeds import Feeds
 from streams.watermark import Position, decode_position, encode_position
 from tests.outage_world import DAY, HOUR, MINUTE, MONDAY, rate
 
+WEEK = 7 * DAY
+FOURTH_MONDAY = MONDAY + 3 * WEEK
+WEDNESDAY_NOON = FOURTH_MONDAY + 2 * DAY + 12 * HOUR
+
 Came = Callable[[int], int | Arrivals]
 """What comes in the minute that begins at a time."""
 
@@ -111,6 +115,15 @@ class Tape:
 
     def spell(self, rule: str = "feed_silent", name: str = "ups") -> Spell | None:
         return self.feed(name).spells.get(rule)
+
+
+def learned(came: Came, policy: dict[str, object] | None = None) -> Tape:
+    """Three weeks of a feed."""
+    return Tape(terms(**(policy or {})), ups=came).until(FOURTH_MONDAY)
+
+
+def never_silent(tape: Tape) -> bool:
+    return tape.looked == []
 
 
 __all__ = ["DAY", "HOUR", "MINUTE", "MONDAY", "Tape", "busy", "but", "terms"]

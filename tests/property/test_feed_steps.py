@@ -23,8 +23,9 @@ POLICY = only(RuleId.MISSING_FIRST_SCAN, RuleId.STALLED_SILENT, RuleId.FEED_SILE
 SOURCES = ("inputs", "clock")
 
 
-def mark(topic: str, through_ms: int, came: int = 0) -> Entry:
-    told = Mark(topic, 0, through_ms, {"ups": came} if came else {})
+def mark(topic: str, through_ms: int, came: int = 0, first_offset: int = 0) -> Entry:
+    """`first_offset`: not 0 when something came before it that no mark tells of."""
+    told = Mark(topic, 0, through_ms, {"ups": came} if came else {}, first_offset)
     return MARKER_KEY, encode_json(Marker((told,), {"inputs": 1, "clock": 1}))
 
 
@@ -72,12 +73,16 @@ def outages(draw: st.DrawFn) -> list[Entry]:
     log: list[Entry] = []
     clock = LEARNED
     lags = st.sampled_from([0, HOUR, 9 * HOUR])
+    stutters = draw(st.sets(st.integers(1, 30), max_size=3))
+    lost = draw(st.sets(st.integers(0, (until - LEARNED) // TICK), max_size=3))
     stops = draw(st.dictionaries(st.integers(1, (until - LEARNED) // TICK), lags, max_size=12))
     for tick in range(LEARNED + TICK, until + 1, TICK):
         while facts and facts[0][0] <= tick:
             log.append(facts.pop(0)[1])
         backlog = 100 if end <= tick < end + HOUR and end > begin else 0
-        log.append(mark("inputs", tick, 0 if begin < tick <= end else came_by(tick) + backlog))
+        quiet = begin < tick <= end and (tick - begin) // TICK not in stutters
+        came = 0 if quiet else came_by(tick) + backlog
+        log.append(mark("inputs", tick, came, int((tick - LEARNED) // TICK in lost)))
         lag_ms = stops.get((tick - LEARNED) // TICK)
         if lag_ms is not None:
             clock = max(clock, tick - lag_ms)

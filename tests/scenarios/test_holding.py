@@ -95,6 +95,20 @@ HELD = f"""
     - {{by: 18d 11h, expect: []}}
     - {{by: 18d 13h, expect: ["missing_first_scan R1 ups:1Z1: escalated to 2"]}}
 
+- scenario: the levels of a return's own case count from when it was told, too
+  only: [refund_promise_broken, feed_silent]
+  policy: {{levels: [{{after: 24h, level: 2}}]}}
+  log:
+    - {{at: 0h, every: 30m, until: 14d 12h, {SHOP}}}
+    - at: 1d
+      return_requested:
+        {{return_id: R1, withdrawal: true, country: FR, promised_refund_at: 15d, value: {{amount: "40", currency: EUR}}}}
+    - {{by: 16d 12h, expect: ["feed_silent orders: opened", "feed_silent orders: escalated to 2"]}}
+    - {{by: 17d 1h, expect: ["refund_promise_broken R1: opened"]}}
+    - {{at: 17d 2h, checked_in: {{return_id: R1}}}}
+    - {{by: 17d 23h, expect: []}}
+    - {{by: 18d 1h, expect: ["refund_promise_broken R1: escalated to 2"]}}
+
 - scenario: a parcel of another carrier is told of as ever
   only: [missing_first_scan, feed_silent]
   log:

@@ -9,6 +9,7 @@ from schemas.commands import MAX_NOTE_CHARS
 from schemas.facts import CaseCommand, Source, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Closure, CommandType, DeadLetterReason
+from streams.keys import feed_subject
 from streams.parcel_look import OWN_KEY
 from tests.input_events import CASE, HOUR_MS, NOON, NOON_MS, Headers, Record, command, scan, take_in
 
@@ -82,6 +83,13 @@ def test_a_case_without_a_return_is_named_by_its_parcel() -> None:
     del about["return_id"]
     ((without, _),) = taken(about)
     assert (with_return, without) == ("R1", f"{OWN_KEY}ups:1Z99")
+
+
+def test_a_case_about_a_feed_is_named_by_the_carrier_feed() -> None:
+    about = {**command("acknowledge"), "carrier": "feed", "tracking_number": "ups"}
+    del about["return_id"]
+    ((key, _),) = taken(about)
+    assert key == OWN_KEY + feed_subject("ups")
 
 
 def test_a_cloud_events_id_is_the_commands_id() -> None:

@@ -6,21 +6,25 @@ from random import Random
 import pytest
 
 from schemas.facts import Arrivals
+from streams.feed_holds import Holding
 from streams.feed_terms import MINUTE_MS
-from tests.feed_tape import DAY, HOUR, MINUTE, MONDAY, Came, Tape, busy, but, terms
-
-WEEK = 7 * DAY
-FOURTH_MONDAY = MONDAY + 3 * WEEK
-WEDNESDAY_NOON = FOURTH_MONDAY + 2 * DAY + 12 * HOUR
-
-
-def learned(came: Came, policy: dict[str, object] | None = None) -> Tape:
-    """Three weeks of a feed."""
-    return Tape(terms(**(policy or {})), ups=came).until(FOURTH_MONDAY)
-
-
-def never_silent(tape: Tape) -> bool:
-    return tape.looked == []
+from streams.held import Worth
+from tests.feed_tape import (
+    DAY,
+    FOURTH_MONDAY,
+    HOUR,
+    MINUTE,
+    MONDAY,
+    WEDNESDAY_NOON,
+    WEEK,
+    Came,
+    Tape,
+    busy,
+    but,
+    learned,
+    never_silent,
+    terms,
+)
 
 
 def test_a_silence_is_not_believed_after_a_minute_or_two_and_certain_after_half_an_hour() -> None:
@@ -88,6 +92,20 @@ def test_a_short_doubt_ends_when_it_is_heard_again() -> None:
     tape.until(WEDNESDAY_NOON + 25 * MINUTE)
     assert tape.believed() == tape.now_ms
     assert never_silent(tape)
+
+
+def test_what_is_held_in_a_long_doubt_is_looked_at_less_and_less_often() -> None:
+    dead = WEDNESDAY_NOON
+    tape = learned(lambda at_ms: int(at_ms % (30 * MINUTE) == 0 and at_ms < dead)).until(dead + 4 * HOUR)
+    due_ms = tape.now_ms
+    looks = []
+    while tape.now_ms < dead + 9 * HOUR:
+        holding = Holding(tape.feeds, (), tape.now_ms)
+        assert holding.holds(("missing_first_scan", "", "1"), "ups", due_ms, Worth())
+        looks.append((tape.now_ms - due_ms) // MINUTE)
+        tape.until(holding.again_ms)
+    assert looks[:5] == [0, 5, 10, 20, 40], "soon at first"
+    assert len(looks) <= 15, "five hours of a doubt"
 
 
 def test_nothing_is_held_for_longer_than_two_days() -> None:
@@ -160,6 +178,92 @@ def test_a_carrier_that_sends_a_file_every_four_hours_is_not_silent_between_them
     assert never_silent(tape)
     tape.until(missing[1])
     assert tape.is_silent()
+
+
+def test_a_feed_that_stutters_and_dies_is_one_case() -> None:
+    begin = FOURTH_MONDAY + 10 * HOUR
+    dead = (begin + 5 * MINUTE, begin + 40 * DAY)
+    tape = learned(but(busy(3_000), (begin, begin + 3 * MINUTE), dead)).until(begin + 3 * HOUR)
+    assert tape.is_silent()
+    assert [name for _, name in tape.looked] == ["ups"]
+    spell = tape.spell()
+    assert spell is not None
+    assert dead[0] <= spell.told * MINUTE_MS <= begin + 40 * MINUTE
+    assert tape.believed() <= begin + 2 * MINUTE
+
+
+def going_over_to_batches(per_hour: int, every: int) -> Came:
+    """A trickle for three weeks, and from then on the same in one batch every so many minutes."""
+    usual, waiting = busy(per_hour), [0]
+
+    def came(at_ms: int) -> int:
+        more = usual(at_ms)
+        assert isinstance(more, int)
+        if at_ms < FOURTH_MONDAY:
+            return more
+        waiting[0] += more
+        if (at_ms // MINUTE) % every:
+            return 0
+        more, waiting[0] = waiting[0], 0
+        return more
+
+    return came
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "every", "cases"), [(600, 60, 1), (600, 240, 1), (3_000, 10, 0), (600, 480, 3), (60, 240, 3)]
+)
+def test_a_carrier_that_goes_over_to_batches_is_told_of_three_times_at_most_and_then_known(
+    per_hour: int, every: int, cases: int
+) -> None:
+    tape = learned(going_over_to_batches(per_hour, every)).until(FOURTH_MONDAY + WEEK)
+    assert len(tape.looked) == 2 * cases
+    doubted = 0
+    for _ in range(2 * 7 * 24):
+        tape.until(tape.now_ms + HOUR)
+        doubted += tape.believed() < tape.now_ms - 15 * MINUTE
+    assert len(tape.looked) == 2 * cases, "it is known now"
+    if every < 480:
+        assert doubted <= 33, "of 336 times: what comes in batches is believed between them"
+    end = tape.now_ms + 12 * HOUR
+    tape.came = {"ups": but(tape.came["ups"], (end, end + 9 * DAY))}
+    tape.until(end + 26 * HOUR)
+    assert tape.is_silent()
+
+
+def working_hours(at_ms: int) -> int:
+    """Ten a minute on working days, from a time between 8:00 and 8:30 until one between 17:15 and 17:45."""
+    day, minute = divmod((at_ms - MONDAY) // MINUTE, 24 * 60)
+    draw = Random(day)
+    begin, end = 8 * 60 + draw.randrange(31), 17 * 60 + 15 + draw.randrange(31)
+    return 10 if day % 7 < 5 and begin <= minute < end else 0
+
+
+def test_a_day_that_ends_in_the_middle_of_an_hour_is_believed_overnight_and_over_the_weekend() -> None:
+    tape = learned(working_hours)
+    for day in range(3 * 7):
+        for hour in (12, 18, 21, 31):
+            tape.until(FOURTH_MONDAY + day * DAY + hour * HOUR)
+            assert tape.believed() == tape.now_ms, (day, hour)
+    assert never_silent(tape)
+
+
+def test_who_is_doubted_for_more_than_is_usual_is_doubted_overnight() -> None:
+    evening = FOURTH_MONDAY + 19 * HOUR
+    tape = learned(but(busy(60), (evening, evening + 30 * DAY))).until(evening + 8 * HOUR)
+    assert not tape.is_silent()
+    assert evening <= tape.believed() <= evening + HOUR
+
+
+def test_who_falls_silent_shortly_before_work_is_over_is_told_of_on_that_day() -> None:
+    def opening_hours(at_ms: int) -> int:
+        hours = (at_ms - MONDAY) // HOUR
+        return 2 if hours // 24 % 7 < 5 and 8 <= hours % 24 < 18 else 0
+
+    friday = FOURTH_MONDAY + 4 * DAY + 17 * HOUR + 40 * MINUTE
+    tape = learned(but(opening_hours, (friday, friday + 30 * DAY))).until(friday + 40 * HOUR)
+    assert [(at_ms - friday) // MINUTE for at_ms, _ in tape.looked] == [30]
+    assert friday <= tape.believed() <= friday + 5 * MINUTE
 
 
 def test_less_than_half_of_the_usual_is_no_silence() -> None:

@@ -57,6 +57,19 @@ def test_a_partition_that_stands_is_helped_once_before_it_counts_as_stuck(
     assert liveness.to_help() == [("orders", 2)]
 
 
+def test_a_partition_that_still_stands_when_the_broker_is_back_is_helped_again(
+    liveness: Liveness, stopwatch: Stopwatch
+) -> None:
+    """What was sought while the broker was away may have been lost with it."""
+    liveness.probed("orders", 2, position=10, stable_end=11, expected=True)
+    stopwatch.seconds += 15
+    assert liveness.to_help() == [("orders", 2)]
+    liveness.probe_failed()
+    liveness.probed("orders", 2, position=10, stable_end=11, expected=True)
+    stopwatch.seconds += 15
+    assert liveness.to_help() == [("orders", 2)]
+
+
 def test_a_long_backlog_that_moves_is_not_stuck(liveness: Liveness, stopwatch: Stopwatch) -> None:
     for second in range(0, 600, 30):
         stopwatch.seconds = second

@@ -323,6 +323,18 @@ def test_the_tolerances_are_settings() -> None:
     assert [refused.reason for refused in large.refused] == [DeadLetterReason.TOO_LARGE]
 
 
+@pytest.mark.parametrize("name", ["feed", " Feed "])
+def test_a_carrier_cannot_be_called_like_what_names_feeds_in_commands(name: str) -> None:
+    ref = {"carrier": name, "tracking_number": "UPS"}
+    events = ((SCANS, scan(**ref)), (LABELS, label(**ref)), (WAREHOUSE, dock(**ref)))
+    for kind, event in events:
+        intake = take_in(kind, event)
+        assert (intake.facts, intake.arrivals) == ([], {})
+        (refused,) = intake.refused
+        assert refused.reason is DeadLetterReason.BAD_VALUE
+        assert "give the carrier another name" in refused.detail
+
+
 def test_the_order_of_facts_is_that_of_the_records() -> None:
     intake = take_in(SCANS, *(scan(id=str(number), tracking_number=f"1Z{number}") for number in range(50)))
     assert [fact.source.offset for _, fact in parcel_facts(intake)] == list(range(50))

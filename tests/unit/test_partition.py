@@ -18,7 +18,7 @@ from schemas.vocabulary import Milestone
 from streams.parcel_stage import parcel_logic
 from streams.partition import Partition
 from streams.return_stage import return_logic
-from streams.watermark import PARCELS_SOURCE, Position, decode_position
+from streams.watermark import PARCELS_SOURCE, decode_position
 from tests.stages import (
     DAY,
     HOUR,
@@ -195,6 +195,29 @@ def test_a_batch_takes_no_more_facts_than_it_may_and_the_next_goes_on() -> None:
     assert len(run.store.rows) == 8
 
 
+@pytest.mark.parametrize("returns_of_the_last", [2, 8, 14, 20, 26])
+def test_a_marker_that_brings_many_feeds_waits_for_a_batch_with_room(returns_of_the_last: int) -> None:
+    feeds: dict[str, int | Arrivals] = {f"carrier{number:02}": 3 for number in range(50)}
+    told = Marker((Mark("inputs", 0, MONDAY + 2 * HOUR, feeds),), {"inputs": 1})
+    watching = only(feeds={"watched": True}).to_log()
+    for parcels in range(145, 172, 2):
+        counts = [30] * parcels + [returns_of_the_last]
+        facts = [
+            (
+                f"ups:{number:012d}".encode(),
+                encode_json(
+                    label_fact(HOUR, *(f"R-{number:06d}-{one:03d}-" + "x" * 80 for one in range(count)))
+                ),
+            )
+            for number, count in enumerate(counts)
+        ]
+        run = parcels_run()
+        run.feed(log((POLICY_KEY, watching), *facts, (MARKER_KEY, encode_json(told))))
+        assert run.largest_batch <= 900_000, parcels
+        assert run.engine.watermark_ms == MONDAY + 2 * HOUR
+        assert len(run.engine.feeds.by_name) == 50
+
+
 def test_a_batch_grows_no_larger_than_it_may() -> None:
     whole, small = parcels_run(), parcels_run(max_bytes=4_000)
     records = log((POLICY_KEY, POLICY), *labels(200), (MARKER_KEY, marker(MONDAY + 80 * HOUR)))
@@ -347,32 +370,6 @@ def test_a_policy_that_cannot_be_read_is_counted_and_the_one_in_force_stays() ->
     assert run.counters["unreadable", "parcels"] == 1
     assert run.engine.policy_hash == in_force
     assert b'"state":"open"' in (run.said[-1].value or b"")
-
-
-def test_arrivals_are_added_up_once_for_each_mark() -> None:
-    told = Marker(marks=(Mark("inputs", 0, MONDAY, arrivals={"ups": 5}),), roster={"inputs": 1})
-    run = parcels_run()
-    run.feed(log((MARKER_KEY, encode_json(told)), (MARKER_KEY, encode_json(told))))
-    assert decode_position(run.store.position or b"").arrivals == {"ups": 5}
-
-
-def test_the_arrivals_of_many_carriers_are_kept_by_name_for_fifty_and_added_up_for_the_rest() -> None:
-    position = Position()
-    for number in range(300):
-        heard: dict[str, int | Arrivals] = {f"carrier{number:03}": 2, "other": 1}
-        position.fold_marker(Marker(marks=(Mark("inputs", 0, MONDAY + number, arrivals=heard),), roster={}))
-    assert len(position.arrivals) == 51
-    assert position.arrivals["carrier049"] == 2
-    assert position.arrivals["other"] == 300 + 250 * 2
-
-
-def test_arrivals_that_grew_before_there_was_a_limit_shrink_and_none_is_lost() -> None:
-    position = Position(arrivals={f"carrier{number:03}": number + 1 for number in range(200)})
-    told = Marker(marks=(Mark("inputs", 0, MONDAY),), roster={})
-    position.fold_marker(told)
-    assert len(position.arrivals) == 51
-    assert position.arrivals["carrier199"] == 200
-    assert sum(position.arrivals.values()) == 200 * 201 // 2
 
 
 def test_an_input_topic_called_parcels_is_not_taken_for_the_parcel_stage() -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,25 @@ def test_until_says_how_long_deadlines_play_out(tmp_path: Path) -> None:
         "open",
         "2026-03-05T09:00:00Z",
     )
+
+
+def test_that_a_recording_ends_is_no_silence_of_a_feed(tmp_path: Path) -> None:
+    begin = datetime(2026, 3, 2, tzinfo=UTC)
+    scan = {"type": "carrier_scan", "carrier": "ups", "tracking_number": "1Z0", "code": "OR"}
+    scans = []
+    for number in range(20 * 48):
+        at = (begin + number * timedelta(minutes=30)).isoformat()
+        value = {**scan, "id": f"s{number}", "occurred_at": at}
+        scans.append(record(kind="carrier-scans", appended_at=at, value=value))
+    at = (begin + timedelta(days=18)).isoformat()
+    label = record(appended_at=at, value={**LABEL, "occurred_at": at})
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("feeds: {watched: true}\n", encoding="utf-8")
+    file = written(tmp_path, *scans, label)
+    cases = replayed("--policy", policy, "--until", "20d", file)["cases"]
+    assert [(case["rule"], case["opened_at"]) for case in cases] == [
+        ("missing_first_scan", (begin + timedelta(days=21)).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    ]
 
 
 def test_evidence_names_the_place_of_the_record_or_one_behind_all_that_are_known(tmp_path: Path) -> None:

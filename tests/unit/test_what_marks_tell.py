@@ -1,0 +1,170 @@
+"""What a mark tells of arrivals: all that came, or that it does not know; and what is late is so by no fault of ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+from faust.types.tuples import TP
+from prometheus_client import CollectorRegistry
+
+from agents import intake as intake_module
+from agents import markers as markers_module
+from agents.fencing import Message
+from agents.intake import IntakeHost, IntakeStage
+from agents.lanes import Flow
+from agents.markers import MarkerHost, MarkerPlan, Markers, Progress
+from agents.metrics import Metrics
+from agents.settings import Settings
+from schemas.carrier_codes import load_carrier_codes
+from schemas.facts import Arrivals, Mark, decode_marker
+from tests.input_events import HOUR_MS, NOON_MS, records, scan
+
+SCANS = TP("carrier-scans", 0)
+MINUTE_MS = 60_000
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.known = asyncio.Event()
+        self.known.set()
+        self.ms = NOON_MS
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def log_ms(self, append_ms: int) -> int:
+        return append_ms
+
+    def through_ms(self, append_ms: int) -> int:
+        return append_ms - MINUTE_MS
+
+
+class Worker:
+    """Intake and markers of one process, without a broker: what they write is in `marks`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock, self.progress, self.producer = Clock(), Progress(), None
+        self.metrics = Metrics(CollectorRegistry())
+        self.dead_letters = cast(Any, None)
+        self.marks: list[Mark] = []
+        self.hangs = False
+        monkeypatch.setattr(markers_module, "send_grouped", self._write_marks)
+        monkeypatch.setattr(intake_module, "send_grouped", self._forward)
+        plan = MarkerPlan("heartbeats", "w1", (SCANS.topic,), (("parcels", 1),), 1.0, MINUTE_MS)
+        self.markers = Markers({"bootstrap_servers": "127.0.0.1:1"}, plan, cast(MarkerHost, self))
+        monkeypatch.setattr(self.markers, "_roster", lambda: {SCANS.topic: 1})
+        flow = cast(Flow, None)
+        self.intake = IntakeStage(Settings(), cast(IntakeHost, self), flow, load_carrier_codes())
+
+    async def _write_marks(
+        self, _producer: object, messages: Mapping[tuple[str, int], Sequence[Message]]
+    ) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        self.marks += decode_marker(messages["parcels", 0][0][1] or b"").marks
+
+    async def _forward(self, _producer: object, _messages: object) -> None:
+        await asyncio.sleep(0)
+
+    def begin(self, committed: int) -> None:
+        """An assignment begins, from what was committed."""
+        self.markers.reset()
+        self.progress.reset({SCANS: committed}, {SCANS: committed})
+
+    def beat(self, at_ms: int, end: int) -> None:
+        """A heartbeat was appended, and the partition ended there then."""
+        self.clock.ms = at_ms
+        self.markers._pending[SCANS].append((at_ms, end))
+
+    async def read(self, first: int, stop: int) -> None:
+        """Forward the records from one offset until before another."""
+        events = [scan(id=f"s{offset}") for offset in range(first, stop)]
+        await self.intake.forward([(SCANS, records(*events), stop)])
+
+
+@pytest.fixture
+async def worker(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Worker]:
+    made = Worker(monkeypatch)
+    yield made
+    await made.markers.stop()
+
+
+def told(mark: Mark) -> tuple[int, int, int]:
+    """From which offset until before which, and how many."""
+    came = mark.arrivals.get("ups", 0)
+    return mark.first_offset, mark.next_offset, came.count if isinstance(came, Arrivals) else came
+
+
+async def test_a_mark_tells_of_what_records_it_tells_and_the_next_goes_on_there(worker: Worker) -> None:
+    worker.begin(5)
+    worker.beat(NOON_MS, 7)
+    await worker.read(5, 8)
+    await worker.markers.flush()
+    worker.beat(NOON_MS + 1_000, 8)
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks] == [(5, 8, 3), (8, 8, 0)]
+
+
+async def test_what_was_forwarded_and_not_marked_before_an_assignment_is_not_told_as_silence(
+    worker: Worker,
+) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS, 2)
+    await worker.read(0, 2)
+    await worker.markers.flush()
+    await worker.read(2, 9)  # committed, and no mark tells of it
+    worker.begin(9)
+    worker.beat(NOON_MS + HOUR_MS, 9)
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks] == [(0, 2, 2), (9, 9, 0)], "2 to 8 are told by none"
+
+
+async def test_what_was_under_way_when_an_assignment_began_is_read_again(worker: Worker) -> None:
+    worker.begin(0)
+    under_way = asyncio.create_task(worker.read(0, 4))
+    await asyncio.sleep(0)
+    worker.begin(2)
+    await under_way
+    assert worker.progress.at(SCANS) == 2
+    await worker.read(2, 4)
+    worker.beat(NOON_MS, 4)
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks] == [(2, 4, 2)]
+
+
+async def test_a_mark_that_was_called_off_is_told_again(worker: Worker) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS, 3)
+    await worker.read(0, 3)
+    worker.hangs = True
+    flush = asyncio.create_task(worker.markers.flush())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    flush.cancel()
+    await asyncio.wait([flush])
+    worker.hangs = False
+    worker.beat(NOON_MS + 1_000, 3)
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks] == [(0, 3, 3)]
+
+
+async def test_what_retention_removed_unread_is_told_by_no_mark(worker: Worker) -> None:
+    worker.begin(0)
+    await worker.read(0, 3)
+    worker.progress.trimmed(SCANS, 50)
+    worker.beat(NOON_MS, 50)
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks] == [(50, 50, 3)]
+
+
+async def test_what_we_read_late_did_not_come_late(worker: Worker) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS + MINUTE_MS, 3)
+    worker.beat(NOON_MS + 3 * HOUR_MS, 6)
+    await worker.read(0, 3)
+    assert worker.progress.arrivals[SCANS]["ups"].late == 0, "it had come by the first heartbeat"
+    await worker.read(3, 6)
+    assert worker.progress.arrivals[SCANS]["ups"].late == 3, "it had not"
