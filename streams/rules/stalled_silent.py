@@ -33,7 +33,7 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         if journey.given_ups:
             if journey.is_given_up_at(at_ms):
                 continue
-            ends = journey.ends(delivery=True, since_ms=at_ms)
+            ends = journey.ends(since_ms=at_ms)  # a delivery is a scan, and before it nothing has ended
         scan = journey.scan(index)
         due_ms = later_by_holds(journey, terms, at_ms, deadline.due_ms(at_ms, scan.arrived_ms))
         following = journey.scan(index + 1) if index < last else None

@@ -21,8 +21,8 @@ def content_mismatch_by_weight(view: ReturnView) -> Iterator[Awaited]:
     """One for each parcel that is too light or too heavy."""
     rule = RuleId.CONTENT_MISMATCH
     for parcel in view.goods:
-        deadline = view.deadline(rule, parcel) if parcel.weighed_ms else None
-        if deadline is None or not is_off(view, parcel):
+        deadline = view.deadline(rule, parcel) if is_off(view, parcel) else None
+        if deadline is None:
             continue
         inspected = looked_into(view, parcel)
         if inspected is not None and inspected.at_ms < parcel.weighed_ms:

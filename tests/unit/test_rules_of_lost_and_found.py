@@ -49,7 +49,33 @@ def test_every_gap_before_and_after_the_loss_is_a_silence_of_its_own() -> None:
     ]
 
 
-@pytest.mark.parametrize("rule", [stalled_silent.expectations, stalled_no_progress.expectations])
+STALLED = [stalled_silent.expectations, stalled_no_progress.expectations]
+
+
+@pytest.mark.parametrize("rule", STALLED)
+def test_however_long_it_was_lost_it_is_waited_for_from_when_it_was_found(rule: ParcelRule) -> None:
+    first, lost, found, still = (
+        at(4),
+        at(20, LOST, place="FR/nice"),
+        at(40, place="FR/lyon"),
+        at(44, place="FR/lyon"),
+    )
+    told = waits(rule, LABEL, first, lost, found, still)
+    assert wait(found, 51) in told or wait(still, 55) in told
+    assert lost.identity not in {one.start for one in told}
+
+
+@pytest.mark.parametrize("rule", STALLED)
+def test_a_loss_of_which_the_carrier_tells_without_a_scan_ends_what_was_waited_for_before(
+    rule: ParcelRule,
+) -> None:
+    first, again = at(4, place="FR/lyon"), at(6, place="FR/lyon")
+    lost = parcel_fact(LOST, 20 * HOUR, evidence=Evidence.CARRIER_INFERRED)
+    told = waits(rule, LABEL, first, again, lost, at(24, place="FR/lyon"))
+    assert (told[0].reason, told[0].end) == (Reason.LOST, lost.identity)
+
+
+@pytest.mark.parametrize("rule", STALLED)
 @pytest.mark.parametrize("milestone", GIVEN_UP)
 def test_of_what_is_given_up_nothing_is_waited_for(rule: ParcelRule, milestone: Milestone) -> None:
     assert waits(rule, LABEL, at(4), at(5, milestone), at(5.5, milestone)) == []

@@ -9,18 +9,16 @@ from tests.waiting import journey_of, plain, terms_of
 
 LABEL = label_fact(0, "R1")
 HELD, FREED = parcel_fact(Milestone.CUSTOMS_HOLD, 10 * HOUR), parcel_fact(Milestone.IN_TRANSIT, 30 * HOUR)
-HELD_AGAIN, FREED_AGAIN = (
-    parcel_fact(Milestone.CUSTOMS_HOLD, 34 * HOUR),
-    parcel_fact(Milestone.IN_TRANSIT, 46 * HOUR),
-)
+HELD_AGAIN = parcel_fact(Milestone.CUSTOMS_HOLD, 44 * HOUR)
+FREED_AGAIN = parcel_fact(Milestone.IN_TRANSIT, 54 * HOUR)
 STRIKE = {
     "carrier": "ups",
-    "from_at": "2026-01-05T20:00:00Z",
+    "from_at": "2026-01-06T00:00:00Z",
     "until_at": "2026-01-06T16:00:00Z",
     "reason": "strike",
     "source": "its site",
 }
-"""From the 20th hour to the 40th."""
+"""From the 24th hour to the 40th."""
 
 
 def held(due_hour: int, *, strike: bool = True) -> list[tuple[int, int]]:
@@ -38,9 +36,11 @@ def held(due_hour: int, *, strike: bool = True) -> list[tuple[int, int]]:
     [
         pytest.param(10, [], id="due before it is held"),
         pytest.param(11, [(10, 20)], id="due before the strike, which does not count then"),
-        pytest.param(20, [(10, 20), (34, 12)], id="due when the strike begins"),
-        pytest.param(21, [(10, 10)], id="the strike takes half of the hold, and the second begins too late"),
-        pytest.param(25, [(10, 10), (34, 6)], id="the second hold is half in the strike, too"),
+        pytest.param(24, [(10, 20)], id="due when the strike begins"),
+        pytest.param(
+            25, [(10, 14)], id="the strike takes six hours of the hold, and the second begins too late"
+        ),
+        pytest.param(31, [(10, 14), (44, 10)], id="the second hold is after the strike"),
     ],
 )
 def test_what_lies_in_a_hold_and_in_a_closure_counts_once(
@@ -50,4 +50,4 @@ def test_what_lies_in_a_hold_and_in_a_closure_counts_once(
 
 
 def test_without_a_closure_every_hour_of_a_hold_counts() -> None:
-    assert held(21, strike=False) == [(10, 20), (34, 12)]
+    assert held(25, strike=False) == [(10, 20), (44, 10)]

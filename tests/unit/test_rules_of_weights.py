@@ -114,6 +114,22 @@ def test_of_several_parcels_each_is_weighed_and_inspected_by_itself() -> None:
     assert looked_into(alone, alone.parcels[0]) is not None, "of a return's only parcel any will do"
 
 
+def test_people_who_looked_into_one_parcel_hide_no_other() -> None:
+    first, second = weighed(1), weighed(1, parcel=SECOND)
+    told = waiting(content_mismatch_by_weight, first, second, inspected(AT - HOUR, PARCEL))
+    assert [one.parcel for one in told] == [SECOND]
+
+
+def test_each_parcel_has_the_tolerance_and_the_budget_of_its_own_carrier() -> None:
+    rules = {RuleId.CONTENT_MISMATCH: {"overrides": [{"carrier": "ups", "budget": "2h"}]}}
+    narrow = {"percent": 0, "grams": 10, "overrides": [{"carrier": "ups", "percent": 0, "grams": 500}]}
+    policy = plain(rules, weight_tolerance=narrow)
+    other = weighed(2_000, parcel="dhl_express:9", label_ms=-HOUR)
+    assert waiting(content_mismatch_by_weight, other, weighed(1_500), policy=policy) == []
+    (told,) = waiting(content_mismatch_by_weight, other, weighed(1_499), policy=policy)
+    assert (told.parcel, told.due_ms) == (PARCEL, AT + 2 * HOUR)
+
+
 def test_what_the_dock_has_is_weighed_though_its_label_was_voided() -> None:
     voided = weighed(1, linked=False, unlinked_reason=Reason.LABEL_VOIDED.value)
     assert waiting(content_mismatch_by_weight, voided) == [UNENDED]

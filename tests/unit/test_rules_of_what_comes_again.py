@@ -186,6 +186,21 @@ def test_a_claim_is_about_the_only_label_however_late_it_was_made() -> None:
     assert told.parcel == PARCEL
 
 
+def test_a_claim_about_no_parcel_ends_with_any_check_in_by_number_and_one_about_a_parcel_with_its_own() -> (
+    None
+):
+    labels = report(SECOND, label_ms=HOUR), report(label_ms=2 * HOUR)
+    typed = return_fact(Milestone.CHECKED_IN, 50 * HOUR)
+    rule, claimed_ms = handing_over.dropoff_claim_unconfirmed, 5 * HOUR
+    (of_any,) = waiting(rule, return_fact(Milestone.DROPOFF_CLAIMED, claimed_ms), *labels, typed)
+    assert (of_any.parcel, of_any.reason) == ("", Reason.CHECKED_IN_BY_RETURN)
+    named = return_fact(Milestone.DROPOFF_CLAIMED, claimed_ms, parcels=(PARCEL,))
+    (of_one,) = waiting(rule, named, *labels, typed)
+    assert (of_one.parcel, of_one.reason) == (PARCEL, Reason.DUE), (
+        "the number stands for the first label's parcel"
+    )
+
+
 # -- decisions ----------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +255,7 @@ def inspected(hour: float, *parcels: str) -> ReturnFact:
 @pytest.mark.parametrize(
     ("told", "hour"),
     [
+        pytest.param([FIRST_BOX], None, id="not inspected"),
         pytest.param([FIRST_BOX, inspected(12)], 12, id="the only parcel"),
         pytest.param([FIRST_BOX, inspected(9)], 9, id="of the only parcel any will do"),
         pytest.param([report(), inspected(9)], 9, id="though nobody saw it come"),
