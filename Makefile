@@ -34,12 +34,15 @@ demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--onc
 	$(BIN)/returnwatch demo $(ARGS)
 
 # What needs no broker keeps every core busy. What needs one mostly waits, so more run side by side than there are
-# cores, each process with a broker of its own and one test after the other, the long ones first; whole systems are
-# heavier. Each part runs even if one before it fails: one run tells everything.
+# cores, each process with a broker of its own and one test after the other, the long ones first; what keeps the cores
+# busy stands back for them, and is shown behind them. Whole systems are heavier. Each part runs even if one before it
+# fails: one run tells everything.
 define run_tests
-failed=0; \
-$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" || failed=1; \
+failed=0; told=$$(mktemp); \
+nice $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" >"$$told" 2>&1 & busy=$$!; \
+trap 'kill $$busy 2>/dev/null || :; rm -f "$$told"' EXIT; \
 $(BIN)/pytest -q -n $(BROKERS) --maxschedchunk 1 -m "kafka$(1)" --ignore tests/system || failed=1; \
+wait $$busy || failed=1; cat "$$told"; \
 $(2) \
 exit $$failed
 endef
@@ -54,6 +57,7 @@ test-all: $(STAMP) lint  ## Run lint and every test, the slow ones and whole sys
 
 chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make chaos SECS=600)
 	RETURNWATCH_TEST_CHAOS_SECONDS=$(SECS) RETURNWATCH_TEST_OUTAGE_SECONDS=$(SECS) $(BIN)/pytest -q -s tests/chaos
+	RETURNWATCH_TEST_PARCELS=50000 $(BIN)/pytest -q -s tests/scenarios/test_carrier_outage.py
 	RETURNWATCH_TEST_RETURNS=20000 RETURNWATCH_TEST_KILLS=20 RETURNWATCH_TEST_SECONDS=$(SECS) \
 		$(BIN)/pytest -q -s tests/system/test_killed_anywhere.py
 	RETURNWATCH_TEST_MISTAKES=all $(BIN)/pytest -q tests/system/test_mutants.py
