@@ -177,18 +177,11 @@ class _Watch:
         }
 
     def _unsure(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> set[CaseKey]:
-        """Cases that would explain others, and may not be told, or told so late that those were told before."""
-        moved = {
-            key
-            for one in walks
-            for key, case in one.cases.items()
-            if any(case.due_at != other.due_at for other in _found(key, later))
-        }
+        """Cases that would explain others, and may not be told."""
         return {
             key
             for key, case in self._merged(walks, later).items()
-            if (case.opens == "either" or key in moved)
-            and any(key[0] in higher for higher in EXPLAINED_BY.values())
+            if case.opens == "either" and any(key[0] in higher for higher in EXPLAINED_BY.values())
         }
 
     def _readings(self, exact: "_Walk") -> Iterator[Reading]:

@@ -56,7 +56,7 @@ def expectations(journey: Journey, terms: ParcelTerms) -> Iterator[Expectation]:
         if journey.given_ups:
             if journey.is_given_up_at(at_ms):
                 continue
-            ends = journey.ends(since_ms=at_ms)  # a delivery is a scan, and before it nothing has ended
+            ends = journey.ends(delivery=True, since_ms=at_ms)
         following = journey.scan(steps[index + 1]) if index < last else None
         end = first_of([*([End(following, moved_on(following))] if following else []), *ends])
         stop = steps[index + 1] if index < last else len(times)

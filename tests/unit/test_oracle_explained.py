@@ -171,8 +171,8 @@ def test_what_is_told_late_for_a_worker_was_held_up_may_explain_what_was_told_be
     tape, terms = Tape(), default_terms(RuleId.PICKUP_FAILED, RuleId.MISSING_FIRST_SCAN)
     tape.label(0)
     tape.scan(24, PICKUP_FAILED)
-    (_, missing) = tape.cases(200, 150, terms)
+    (_, missing) = tape.cases(150, 150, terms)
     assert (missing.rule, missing.opens) == (RuleId.MISSING_FIRST_SCAN, "either")
     assert missing.final_states >= {CaseState.RESOLVED, CaseState.ESCALATED}
     assert Reason.EXPLAINED in missing.reasons
-    assert [case.rule for case in tape.cases(200, 0, terms)] == [RuleId.PICKUP_FAILED]
+    assert [case.rule for case in tape.cases(150, 0, terms)] == [RuleId.PICKUP_FAILED]
