@@ -60,7 +60,7 @@ class EventReader:
             return self._read_slowly(value)
 
     def _read_slowly(self, value: bytes) -> InputEvent:
-        _check_json(value)
+        check_json(value)
         try:
             return self._contract.validate_json(value)
         except ValidationError as refusal:
@@ -111,8 +111,8 @@ def _check_depth(value: bytes) -> None:
             depth -= 1
 
 
-def _check_json(value: bytes) -> None:
-    """Raise RefusalError unless the value is one JSON object."""
+def check_json(value: bytes) -> None:
+    """Raise RefusalError unless the value is one JSON object, not too deep."""
     if value.startswith(_OTHER_ENCODINGS):
         raise RefusalError(DeadLetterReason.WRONG_ENCODING, "a byte order mark, or UTF-16 or UTF-32")
     _check_depth(value)
