@@ -1,7 +1,7 @@
 """`returnwatch replay`: what a policy says about recorded events, and how another one differs from it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
+from agents.adapters import adapters_of
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
@@ -23,6 +24,7 @@ from agents.replay_topics import read_topics
 from agents.settings import Settings
 from agents.terminal import err, say
 from schemas.policy import Policy
+from streams.adapting import Adapter
 
 _MS = timedelta(milliseconds=1)
 _LAST_MS = 253_370_764_800_000
@@ -62,7 +64,8 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        results, refused = _play(records, policies, span, progress)
+        adapters = adapters_of(source.settings.scans_adapters) if isinstance(source, TopicRange) else {}
+        results, refused = _play(records, policies, span, progress, adapters)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
@@ -117,10 +120,14 @@ def _read(source: Sequence[Path] | TopicRange, arrival: str, progress: Progress)
 
 
 def _play(
-    records: Sequence[Recorded], policies: Sequence[tuple[str, Policy]], span: Span, progress: Progress
+    records: Sequence[Recorded],
+    policies: Sequence[tuple[str, Policy]],
+    span: Span,
+    progress: Progress,
+    adapters: Mapping[str, Adapter],
 ) -> tuple[list[Replayed], Counter[str]]:
     playing = progress.add_task("playing", total=span.steps)
-    return play(records, policies, span, lambda: progress.advance(playing))
+    return play(records, policies, span, lambda: progress.advance(playing), adapters)
 
 
 def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:

@@ -27,7 +27,7 @@ def compile_path(text: str) -> Path:
     if _DOTTED.fullmatch(text):
         return _dotted([part.strip('"') for part in _PART.findall(text)])
     try:
-        search = jmespath.compile(text).search
+        search: Path = jmespath.compile(text).search
     except JMESPathError as error:
         raise ValueError(f"{text!r} is no JMESPath: {str(error).splitlines()[0]}") from error
 

@@ -100,7 +100,12 @@ class _Scope:
     def around(self) -> dict[str, Any]:
         """Return the value with its surroundings as fields of it."""
         here = self.here if isinstance(self.here, dict) else {}
-        around = {"$document": self.document, "$package": self.package, "$parent": self.parent, "$key": self.key}
+        around = {
+            "$document": self.document,
+            "$package": self.package,
+            "$parent": self.parent,
+            "$key": self.key,
+        }
         return {**here, **around}
 
 
@@ -136,9 +141,7 @@ class Adapter:
             if self._package_error is not None and self._package_error(package):
                 errors += 1
                 continue
-            events = _walk(
-                self._events, package.as_package(), left, "events"
-            )
+            events = _walk(self._events, package.as_package(), left, "events")
             left -= len(events)
             if events and not self._history(package, events, place, arrived_ms, payload):
                 continue

@@ -19,7 +19,7 @@ from streams.refusal import RefusalError
 ANSWERS: Final = "answers"
 ERROR, EMPTY, TOO_OLD = "error", "empty", "too_old"
 """Labels of ANSWERS: an error or "not found" in place of a history; no event yet; a scan that is too old to count."""
-
+ANSWER_KINDS: Final = (ERROR, EMPTY, TOO_OLD)
 _EVENT: Final = "carrier_scan"
 _MILLISECOND = timedelta(milliseconds=1)
 _LAST_STEPS = frozenset({Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE, Milestone.RETURNED_TO_SENDER})

@@ -1,9 +1,9 @@
 """Reads a folder of real payloads with labels through intake, and tells where the two do not agree.
 
-    RETURNWATCH_LABELLED_PAYLOADS=/path python -m tests.labelled_payloads [--all]
+    RETURNWATCH_LABELLED_PAYLOADS=/path python -m tests.labelled_payloads
 
-The folder has a `manifest.json` that says of each file which API it is of, and of each event what it proves. It is no part of this
-project, and nothing here needs it; what differs is explained in docs/mapping-doubts.md.
+The folder has a `manifest.json` that says of each file which API it is of, and of each event what it proves. It is no part
+of this project, and nothing here needs it; what differs is explained in docs/mapping-doubts.md.
 """
 
 import json
@@ -76,12 +76,18 @@ def compared(folder: Path, mapper_codes: Any = None) -> tuple[list[Compared], li
         intake = mapper.map_chunk([_Record(value)], "carrier-scans", _ARRIVED_MS, topic=api, partition=0)
         facts = [decode_parcel_fact(fact) for _, _, fact in intake.facts]
         try:
-            scans = [scan for one in adapters[api].read(value, _ARRIVED_MS, _MAX_BYTES, b"NUMBER1").histories for scan in one]
+            scans = [
+                scan
+                for one in adapters[api].read(value, _ARRIVED_MS, _MAX_BYTES, b"NUMBER1").histories
+                for scan in one
+            ]
         except RefusalError:
             scans = []
         if len(scans) != len(payload["events"]) or len(facts) != len(scans):
             why = ", ".join(f"{one.reason}: {one.detail}" for one in intake.refused)
-            problems.append(f"{file}: {len(payload['events'])} events are labelled, {len(facts)} were read. {why}")
+            problems.append(
+                f"{file}: {len(payload['events'])} events are labelled, {len(facts)} were read. {why}"
+            )
         for label, scan, fact in zip(payload["events"], scans, facts, strict=False):
             results.append(_compared(file, api, label, scan, fact))
     return results, problems
