@@ -16,6 +16,7 @@ Path = Callable[[Any], Any]
 
 _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
 _DOTTED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
+_NOT_OF_A_PART = re.compile(rf"!{_NAME}[.\[]")
 _PART = re.compile(_NAME)
 
 
@@ -26,6 +27,8 @@ def compile_path(text: str) -> Path:
         return _itself
     if _DOTTED.fullmatch(text):
         return _dotted([part.strip('"') for part in _PART.findall(text)])
+    if _NOT_OF_A_PART.search(text):
+        raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
     try:
         search: Path = jmespath.compile(text).search
     except JMESPathError as error:

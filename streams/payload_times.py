@@ -17,6 +17,9 @@ from streams.epoch import epoch_ms
 
 _DAY = timedelta(days=1)
 _FARTHEST_OFFSET = timedelta(hours=14)
+_QUARTER = timedelta(minutes=15)
+"""Every zone's offset is so many of these."""
+_SLACK = timedelta(minutes=3)
 _DATE_CHARS = 10
 _LAST_EPOCH_S = 253_370_764_800
 _ANY_ZONE: Final = (timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
@@ -184,8 +187,9 @@ def _offset_from_utc(local: datetime, found: tuple[datetime, bool] | None) -> tz
     ahead = local - found[0].replace(tzinfo=None)
     for days in (0, -1, 1):
         rolled = ahead + days * _DAY
-        if abs(rolled) <= _FARTHEST_OFFSET:
-            return timezone(timedelta(minutes=round(rolled.total_seconds() / 60)))
+        ahead_of_utc = _QUARTER * round(rolled / _QUARTER)
+        if abs(ahead_of_utc) <= _FARTHEST_OFFSET and abs(rolled - ahead_of_utc) < _SLACK:
+            return timezone(ahead_of_utc)
     return None
 
 
