@@ -6,7 +6,6 @@ element with neither children nor attributes is its text. Text is stripped of th
 declaration is refused, so there are no entities and nothing outside is ever read.
 """
 
-import json
 import zlib
 from typing import Any, Final
 from xml.parsers import expat
@@ -14,7 +13,7 @@ from xml.parsers import expat
 import msgspec
 
 from schemas.vocabulary import DeadLetterReason
-from streams.reading import MAX_DEPTH, check_json
+from streams.reading import MAX_DEPTH, check_json, check_utf8
 from streams.refusal import RefusalError
 
 TEXT: Final = "#text"
@@ -45,14 +44,15 @@ def json_tree(value: bytes) -> Any:
     begin = value.lstrip(_SPACE)[:1]
     if begin == b"<":
         raise RefusalError(DeadLetterReason.NOT_JSON, "XML on a topic whose adapter reads JSON")
+    check_utf8(value)
     if begin == b"[":
         check_json(b'{"":' + value + b"}")
     else:
         check_json(value)
     try:
         return _any_json(value)
-    except msgspec.DecodeError:
-        return json.loads(value)  # a number that msgspec takes for too long
+    except msgspec.DecodeError as error:
+        raise RefusalError(DeadLetterReason.NOT_JSON, str(error)) from None
 
 
 def json_in_text(text: str) -> Any:

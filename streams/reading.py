@@ -47,7 +47,7 @@ class EventReader:
             detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
             raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
         if not value.isascii():
-            _check_utf8(value)
+            check_utf8(value)
         if len(value) > _SMALL_BYTES:
             _check_depth(value)
         return value
@@ -84,7 +84,8 @@ class EventReader:
         return RefusalError(DeadLetterReason.UNKNOWN_TYPE, f"type: {name[:64]!r} is not in the contract")
 
 
-def _check_utf8(value: bytes) -> None:
+def check_utf8(value: bytes) -> None:
+    """Raise RefusalError unless the value is UTF-8."""
     try:
         value.decode()
     except UnicodeDecodeError as error:
