@@ -26,7 +26,7 @@ def compile_path(text: str) -> Path:
     if text == "@":
         return _itself
     if _DOTTED.fullmatch(text):
-        return _dotted([part.strip('"') for part in _PART.findall(text)])
+        return _walk([part.strip('"') for part in _PART.findall(text)])
     if _NOT_OF_A_PART.search(text):
         raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
     try:
@@ -43,6 +43,14 @@ def compile_path(text: str) -> Path:
     return find
 
 
+def names_in(text: str) -> list[str]:
+    """Return the fields that a path of dots only leads through; none: it is more than that."""
+    text = text.strip()
+    if not _DOTTED.fullmatch(text) or asks_around(text):
+        return []
+    return [part.strip('"') for part in _PART.findall(text)]
+
+
 def asks_around(text: str) -> bool:
     """Whether a path names something around what it is asked of."""
     return '"$' in text
@@ -52,15 +60,7 @@ def _itself(value: Any) -> Any:
     return value
 
 
-def _dotted(names: list[str]) -> Path:
-    if len(names) == 1:
-        (only,) = names
-
-        def field(value: Any) -> Any:
-            return value.get(only) if type(value) is dict else None
-
-        return field
-
+def _walk(names: list[str]) -> Path:
     def walk(value: Any) -> Any:
         for name in names:
             if type(value) is not dict:

@@ -5,10 +5,11 @@ what cannot, is told by its place in it, and the rest counts. Free text is looke
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from schemas.adapter_files import AdapterFile, CodeOf, TimeOf, Unpack
-from schemas.adapter_paths import asks_around, compile_path
+from schemas.adapter_paths import asks_around, compile_path, names_in
 from schemas.place_zones import place_zones
 from schemas.vocabulary import DeadLetterReason
 from streams.payload_times import ReadTime, TimeReader, When, at_arrival
@@ -121,7 +122,7 @@ class Adapter:
         self._packages, self._events = _steps(file.packages), _steps(file.events)
         self._number = _first(file.package.number, _MAX_KEY_CHARS + 1)
         self._package_error = _truth(file.package.error)
-        self._direction = _direction(file)
+        self._carrier, self._direction = _carrier(file), _direction(file)
         self._event = _EventReader(file)
 
     def read(self, value: bytes, arrived_ms: int, max_bytes: int, key: bytes | None = None) -> Payload:
@@ -157,9 +158,10 @@ class Adapter:
             why = f"packages[{place}]: no tracking number of 1 to {_MAX_KEY_CHARS} characters"
             payload.troubles.append(Trouble(DeadLetterReason.MISSING_FIELD, why))
             return True
-        direction, seen, skipped = self._direction(package), [], 0
+        carrier, direction, skipped = self._carrier(package), self._direction(package), 0
+        seen: list[ScanSeen] = []
         for at, event in enumerate(events):
-            read = self._event.read(event, package, number, direction, arrived_ms)
+            read = self._event.read(event, carrier, number, direction, arrived_ms)
             if isinstance(read, ScanSeen):
                 seen.append(read)
             elif read is None:
@@ -186,7 +188,7 @@ class _EventReader:
 
     def __init__(self, file: AdapterFile) -> None:
         event, place = file.event, file.event.place
-        self._carrier, self._seen_by = _carrier(file), _seen_by(file)
+        self._seen_by = _seen_by(file)
         self._codes = [_code(code, file.adapter) for code in event.codes]
         self._times = [_time(one) for one in event.times]
         self._at_arrival = event.without_time == "arrival"
@@ -202,7 +204,7 @@ class _EventReader:
         self._retracted = _truth(event.retracted)
 
     def read(
-        self, event: _Scope, package: _Scope, number: str, direction: str, arrived_ms: int
+        self, event: _Scope, carrier: str, number: str, direction: str, arrived_ms: int
     ) -> ScanSeen | Trouble | None:
         """Return the event; None: it is none of this parcel."""
         if self._skip is not None and self._skip(event):
@@ -215,7 +217,6 @@ class _EventReader:
         event_id = self._id(event)
         retracted = bool(event_id) and self._retracted is not None and self._retracted(event)
         place = (country, self._city(event), self._postal_code(event), self._site(event))
-        carrier = self._carrier(package)
         return ScanSeen(
             carrier,
             self._seen_by(event) or carrier,
@@ -245,9 +246,10 @@ class _EventReader:
 
 def text_of(value: Any) -> str:
     """Return a payload's value as text; "" for what is none."""
+    if value is None:
+        return ""
     if type(value) is str:
-        text = value.strip()
-        return text if text.isascii() else text.encode("utf-8", "replace").decode()
+        return value.strip()
     if isinstance(value, dict):
         return text_of(value.get(TEXT))
     if isinstance(value, bool):
@@ -267,17 +269,38 @@ def _found(path: str) -> Callable[[_Scope], Any]:
 
 def _first(paths: tuple[str, ...], most: int = _MAX_TEXT_CHARS) -> _Find:
     """Return a function that gives the first text that one of the paths finds, cut to `most` characters."""
-    finds = [_found(path) for path in paths]
+    finds = [_text_at(path, most) for path in paths]
     if not finds:
         return _nothing
     if len(finds) == 1:
-        only = finds[0]
-        return lambda scope: text_of(only(scope))[:most]
+        return finds[0]
 
     def first(scope: _Scope) -> str:
-        return next((text[:most] for find in finds if (text := text_of(find(scope)))), "")
+        for find in finds:
+            text = find(scope)
+            if text:
+                return text
+        return ""
 
     return first
+
+
+def _text_at(path: str, most: int) -> _Find:
+    """Return a function that gives the text at a path."""
+    names = names_in(path)
+    if not names:
+        find = _found(path)
+        return lambda scope: text_of(find(scope))[:most]
+
+    def walk(scope: _Scope) -> str:
+        value = scope.here
+        for name in names:
+            if type(value) is not dict:
+                return ""
+            value = value.get(name)
+        return value.strip()[:most] if type(value) is str else text_of(value)[:most]
+
+    return walk
 
 
 def _nothing(_: _Scope) -> str:
@@ -288,8 +311,9 @@ def _truth(path: str | None) -> _Truth | None:
     """Return a function that says whether a path finds something: JMESPath's idea of true, and a text `false` is not."""
     if path is None:
         return None
-    find = _found(path)
-    return lambda scope: find(scope) not in (None, "", False, [], {}, "false")
+    negated = path.startswith("!") and len(names_in(path[1:])) == 1
+    find = _found(path[1:] if negated else path)
+    return lambda scope: (find(scope) not in (None, "", False, [], {}, "false")) is not negated
 
 
 def _steps(steps: tuple[str | Unpack, ...]) -> list[tuple[Callable[[_Scope], Any], bool]]:
@@ -333,6 +357,8 @@ def _carrier(file: AdapterFile) -> _Find:
 
 
 def _seen_by(file: AdapterFile) -> _Find:
+    if not file.event.carrier:
+        return _nothing
     find, values = _first(file.event.carrier), file.carrier.values
     return lambda event: values.get(found := find(event), found)
 
@@ -347,11 +373,11 @@ def _direction(file: AdapterFile) -> _Find:
 
 
 def _country(paths: tuple[str, ...], otherwise: str | None) -> _Find:
-    find, known = _first(paths), place_zones().country
+    find, known, default = _first(paths), lru_cache(maxsize=4096)(place_zones().country), otherwise or ""
 
     def country(scope: _Scope) -> str:
         name = find(scope)
-        return (known(name) or name) if name else otherwise or ""
+        return (known(name) or name) if name else default
 
     return country
 
@@ -373,6 +399,15 @@ def _city(paths: tuple[str, ...]) -> _Find:
 def _code(code: CodeOf, adapter: str) -> Callable[[_Scope], CodeSeen | None]:
     api, parts = code.api or adapter, [_first((path,)) for path in code.code]
     of_type = _first((code.type_from,)) if code.type_from is not None else None
+
+    if len(parts) == 1 and of_type is None:
+        only, kind_of_only, owners = parts[0], code.type, code.only_for
+
+        def find_one(scope: _Scope) -> CodeSeen | None:
+            word = only(scope)
+            return CodeSeen(api, kind_of_only, word, owners) if word else None
+
+        return find_one
 
     def find(scope: _Scope) -> CodeSeen | None:
         kind = code.type
@@ -402,6 +437,9 @@ def _time(time: TimeOf) -> Callable[[_Scope, str, str], tuple[str, ReadTime | No
         text = _joined(pieces, scope)
         if not text:
             return "", None
+        moment = reader.read_moment(text)
+        if moment is not None:
+            return text, moment
         when = When(country, region, abbreviation(scope), offset(scope), _joined(utc_pieces, scope))
         return text, reader.read(text, when)
 

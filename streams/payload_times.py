@@ -5,6 +5,7 @@ it may be to the latest, and the later end is used: what happened later is due l
 what nobody wrote. It is never later than the payload itself.
 """
 
+import re
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -15,11 +16,14 @@ from schemas.place_zones import Zones, place_zones
 from schemas.vocabulary import TimeQuality
 from streams.epoch import epoch_ms
 
+_DIRECTIVE = re.compile("%([a-zA-Z])")
 _DAY = timedelta(days=1)
 _FARTHEST_OFFSET = timedelta(hours=14)
-_QUARTER = timedelta(minutes=15)
+_DAY_S = 24 * 60 * 60
+_QUARTER_S = 15 * 60
 """Every zone's offset is so many of these."""
-_SLACK = timedelta(minutes=3)
+_MOST_QUARTERS = 14 * 4
+_SLACK_S = 3 * 60
 _DATE_CHARS = 10
 _LAST_EPOCH_S = 253_370_764_800
 _ANY_ZONE: Final = (timezone(timedelta(hours=14)), timezone(timedelta(hours=-12)))
@@ -80,9 +84,24 @@ class TimeReader:
         self, formats: tuple[str, ...], zones: tuple[str, ...], *, midnight_is_a_day: bool, assumed: bool
     ) -> None:
         self._formats = formats
+        self._is_iso = formats[0] == ISO
         self._zones = zones
         self._midnight_is_a_day = midnight_is_a_day
         self._assumed = assumed
+
+    def read_moment(self, text: str) -> ReadTime | None:
+        """Return the time in a text that says its offset and is no day: nothing else has to be asked for it."""
+        if not self._is_iso:
+            return None
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if at.tzinfo is None or (self._midnight_is_a_day and not (at.hour or at.minute or at.second)):
+            return None
+        moment = epoch_ms(at)
+        quality = TimeQuality.ASSUMED if self._assumed else TimeQuality.OFFSET
+        return ReadTime(text, at.replace(tzinfo=None), moment, moment, quality)
 
     def read(self, text: str, when: When) -> ReadTime | None:
         """Return the time in a text, or None if it is written in another way."""
@@ -147,6 +166,8 @@ def _quality_of_named(name: str, *, sure: bool) -> TimeQuality:
 
 def _moment(local: datetime, zone: tzinfo, *, later: bool) -> int:
     """Return the epoch milliseconds of a local time; where a clock change makes it two moments, one of them."""
+    if isinstance(zone, timezone):
+        return epoch_ms(local.replace(tzinfo=zone))
     moments = [epoch_ms(local.replace(tzinfo=zone, fold=fold).astimezone(UTC)) for fold in (0, 1)]
     return max(moments) if later else min(moments)
 
@@ -161,9 +182,35 @@ def _parsed(text: str, form: str) -> tuple[datetime, bool] | None:
             if not 0 <= seconds < _LAST_EPOCH_S:
                 return None
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), False
-        return datetime.strptime(text, form), "%H" not in form and "%I" not in form  # noqa: DTZ007 - the zone comes later
+        return _of_digits(text, form) or datetime.strptime(text, form), _is_date(form)  # noqa: DTZ007 - the zone comes later
     except (ValueError, OverflowError):
         return None
+
+
+@lru_cache(maxsize=256)
+def _is_date(form: str) -> bool:
+    return "%H" not in form and "%I" not in form
+
+
+def _of_digits(text: str, form: str) -> datetime | None:
+    """Return what strptime would for a form of numbers only, written in full, in a tenth of the time; None: ask strptime."""
+    pattern, order = _digits(form)
+    found = pattern.fullmatch(text) if pattern is not None else None
+    if found is None:
+        return None
+    parts = dict(zip(order, map(int, found.groups()), strict=True))
+    return datetime(
+        parts["Y"], parts["m"], parts["d"], parts.get("H", 0), parts.get("M", 0), parts.get("S", 0)
+    )  # noqa: DTZ001 - the zone comes later
+
+
+@lru_cache(maxsize=256)
+def _digits(form: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+    order = tuple(_DIRECTIVE.findall(form))
+    if not {"Y", "m", "d"} <= set(order) <= set("YmdHMS"):
+        return None, ()
+    pattern = _DIRECTIVE.sub(lambda found: "([0-9]{4})" if found[1] == "Y" else "([0-9]{2})", re.escape(form))
+    return re.compile(pattern), order
 
 
 @lru_cache(maxsize=256)
@@ -185,12 +232,17 @@ def _offset_from_utc(local: datetime, found: tuple[datetime, bool] | None) -> tz
     if found is None:
         return None
     ahead = local - found[0].replace(tzinfo=None)
-    for days in (0, -1, 1):
-        rolled = ahead + days * _DAY
-        ahead_of_utc = _QUARTER * round(rolled / _QUARTER)
-        if abs(ahead_of_utc) <= _FARTHEST_OFFSET and abs(rolled - ahead_of_utc) < _SLACK:
-            return timezone(ahead_of_utc)
+    seconds = ahead.days * _DAY_S + ahead.seconds
+    for rolled in (seconds, seconds - _DAY_S, seconds + _DAY_S):
+        quarters = round(rolled / _QUARTER_S)
+        if abs(quarters) <= _MOST_QUARTERS and abs(rolled - quarters * _QUARTER_S) < _SLACK_S:
+            return _fixed(quarters)
     return None
+
+
+@lru_cache(maxsize=256)
+def _fixed(quarters: int) -> tzinfo:
+    return timezone(timedelta(seconds=quarters * _QUARTER_S))
 
 
 @lru_cache(maxsize=256)

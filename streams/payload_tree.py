@@ -41,6 +41,14 @@ def unpacked(value: bytes, max_bytes: int) -> bytes:
 
 def json_tree(value: bytes) -> Any:
     """Return what a JSON text holds: an object or a list. Raises RefusalError."""
+    if value.count(b"{") + value.count(b"[") <= MAX_DEPTH:
+        try:
+            tree = _any_json(value)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # what is wrong with it is told below
+        else:
+            if type(tree) in {dict, list}:
+                return tree
     begin = value.lstrip(_SPACE)[:1]
     if begin == b"<":
         raise RefusalError(DeadLetterReason.NOT_JSON, "XML on a topic whose adapter reads JSON")

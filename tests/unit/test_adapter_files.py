@@ -73,7 +73,9 @@ def test_what_is_no_mapping_is_refused(text: str) -> None:
 
 
 def test_folded_texts_are_one_line() -> None:
-    adapter = load_adapter(GOOD.replace("expects: parcel", "expects: >-\n  parcel ||\n  parcels"), "mine.yaml")
+    adapter = load_adapter(
+        GOOD.replace("expects: parcel", "expects: >-\n  parcel ||\n  parcels"), "mine.yaml"
+    )
     assert adapter.expects == ("parcel || parcels",)
 
 

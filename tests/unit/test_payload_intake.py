@@ -86,7 +86,10 @@ def test_a_gzip_body_and_an_envelope_are_opened() -> None:
     assert plain
     assert timelines(_take(gzip.compress(payload))) == plain
     assert timelines(_take(json.dumps(envelope).encode(), headers=headers)) == plain
-    assert timelines(_take(json.dumps(envelope | {"data": json.loads(payload)}).encode(), headers=headers)) == plain
+    assert (
+        timelines(_take(json.dumps(envelope | {"data": json.loads(payload)}).encode(), headers=headers))
+        == plain
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,12 @@ def test_more_than_one_payload_may_hold_is_refused_whole(payload: dict[str, Any]
 
 
 def test_what_cannot_be_read_is_told_and_the_rest_counts() -> None:
-    bad = [_event(status_date="yesterday"), _event(status_date=""), _event(status_date=7), _event(status_date=[])]
+    bad = [
+        _event(status_date="yesterday"),
+        _event(status_date=""),
+        _event(status_date=7),
+        _event(status_date=[]),
+    ]
     result = _take(_history(_event(), *bad))
     assert [line.split()[1] for line in timelines(result)["usps:N1"]] == ["accepted"]
     (refused,) = result.refused
@@ -197,8 +205,16 @@ def test_a_day_is_not_behind_its_own_arrival() -> None:
 
 
 def test_a_step_of_a_day_is_not_put_behind_the_delivery_of_that_day() -> None:
-    out = _event(status="TRANSIT", status_details="Your shipment is out for delivery.", status_date="2026-03-10T00:00:00Z")
-    done = _event(status="DELIVERED", status_details="Your shipment has been delivered", status_date="2026-03-10T13:00:00Z")
+    out = _event(
+        status="TRANSIT",
+        status_details="Your shipment is out for delivery.",
+        status_date="2026-03-10T00:00:00Z",
+    )
+    done = _event(
+        status="DELIVERED",
+        status_details="Your shipment has been delivered",
+        status_date="2026-03-10T13:00:00Z",
+    )
     told = timelines(_take(_history(out, done)))["usps:N1"]
     assert told == [
         "2026-03-10T13:00:00Z delivered carrier_scan offset",

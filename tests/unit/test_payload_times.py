@@ -10,7 +10,9 @@ HOUR_MS = 60 * 60 * 1000
 NOON = 1_773_144_000_000  # 2026-03-10T12:00:00Z
 
 
-def _reader(*formats: str, zones: tuple[str, ...] = (), day: bool = False, assumed: bool = False) -> TimeReader:
+def _reader(
+    *formats: str, zones: tuple[str, ...] = (), day: bool = False, assumed: bool = False
+) -> TimeReader:
     return TimeReader(formats or ("iso",), zones, midnight_is_a_day=day, assumed=assumed)
 
 
@@ -33,7 +35,14 @@ def _reader(*formats: str, zones: tuple[str, ...] = (), day: bool = False, assum
         ("2026-03-10 08:00", (), When(offset="-04.00"), 0, 0, Q.OFFSET),
         ("2026-03-10 08:00", (), When(offset="?"), -18, 8, Q.ASSUMED),
         ("2026-03-10 08:00", (), When(utc="2026-03-10 12:00:45"), 0, 0, Q.OFFSET),
-        ("2026-03-10 23:00", (), When(utc="2026-03-10 03:00"), 15, 15, Q.OFFSET),  # the UTC date not rolled over
+        (
+            "2026-03-10 23:00",
+            (),
+            When(utc="2026-03-10 03:00"),
+            15,
+            15,
+            Q.OFFSET,
+        ),  # the UTC date not rolled over
         ("2026-03-10 12:00", (), When(utc="2019-01-01 12:00"), -14, 12, Q.ASSUMED),  # not of the same moment
     ],
 )
@@ -88,7 +97,9 @@ def test_epochs_are_read(form: str) -> None:
     assert time.start_ms == NOON
 
 
-@pytest.mark.parametrize("text", ["", "soon", "2026-13-40", "9" * 40, "-1", "٢٠٢٦-٠٣-١٠", "0001-01-01", "9999-12-31"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "2026-13-40", "9" * 40, "-1", "٢٠٢٦-٠٣-١٠", "0001-01-01", "9999-12-31"]
+)
 def test_what_is_no_time_is_none_or_at_the_ends_of_the_calendar(text: str) -> None:
     for form in ("iso", "epoch_s", "epoch_ms", "%Y-%m-%d"):
         time = _reader(form).read(text, When())
