@@ -199,9 +199,9 @@ def _of_digits(text: str, form: str) -> datetime | None:
     if found is None:
         return None
     parts = dict(zip(order, map(int, found.groups()), strict=True))
-    return datetime(
+    return datetime(  # noqa: DTZ001 - the zone comes later
         parts["Y"], parts["m"], parts["d"], parts.get("H", 0), parts.get("M", 0), parts.get("S", 0)
-    )  # noqa: DTZ001 - the zone comes later
+    )
 
 
 @lru_cache(maxsize=256)
