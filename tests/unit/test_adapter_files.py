@@ -139,3 +139,10 @@ def test_what_is_wrong_in_a_users_file_is_told_with_its_line(tmp_path: Path) -> 
     file.write_bytes(b"\xff\xfe")
     (finding,) = adapter_findings([f"t={file}"], "--scans-adapter")
     assert "is not UTF-8" in str(finding)
+
+
+def test_the_page_names_every_shipped_adapter() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
+    for name in shipped_adapters():
+        adapter = shipped_adapter(name)
+        assert f"| `{name}` | {adapter.format} | {adapter.about} |" in page
