@@ -20,6 +20,7 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import Arrivals, Mark, decode_marker
+from streams.arrival_marks import WHEN_UNKNOWN
 from tests.input_events import HOUR_MS, NOON_MS, records, scan
 
 SCANS = TP("carrier-scans", 0)
@@ -165,6 +166,6 @@ async def test_what_we_read_late_did_not_come_late(worker: Worker) -> None:
     worker.beat(NOON_MS + MINUTE_MS, 3)
     worker.beat(NOON_MS + 3 * HOUR_MS, 6)
     await worker.read(0, 3)
-    assert worker.progress.arrivals[SCANS]["ups"].late == 0, "it had come by the first heartbeat"
+    assert worker.progress.came[SCANS][WHEN_UNKNOWN]["ups"].late == 0, "it had come by the first heartbeat"
     await worker.read(3, 6)
-    assert worker.progress.arrivals[SCANS]["ups"].late == 3, "it had not"
+    assert worker.progress.came[SCANS][WHEN_UNKNOWN]["ups"].late == 3, "it had not"
