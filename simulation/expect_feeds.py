@@ -16,6 +16,8 @@ from simulation.feed_story import BACKLOG, DAY, HOUR, Spell
 from simulation.oracle import ExpectedCase
 from simulation.terms import Terms
 
+LATE_SHARE: Final = 0.4
+"""Half of an hour's events have to be late, beyond what is usual."""
 HOURS_KNOWN: Final = 8
 """So many hours tell what share of a feed's events usually is late, or unknown."""
 
@@ -33,11 +35,14 @@ def expected_of_feeds(sight: Sight | None, terms: Terms, until_at: datetime) -> 
 
 
 def _stutters(sight: Sight, terms: Terms, until_at: datetime) -> Iterator[ExpectedCase]:
-    """Whoever plays the world may stand still for a moment, and then the feed may be called silent."""
+    """Whoever plays the world may stand still for a moment. Then the feed may be called silent, or what comes afterwards late."""
     numbers = terms.policy.feeds
     for since, until in sight.gaps(numbers.silent_after):
         if RuleId.FEED_SILENT in terms.applied and since < until_at:
             yield _Stutter(sight, terms, Spell(RuleId.FEED_SILENT, since, until), until_at).case()
+    for hour in sight.late_hours(LATE_SHARE):
+        if RuleId.FEED_LAGGING in terms.applied and hour < until_at:
+            yield _Backlog(sight, terms, Spell(RuleId.FEED_LAGGING, hour, hour + HOUR), until_at).case()
 
 
 class _Told(ABC):
@@ -149,6 +154,14 @@ class _Stutter(_Told):
         if outage.from_at <= until_at + self.drained() and until_at < outage.until_at:
             _, until_at = self.stretch(outage)
         return self.spell.from_at, until_at + self.drained()
+
+
+class _Backlog(_Stutter):
+    """Nobody knows whether enough came in the hour to be judged, nor in which of the hours behind it again."""
+
+    def ends(self) -> tuple[datetime, datetime]:
+        """With an hour that can be judged, on the other side of a weekend with a holiday."""
+        return self.spell.from_at, self.spell.until_at + 5 * DAY
 
 
 class _Share(_Told):

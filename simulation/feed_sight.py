@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
+from schemas.vocabulary import RuleId
 from simulation.feed_story import HOUR, FeedStory
 from simulation.marks_seen import FINE
 
@@ -23,6 +24,13 @@ _LEAST_GAP: Final = timedelta(minutes=2)
 _NOTHING: Final = timedelta(0)
 
 
+class Arrival(NamedTuple):
+    """One event of the feed."""
+
+    appended_at: datetime
+    lateness: timedelta = _NOTHING
+
+
 class Sight:
     """What can be known of a feed in one world."""
 
@@ -30,14 +38,16 @@ class Sight:
         self,
         story: FeedStory,
         blurred: Iterable[tuple[datetime, datetime]] | None = None,
-        came: Iterable[datetime] = (),
+        came: Iterable[Arrival] = (),
     ) -> None:
         """`blurred`: times of which the log does not tell what came when; None: it tells everything to the minute.
 
-        `came`: when the feed's events were appended; none: as the world wants it.
+        `came`: the feed's events as they were appended; none: as the world wants it.
         """
         self.story = story
-        self._came = sorted(came)
+        arrivals = sorted(came)
+        self._came = [one.appended_at for one in arrivals]
+        self._late = [one.appended_at for one in arrivals if one.lateness > HOUR]
         self._blur = _NOTHING if blurred is None else FINE
         self._blurred = sorted(set(blurred or ()))
         self._fine: dict[datetime, bool] = {}
@@ -75,7 +85,16 @@ class Sight:
 
     @cached_property
     def _per_hour(self) -> Counter[datetime]:
-        return Counter(one.replace(minute=0, second=0, microsecond=0) for one in self._came)
+        return _by_hour(self._came)
+
+    def late_hours(self, share: float) -> list[datetime]:
+        """Hours in which about so much of what came, or more, was late because whoever plays the world was."""
+        story, late = self.story, _by_hour(self._late)
+        return [
+            hour
+            for hour, count in sorted(late.items())
+            if count >= share * self._per_hour[hour] and story.spell(hour) is not RuleId.FEED_LAGGING
+        ]
 
     def time_for(self, arrivals: float, at: datetime) -> timedelta | None:
         """How long it takes at most until so many are missed when none comes from `at` on; None: longer than two days."""
@@ -142,3 +161,7 @@ class Sight:
             missed += max(self.story.at_least(at), self.story.at_least(at + step)) * (step / HOUR)
             at += step
         return missed
+
+
+def _by_hour(moments: Iterable[datetime]) -> Counter[datetime]:
+    return Counter(one.replace(minute=0, second=0, microsecond=0) for one in moments)

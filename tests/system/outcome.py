@@ -23,7 +23,7 @@ from schemas.outputs import (
     decode_escalation,
     decode_refund_signal,
 )
-from schemas.policy import Policy
+from schemas.policy import FEED_RULES, Policy
 from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, Reason
@@ -31,7 +31,7 @@ from simulation.expect_feeds import expected_of_feeds
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals
-from simulation.feed_sight import Sight
+from simulation.feed_sight import Arrival, Sight
 from simulation.feed_story import FeedStory
 from simulation.holds import holds
 from simulation.judge_signals import wrong_signals
@@ -119,7 +119,9 @@ class Outcome:
     def story(self) -> str:
         """A few lines for whoever reads a test's output."""
         return (
-            f"{len(self.expected)} cases expected, {self.undecided} of them undecided; {len(self.escalations)} changes,"
+            f"{len(self.expected)} cases expected, {self.undecided} of them undecided;"
+            f" {sum(case.rule in FEED_RULES and case.opens is True for case in self.expected)} certain about feeds;"
+            f" {sum(case.delayed is True for case in self.expected)} held for certain; {len(self.escalations)} changes,"
             f" {self.score.repeats} repeats; {len(self.signals)} refund signals; longest standstill"
             f" {self.standstill.longest} of simulated time; {len(self.dead_letters)} dead letters"
         )
@@ -211,7 +213,7 @@ async def _sight(
         if record.key == MARKER_KEY:
             seen.add(decode_marker(record.value).marks)
     # Where the troubles outlast the show, the feed is truly silent until the end.
-    return Sight(feed, seen.blurred, [*came_of_the_carrier(ledger), until_at])
+    return Sight(feed, seen.blurred, [*came_of_the_carrier(ledger), Arrival(until_at)])
 
 
 def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[RefundSignal], list[str]]:

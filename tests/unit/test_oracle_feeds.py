@@ -10,7 +10,7 @@ from schemas.facts import Mark
 from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, RuleId
 from simulation.expect_feeds import expected_of_feeds
-from simulation.feed_sight import Sight
+from simulation.feed_sight import Arrival, Sight
 from simulation.feed_story import BACKLOG, CARRIER, DAY, HOUR, FeedStory, feeds_for_policy
 from simulation.holds import Hold, holds
 from simulation.marks_seen import MarksSeen
@@ -198,11 +198,23 @@ def test_a_worker_that_was_away_for_hours_of_the_outage_may_take_them_for_life()
 def test_a_moment_in_which_nothing_was_played_may_be_a_silence() -> None:
     story = a_month()
     stood_still = story.spells[0].from_at - DAY
-    came = [one for one in moments(2 * MINUTE) if not stood_still < one < stood_still + 3 * HOUR]
+    came = [Arrival(one) for one in moments(2 * MINUTE) if not stood_still < one < stood_still + 3 * HOUR]
     silences = feed_cases(Sight(story, None, came))[RuleId.FEED_SILENT]
     assert sorted(str(case.opens) for case in silences) == ["True", "either"]
     (_, stutter) = silences
     assert stutter.since_at == stood_still
+
+
+def test_what_was_played_late_may_be_called_late() -> None:
+    story = a_month()
+    stood_still = story.spells[0].from_at - DAY
+    came = [Arrival(one, 2 * HOUR * (stood_still <= one < stood_still + HOUR)) for one in moments(2 * MINUTE)]
+    backlog, _ = sorted(
+        feed_cases(Sight(story, None, came))[RuleId.FEED_LAGGING], key=lambda case: case.since_at
+    )
+    assert (backlog.since_at, backlog.opens) == (stood_still, "either")
+    in_time = [Arrival(one.appended_at) for one in came]
+    assert len(feed_cases(Sight(story, None, in_time))[RuleId.FEED_LAGGING]) == 1
 
 
 def test_no_feed_is_no_case() -> None:
