@@ -12,6 +12,7 @@ import typer
 from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
+from agents.cli_receive import add_receive
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -464,3 +465,4 @@ def journeys_show(
 add_verbs(cases_app)
 add_operations(app)
 add_kpis(app)
+add_receive(app)
