@@ -481,11 +481,7 @@ class Policy(PolicyModel):
         for closure in self.closures:
             if closure.carrier not in known:
                 close = get_close_matches(closure.carrier, sorted(known), n=1)
-                hint = (
-                    f"did you mean {close[0]}?"
-                    if close
-                    else "take its name from schemas/carriers/aliases.csv"
-                )
+                hint = f"did you mean {close[0]}?" if close else "`returnwatch carriers list` names them"
                 raise ValueError(
                     f"nobody knows the carrier {closure.carrier!r} that {closure.reason!r} closes: {hint}"
                 )
