@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.text import Text
 
 from agents.carrier_tables import read_carrier_codes, read_own_tables
+from agents.carriers_view import counted
 from agents.errors import Finding, SettingsError
 from agents.policy_reading import policy_findings, read_policy
 from agents.settings import Settings
@@ -91,5 +92,5 @@ def _check_carriers(report: Report) -> None:
         report.say("carriers", f"{ours:,} rows of codes, none of yours", [])
         return
     own = read_own_tables(path)
-    text = "" if own.findings else f", {len(own.tables.rows):,} rows of yours beside {ours:,} of ours"
+    text = "" if own.findings else f", {counted(own.tables.rows)} of yours beside {ours:,} of ours"
     report.say("carriers", f"{path}{text}", list(own.findings))

@@ -119,7 +119,8 @@ class CarrierCodes:
 
     def default_code_type(self, carrier: str, api: str) -> str:
         """Return the code type of an event of an api that names none; empty: there is none."""
-        return self._code_types.get((carrier, api.casefold()), "")
+        folded = api.casefold()
+        return self._code_types.get((carrier, folded)) or self._code_types.get((ANY_CARRIER, folded), "")
 
     def lookup(
         self,
