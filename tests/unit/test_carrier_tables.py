@@ -213,6 +213,8 @@ def test_a_row_of_the_users_takes_the_place_of_ours_with_their_texts() -> None:
 def test_a_row_for_one_direction_leaves_the_other_to_ours() -> None:
     codes = with_own("fedex,,,DL,,outbound,delivered,carrier_scan,,observed,x")
     assert codes.lookup("fedex", None, None, "DL", None, "outbound").milestone is Milestone.DELIVERED
+    codes = with_own("fedex,,,DL,,outbound,unmapped,system,,observed,x")
+    assert codes.lookup("fedex", None, None, "DL", None, None).milestone is Milestone.DELIVERED
     codes = with_own("fedex,,,DL,,return,unmapped,system,,observed,x")
     assert codes.lookup("fedex", None, None, "DL", None, None).milestone is Milestone.UNMAPPED
     assert codes.lookup("fedex", None, None, "DL", None, "outbound").milestone is Milestone.UNMAPPED

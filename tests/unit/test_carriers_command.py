@@ -82,6 +82,11 @@ def test_a_code_that_nobody_knows_ends_with_1_and_what_was_looked_for() -> None:
     assert "no row of it: any carrier" in answer.out
 
 
+def test_an_aggregators_code_is_looked_for_once() -> None:
+    answer = carriers("test", "QQ", "--api", "aftership_v4")
+    assert answer.out.count("no row of it: any carrier, aftership_v4, subtag") == 1
+
+
 def test_a_known_code_that_proves_nothing_ends_with_0() -> None:
     answer = carriers("test", "D", "--api", "ups_track_alert")
     assert answer.code == 0
