@@ -13,6 +13,7 @@ from agents.cli_carriers import add_carriers
 from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
+from agents.cli_receive import add_receive
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -470,3 +471,4 @@ add_verbs(cases_app)
 add_operations(app)
 add_kpis(app)
 add_carriers(app)
+add_receive(app)
