@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.text import Text
+
 from agents import carriers_view as view
 from agents.carrier_tables import digest_of, read_carrier_codes, read_own_tables
 from agents.carriers_known import known_apis
@@ -77,9 +79,8 @@ def test_code(flags: Mapping[str, object], asked: Question, *, as_json: bool) ->
 def check(flags: Mapping[str, object], path: Path | None) -> int:
     """Check tables of a user. Raises CarrierCodesError with everything that is wrong."""
     ours = load_carrier_codes()
-    out.print(
-        f"ours: {view.counted(ours.rows)} of {len(ours.carriers)} carriers, ok, digest {digest_of(ours)}"
-    )
+    of_ours = f"{view.counted(ours.rows)} of {len(ours.carriers)} carriers"
+    out.print(Text(f"ours: {of_ours}, ok, digest {digest_of(ours)}"), soft_wrap=True)
     asked = path or load_settings(flags).carrier_codes
     if asked is None:
         return 0
@@ -90,7 +91,7 @@ def check(flags: Mapping[str, object], path: Path | None) -> int:
     replacing = sum(1 for row in own.tables.rows if (row.key, row.direction) in questions)
     both = digest_of(load_carrier_codes(own.tables))
     told = f"{view.counted(own.tables.rows)}, {replacing} in place of ours, ok, digest with ours {both}"
-    out.print(f"{asked}: {told}", soft_wrap=True)
+    out.print(Text(f"{asked}: {told}"), soft_wrap=True)
     return 0
 
 
@@ -175,7 +176,10 @@ def _hint(codes: CarrierCodes, carrier: str, answer: Answer) -> str:
     apis = sorted({row.key[1] for row in of_carrier if row.carrier == carrier})
     types = sorted({row.code_type for row in of_carrier if row.key[1] == api})
     if not types:
-        return f"`{carrier}` has no api `{api}`; {_one_of(api, apis)}"
+        what = f"api `{api}`" if api else "default api"
+        return f"`{carrier}` has no {what}; {_one_of(api, apis)}"
+    if not code_type:
+        return f"`{api}` has no default code type; there is {', '.join(types)}"
     if code_type not in {known.casefold() for known in types}:
         return f"`{api}` has no code type `{code_type}`; {_one_of(code_type, types)}"
     return ""

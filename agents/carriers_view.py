@@ -27,7 +27,8 @@ def show_list(known: Sequence[KnownApi]) -> None:
     for one in known:
         types = ", ".join(f"{code_type} {count}" for code_type, count in one.code_types.items())
         api = f"{one.api} (default)" if one.default else one.api
-        table.add_row(_carrier(one.carrier), api, types, str(one.codes), str(one.own or ""))
+        cells = (_carrier(one.carrier), api, types, str(one.codes), str(one.own or ""))
+        table.add_row(*map(Text, cells))  # as Text: in a plain cell [a-z] would be markup
     out.print(table)
     carriers = {one.carrier for one in known} - {ANY_CARRIER}
     out.print(f"{sum(one.codes for one in known):,} codes of {len(known)} APIs and {len(carriers)} carriers")
@@ -42,7 +43,7 @@ def show_rows(rows: Sequence[CodeRow]) -> None:
         shown = [name for name in _COLUMNS if any(line[name] for line in cells)]
         table = _table(*shown)
         for line in cells:
-            table.add_row(*(line[name] for name in shown))
+            table.add_row(*(Text(line[name]) for name in shown))
         out.print(table)
 
 

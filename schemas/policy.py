@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.carrier_codes import load_carrier_codes
+from schemas.carrier_codes import our_tables
 from schemas.durations import (
     BUDGET_PATTERN,
     Budget,
@@ -477,7 +477,7 @@ class Policy(PolicyModel):
     @model_validator(mode="after")
     def _closed_carriers_exist(self) -> Self:
         named = {one.carrier for rule in self.rules.values() for one in rule.overrides if one.carrier}
-        known = load_carrier_codes().carriers | named | set(self.allowances)
+        known = our_tables().carriers | named | set(self.allowances)
         for closure in self.closures:
             if closure.carrier not in known:
                 close = get_close_matches(closure.carrier, sorted(known), n=1)

@@ -220,6 +220,21 @@ def test_good_tables_are_counted_and_told_from_others_by_a_digest(tmp_path: Path
     assert len(set(digests)) == 3
 
 
+def test_brackets_of_patterns_and_paths_are_shown_as_they_are(tmp_path: Path) -> None:
+    row = "ups,[api],[/kind],QQ,at [a-z]+ shop,,accepted,carrier_scan,,observed,x"
+    (tmp_path / "[bold]").mkdir()
+    tables = written(tmp_path / "[bold]", row)
+    asked = ("QQ", "--carrier", "ups", "--api", "[api]")
+    for command in (("show", "ups"), ("list",), ("test", *asked, "--code-type", "[/kind]")):
+        answer = carriers(*command, "--carrier-codes", str(tables))
+        assert "[api]" in answer.out
+        assert "[/kind]" in answer.out
+        assert ("[a-z]+" in answer.out) is (command[0] != "list")
+    without = carriers("test", *asked, "--carrier-codes", str(tables))
+    assert "`[api]` has no default code type; there is [/kind]" in without.out
+    assert "[bold]" in carriers("check", str(tables)).out
+
+
 def test_wrong_tables_end_with_every_finding_by_line_and_column(tmp_path: Path) -> None:
     file = written(tmp_path, ACCEPTED, WRONG)
     for command in (("check", str(file)), ("list", "--carrier-codes", str(file))):
