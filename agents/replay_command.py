@@ -1,7 +1,7 @@
 """`returnwatch replay`: what a policy says about recorded events, and how another one differs from it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from agents import replay_view as view
 from agents.adapters import adapters_of
+from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
@@ -24,7 +25,7 @@ from agents.replay_topics import read_topics
 from agents.settings import Settings
 from agents.terminal import err, say
 from schemas.policy import Policy
-from streams.adapting import Adapter
+from streams.intake import IntakeMapper
 
 _MS = timedelta(milliseconds=1)
 _LAST_MS = 253_370_764_800_000
@@ -42,6 +43,8 @@ class ReplayOptions:
     until: timedelta
     html: Path | None
     as_json: bool
+    carrier_codes: Path | None = None
+    """The user's own tables."""
 
 
 class TopicRange(NamedTuple):
@@ -56,16 +59,17 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
     """Replay files or topics and show what came of it.
 
     Raises:
-        PolicyRefusedError, ReplayError, TopicsError: with every finding; then nothing is played.
+        CarrierCodesError, PolicyRefusedError, ReplayError, TopicsError: with every finding; then nothing is played.
     """
     policies = _policies(options)
+    codes = read_carrier_codes(options.carrier_codes)
     with _progress() as progress:
         records = _read(source, options.arrival, progress)
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
         adapters = adapters_of(source.settings.scans_adapters) if isinstance(source, TopicRange) else {}
-        results, refused = _play(records, policies, span, progress, adapters)
+        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
@@ -123,11 +127,11 @@ def _play(
     records: Sequence[Recorded],
     policies: Sequence[tuple[str, Policy]],
     span: Span,
+    mapper: IntakeMapper,
     progress: Progress,
-    adapters: Mapping[str, Adapter],
 ) -> tuple[list[Replayed], Counter[str]]:
     playing = progress.add_task("playing", total=span.steps)
-    return play(records, policies, span, lambda: progress.advance(playing), adapters)
+    return play(records, policies, span, mapper, lambda: progress.advance(playing))
 
 
 def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:

@@ -1,7 +1,7 @@
 """Plays recorded events in virtual time, by one policy or by two side by side: what intake makes of them is the same."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -9,11 +9,9 @@ from typing import NamedTuple
 
 from agents.replay_reading import Recorded
 from agents.virtual_time import VirtualTime
-from schemas.carrier_codes import load_carrier_codes
 from schemas.outputs import Escalation
 from schemas.policy import Policy
 from schemas.vocabulary import CaseState, RuleId
-from streams.adapting import Adapter
 from streams.intake import IntakeMapper
 
 _of_one_chunk = attrgetter("at_ms", "kind", "topic", "partition")
@@ -76,14 +74,13 @@ def play(
     records: Sequence[Recorded],
     policies: Sequence[tuple[str, Policy]],
     span: Span,
+    mapper: IntakeMapper,
     stepped: Callable[[], None] = lambda: None,
-    adapters: Mapping[str, Adapter] | None = None,
 ) -> tuple[list[Replayed], Counter[str]]:
     """Play records, in order, by each policy; returns that, and why how many were refused.
 
-    `stepped` is called after each of the span's steps. `adapters`: topic -> what its payloads are written in.
+    `stepped` is called after each of the span's steps.
     """
-    mapper = IntakeMapper(load_carrier_codes(), adapters=adapters)
     results = [Replayed(name, policy) for name, policy in policies]
     engines = [VirtualTime(_without_journeys(result.policy), mapper=mapper) for result in results]
     refused: Counter[str] = Counter()

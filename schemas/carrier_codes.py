@@ -89,7 +89,9 @@ class CarrierCodes:
         self.aliases = {folded_name(alias): carrier for alias, carrier in aliases.items()}
         self._code_types: dict[tuple[str, str], str] = {}
         self._apis: dict[str, str] = {}
-        for carrier, api, code_type in defaults:
+        self.defaults = tuple(defaults)
+        """(carrier, api, code type), the user's first."""
+        for carrier, api, code_type in self.defaults:
             self._code_types.setdefault((carrier, api.casefold()), code_type.casefold())
             self._apis.setdefault(carrier, api.casefold())
         self.carriers = frozenset(self.aliases.values())
@@ -117,7 +119,8 @@ class CarrierCodes:
 
     def default_code_type(self, carrier: str, api: str) -> str:
         """Return the code type of an event of an api that names none; empty: there is none."""
-        return self._code_types.get((carrier, api.casefold()), "")
+        folded = api.casefold()
+        return self._code_types.get((carrier, folded)) or self._code_types.get((ANY_CARRIER, folded), "")
 
     def lookup(
         self,
@@ -175,7 +178,7 @@ class CarrierCodes:
         api = api or self.default_api(carrier)
         return [
             (owner, api, code_type or self.default_code_type(owner, api), code)
-            for owner in (carrier, ANY_CARRIER)
+            for owner in dict.fromkeys((carrier, ANY_CARRIER))
         ]
 
     def _candidates(self, question: _Question) -> list[_Reading]:
@@ -247,7 +250,7 @@ def _why_not(row: CodeRow, way: str, text: str) -> str:
     if row.direction not in {"", way}:
         return f"is for the direction {row.direction}, not {way}"
     if row.text_pattern and not re.search(row.text_pattern, text.strip(), re.IGNORECASE):
-        return f"its text pattern {row.text_pattern!r} " + (
+        return f"its text pattern `{row.text_pattern}` " + (
             "does not fit the text" if text else "needs a text"
         )
     return "a row that fits more closely comes first"

@@ -223,8 +223,9 @@ def _with_defaults(row: CodeRow, defaults: tuple[tuple[str, str, str], ...]) -> 
     if not api:
         api = next((default[1] for default in defaults if default[0] == row.carrier), "")
     if not code_type:
-        place = (row.carrier, api.casefold())
-        code_type = next((one[2] for one in defaults if (one[0], one[1].casefold()) == place), "")
+        owners = (row.carrier, ANY_CARRIER)
+        types = {one[0]: one[2] for one in reversed(defaults) if one[1].casefold() == api.casefold()}
+        code_type = next((types[owner] for owner in owners if owner in types), "")
     return row._replace(api=api, code_type=code_type)
 
 
