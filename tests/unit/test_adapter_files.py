@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agents.adapters import adapter_findings, adapters_of
+from agents.adapters_reference import FILE, page
 from agents.errors import SettingsError
 from agents.settings_loading import load_settings
 from schemas.adapter_loading import AdapterError, load_adapter, shipped_adapter, shipped_adapters
@@ -141,8 +142,6 @@ def test_what_is_wrong_in_a_users_file_is_told_with_its_line(tmp_path: Path) -> 
     assert "is not UTF-8" in str(finding)
 
 
-def test_the_page_names_every_shipped_adapter() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text(encoding="utf-8")
-    for name in shipped_adapters():
-        adapter = shipped_adapter(name)
-        assert f"| `{name}` | {adapter.format} | {adapter.about} |" in page
+def test_the_page_has_the_list_as_it_is_now() -> None:
+    text = FILE.read_text(encoding="utf-8")
+    assert page(text) == text, "make docs"

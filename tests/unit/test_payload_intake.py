@@ -65,6 +65,7 @@ def _take(payload: Any, topic: str = SHIPPO, **more: Any) -> Intake:
         (FEDEX, b"<a>" * 100 + b"</a>" * 100, R.TOO_DEEP),
         (FEDEX, b"<oops/>", R.UNKNOWN_SHAPE),
     ],
+    ids=lambda part: repr(part[:30]) if isinstance(part, bytes) else str(part),
 )
 def test_what_is_no_payload_of_the_api_is_refused(topic: str, value: bytes, reason: DeadLetterReason) -> None:
     result = _take(value, topic)
