@@ -16,6 +16,7 @@ from schemas.place_zones import Zones, place_zones
 from schemas.vocabulary import TimeQuality
 from streams.epoch import epoch_ms
 
+_IN_ORDER = ("Y", "m", "d", "H", "M", "S")
 _DIRECTIVE = re.compile("%([a-zA-Z])")
 _DAY = timedelta(days=1)
 _FARTHEST_OFFSET = timedelta(hours=14)
@@ -119,7 +120,9 @@ class TimeReader:
         local = at.replace(tzinfo=None)
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
-        start, end = _moment(local, first, later=False), _moment(local, last, later=True)
+        start = end = _moment(local, first, later=False)
+        if first is not last or not isinstance(first, timezone):
+            end = _moment(local, last, later=True)
         if is_date:
             end = _moment(local + _DAY, last, later=True) - 1
             quality = TimeQuality.DATE_ONLY
@@ -198,6 +201,8 @@ def _of_digits(text: str, form: str) -> datetime | None:
     found = pattern.fullmatch(text) if pattern is not None else None
     if found is None:
         return None
+    if order == _IN_ORDER[: len(order)]:
+        return datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - the zone comes later
     parts = dict(zip(order, map(int, found.groups()), strict=True))
     return datetime(  # noqa: DTZ001 - the zone comes later
         parts["Y"], parts["m"], parts["d"], parts.get("H", 0), parts.get("M", 0), parts.get("S", 0)
