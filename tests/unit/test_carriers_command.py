@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from agents import terminal
 from agents.carrier_tables import digest_of, read_carrier_codes
 from agents.case_filter import case_filter
 from agents.errors import CarrierCodesError
@@ -28,7 +27,6 @@ SHOWN = re.compile(r"```console\n(\$ returnwatch carriers .*?)```", re.DOTALL)
 @pytest.fixture(autouse=True)
 def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(terminal.out, "width", 100)
 
 
 def carriers(*arguments: str) -> Answer:
