@@ -85,7 +85,7 @@ def test_an_installation_that_is_ready_passes_and_nothing_is_written(installatio
     before = installation.ends()
     answer = installation.check()
     assert answer.code == 0, answer.err
-    assert "17 of 17 are there" in answer.out
+    assert "18 of 18 are there" in answer.out
     assert installation.ends() == before
 
 
@@ -96,7 +96,7 @@ def test_a_missing_input_topic_fails_and_a_missing_one_of_ours_is_only_told(
     assert answer.code == 1
     assert f"topic {installation.prefix}labels: is missing" in answer.err
     assert f"topic {installation.prefix}parcels: is missing" not in answer.err
-    assert "12 of ours to be created" in answer.out
+    assert "13 of ours to be created" in answer.out
 
 
 def test_a_wrong_partition_count_fails(installation: Installation) -> None:

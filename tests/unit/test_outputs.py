@@ -192,6 +192,7 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "rw-journeys",
         "rw-kpis",
         "rw-dead-letters",
+        "rw-dead-letter-outcomes",
     }
     assert _NAMES.kinds() == {
         "orders": InputKind.ORDERS,
