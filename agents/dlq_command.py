@@ -88,7 +88,8 @@ def _show_list(listed: list[Listed], left_out: int, done: int) -> None:
         return
     show_letters(listed, datetime.now(UTC))
     more = f", {left_out} more with --limit 0" if left_out else ""
-    say(f"{len(listed)} dead letter{'s' if len(listed) > 1 else ''}{more}{dealt_with}")
+    todo = "`returnwatch dlq show RECORD` tells all about one"
+    say(f"{counted(len(listed))}{more}{dealt_with}. {todo}")
 
 
 async def _show(
@@ -140,12 +141,16 @@ async def _count(settings: Settings, wanted: LetterFilter, *, everything: bool, 
         if stats.reasons:
             show_stats(stats)
         repeats = f"; {log.repeats} more are repeats" if log.repeats else ""
-        say(
-            f"{told['letters']:,} dead letters{repeats}; {told['redriven']:,} redriven, {told['discarded']:,} discarded"
-            + ("" if everything or not stats.outcomes else " and not counted above (--all)")
-        )
+        dealt_with = f"{told['redriven']:,} redriven, {told['discarded']:,} discarded"
+        apart = "" if everything or not stats.outcomes else " and not counted above (--all)"
+        say(f"{counted(told['letters'])}{repeats}; {dealt_with}{apart}")
     tell_unreadable(log)
     return 0
+
+
+def counted(letters: int) -> str:
+    """`1 dead letter`, `2,000 dead letters`."""
+    return f"{letters:,} dead letter{'' if letters == 1 else 's'}"
 
 
 def not_found(place: str) -> Finding:
