@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -230,6 +232,22 @@ def test_a_redrive_that_was_cut_off_goes_on_where_it_was_and_sends_nothing_twice
     everything = office.listed("--all", "--limit", "0")
     assert len(everything) == 50
     assert {one["outcome"]["redrives"] for one in everything} == {1}
+
+
+def test_a_redrive_that_is_killed_somewhere_is_finished_by_the_next(office: Office) -> None:
+    office.refuse(*(Refusal(number, b"{%d" % number) for number in range(300)))
+    command = ("redrive", "--everything", "--by", "ops-1", "--yes", "--rate", "60")
+    with subprocess.Popen(
+        [sys.executable, "-m", "agents", "dlq", *command, *office.flags], stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and not office.sent():
+            pass  # each look takes as long as reading a topic does
+        process.kill()
+    assert len(office.sent()) < 300, "it was killed before it was done"
+    office.done(*command[:-2])
+    assert sorted(record.value for record in office.sent()) == sorted(
+        b"{%d" % number for number in range(300)
+    )
 
 
 def test_of_two_people_at_once_the_first_is_shut_out_and_nothing_is_sent_twice(
