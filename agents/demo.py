@@ -30,6 +30,7 @@ from agents.escalation_reader import EscalationReader
 from agents.kafka_connection import open_admin
 from agents.settings import Settings
 from agents.topics import prepare_topics
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from simulation.expect_feeds import expected_of_feeds
 from simulation.feed_sight import Sight
@@ -110,12 +111,16 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _policy() -> Policy:
+    """What the worker goes by, and the judge."""
+    return policy_of_this_world(default_policy(), feeds_for_policy())
+
+
 def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], directory: Path) -> Settings:
     span_seconds = (world.until_at - world.start_at).total_seconds()
     speed = options.speed or span_seconds / ((options.minutes or DEFAULT_MINUTES) * 60)
-    policy = policy_of_this_world(default_policy(), feeds_for_policy())
     policy_file = directory / "policy.json"
-    policy_file.write_text(policy.model_dump_json(indent=1), encoding="utf-8")
+    policy_file.write_text(_policy().model_dump_json(indent=1), encoding="utf-8")
     return Settings(
         bootstrap_servers=servers,
         app_id="returnwatch-demo",
@@ -211,14 +216,13 @@ class _Demo:
             await asyncio.sleep(0.5)
 
     def _score(self) -> Score:
-        policy = policy_of_this_world(default_policy(), feeds_for_policy())
         patience_seconds = min(max(TOLERANCE_SECONDS, self._held_up_seconds + 1), MOST_PATIENCE_SECONDS)
         tolerance = timedelta(seconds=patience_seconds * self._clock.speed)
         held_up = self._held_up_seconds > TOLERANCE_SECONDS
         said_within_seconds = patience_seconds if held_up else SAID_WITHIN_SECONDS
-        terms, ledger, until_at = Terms(policy), self._player.ledger, self._world.until_at
+        terms, ledger, until_at = Terms(_policy()), self._player.ledger, self._world.until_at
         assert self._world.feed is not None
-        sight = Sight(self._world.feed, self._reader.marked, came_of_the_carrier(ledger))
+        sight = Sight(self._world.feed, self._reader.marks.blurred, came_of_the_carrier(ledger))
         cases = expected(ledger, terms, until_at, tolerance, holds(sight, terms))
         cases += expected_of_feeds(sight, terms, until_at)
         # The clock runs on while the end is awaited: what it brings is of no world.

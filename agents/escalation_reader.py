@@ -1,9 +1,8 @@
-"""Reads `escalations` as any consumer would: dedupe by `ce_id`, count the repeats. And when the marks of the scans were made."""
+"""Reads `escalations` as any consumer would: dedupe by `ce_id`, count the repeats. And what its marks tell of feeds."""
 
 import asyncio
 from collections import Counter
 from contextlib import suppress
-from datetime import datetime
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,6 +14,8 @@ from schemas.facts import MARKER_KEY, decode_marker
 from schemas.outputs import decode_escalation
 from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, RuleId
+from simulation.feed_story import CARRIER
+from simulation.marks_seen import MarksSeen
 from simulation.scoreboard import Observed
 
 
@@ -30,8 +31,7 @@ class EscalationReader:
         self.observed: list[Observed] = []
         self.by_rule: Counter[tuple[RuleId, CaseState]] = Counter()
         """Changes, without repeats."""
-        self.marked: list[datetime] = []
-        """Through when each mark of the carriers' scans tells what came, in simulated time."""
+        self.marks = MarksSeen(settings.topics.inputs[InputKind.CARRIER_SCANS], CARRIER.name)
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -68,9 +68,7 @@ class EscalationReader:
 
     def _note_marks(self, record: Any) -> None:
         if record.key == MARKER_KEY:
-            marks = decode_marker(record.value).marks
-            scans = self._settings.topics.inputs[InputKind.CARRIER_SCANS]
-            self.marked += [moment_of(mark.through_ms) for mark in marks if mark.topic in scans]
+            self.marks.add(decode_marker(record.value).marks)
 
     async def to_end(self) -> None:
         """Return when everything that is in the topic now has been read."""

@@ -4,11 +4,12 @@ What it has done is told by offsets: everything below `Progress.done` is forward
 chunk is forwarded again, and merging by identity makes that harmless.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from secrets import token_hex
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -25,12 +26,15 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
-from schemas.facts import Arrivals
 from schemas.topics import InputKind
+from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN, add_to
 from streams.intake import CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
+
+BY_BROKER = 1
+"""Type of a timestamp that says when the broker has appended a record; others say what a client believed."""
 
 _KINDS = tuple(InputKind)
 
@@ -137,15 +141,15 @@ class IntakeStage:
         host, targets = self._host, self._targets
         now_ms, assignment = host.clock.now_ms(), host.progress.assignment
         messages: dict[tuple[str, int], list[Message]] = {}
-        mapped: list[Intake] = []
-        for tp, records, next_offset in parts:
+        mapped: list[tuple[TP, int, int, Intake]] = []
+        for tp, step, records, appended_ms in self._by_step(parts):
             taken = self._mapper.map_chunk(
                 records,
                 self._kinds[tp.topic],
                 now_ms,
                 topic=tp.topic,
                 partition=tp.partition,
-                appended_ms=host.markers.appended_by_ms(tp, next_offset),
+                appended_ms=appended_ms,
             )
             for stage, key, value in taken.facts:
                 topic, count = targets[stage]
@@ -157,19 +161,26 @@ class IntakeStage:
                     group.append((key, value, NO_HEADERS))
             if taken.refused:
                 await host.dead_letters.write(tp, taken.refused)
-            mapped.append(taken)
+            mapped.append((tp, step, len(records), taken))
         await send_grouped(host.producer, messages)
         if assignment != host.progress.assignment:
             return
-        for (tp, records, next_offset), taken in zip(parts, mapped, strict=True):
+        for tp, _, next_offset in parts:
             host.progress.done[tp] = next_offset
-            self._count(tp, len(records), taken)
+        for tp, step, count, taken in mapped:
+            add_to(host.progress.came[tp], step, taken.arrivals)
+            self._count(tp, count, taken)
+
+    def _by_step(self, parts: list[Part]) -> Iterator[tuple[TP, int, Sequence[Any], int | None]]:
+        """(partition, step, records, when they had been appended at the latest, if that is known)."""
+        log_ms = self._host.clock.log_ms
+        for tp, records, next_offset in parts:
+            appended_by_ms = self._host.markers.appended_by_ms(tp, next_offset)
+            for step, some in _steps(records, log_ms):
+                yield tp, step, some, appended_by_ms if step == WHEN_UNKNOWN else log_ms(some[-1].timestamp)
 
     def _count(self, tp: TP, records: int, taken: Intake) -> None:
         metrics = self._host.metrics
-        arrivals = self._host.progress.arrivals[tp]
-        for feed, came in taken.arrivals.items():
-            arrivals.setdefault(feed, Arrivals()).add(came)
         refused = len(taken.refused)
         metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
         if refused:
@@ -182,3 +193,16 @@ class IntakeStage:
             elif name == UNKNOWN_CARRIER:
                 metrics.unknown_carriers.inc(count)
         metrics.event_lateness.observe_many(ms / 1000 for ms in taken.lateness_ms)
+
+
+def _steps(records: Sequence[Any], log_ms: Callable[[int], int]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Records of a partition by the steps of log time in which they were appended."""
+
+    def step_of(record: Any) -> int:
+        return log_ms(record.timestamp) // STEP_MS if record.timestamp_type == BY_BROKER else WHEN_UNKNOWN
+
+    step = step_of(records[0])
+    if step == step_of(records[-1]):
+        yield step, records
+    else:
+        yield from ((step, list(some)) for step, some in groupby(records, step_of))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -24,12 +24,15 @@ from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from schemas.facts import MARKER_KEY, Arrivals, Mark, Marker, encode_json
+from streams.arrival_marks import Span, Told, add_to, marks_of
 
 log = structlog.get_logger(__name__)
 
 PROBE_TIMEOUT_SECONDS = 10.0
 SHRUNK_SECONDS = 30.0
 """A topic whose end stays below what we have read of it for this long is another topic of the same name."""
+MOST_MARKS = 500
+"""In one record, which stays far below what a topic takes."""
 TRIM_LOOK_MS = 3_000
 """A mark this late makes us ask whether retention has removed what it waits for."""
 
@@ -47,10 +50,10 @@ class Progress:
         self.floor: dict[TP, int] = {}
         self.ends: dict[TP, int] = {}
         """Where each owned partition ended when last asked."""
-        self.arrivals: dict[TP, dict[str, Arrivals]] = defaultdict(dict)
-        """Partition -> feed -> what was forwarded since the last mark that was written."""
+        self.came: dict[TP, dict[int, dict[str, Arrivals]]] = defaultdict(dict)
+        """Partition -> step (streams/arrival_marks.py) -> feed -> what was forwarded since the last mark that was written."""
         self._counted: dict[TP, int] = {}
-        """The offset from which on `arrivals` tell all that came; not named: the base."""
+        """The offset from which on `came` tells all that came; not named: the base."""
         self.assignment = 0
         """Grows with each assignment: what was begun before belongs to none."""
 
@@ -62,16 +65,15 @@ class Progress:
         """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
         return max(self.done.get(tp, 0), self.base.get(tp, 0), self.floor.get(tp, 0))
 
-    def take_arrivals(self, tp: TP) -> "Told":
+    def take_arrivals(self, tp: TP) -> Told:
         """What came and was not told yet, for a mark: what comes from now on is for the next."""
         first, self._counted[tp] = self._counted.get(tp, self.base.get(tp, 0)), self.at(tp)
-        return Told(self.arrivals.pop(tp, {}), first, self._counted[tp])
+        return Told(self.came.pop(tp, {}), first, self._counted[tp])
 
-    def tell_again(self, tp: TP, told: "Told") -> None:
+    def tell_again(self, tp: TP, told: Told) -> None:
         """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
-        waiting = self.arrivals[tp]
-        for feed, one in told.arrivals.items():
-            waiting.setdefault(feed, Arrivals()).add(one)
+        for step, feeds in told.came.items():
+            add_to(self.came[tp], step, feeds)
         self._counted[tp] = min(told.first_offset, self._counted.get(tp, told.first_offset))
 
     def trimmed(self, tp: TP, start: int) -> None:
@@ -82,25 +84,17 @@ class Progress:
         """Nothing of this partition is known any more: it is read from its start."""
         for offsets in (self.done, self.base, self.floor, self.ends, self._counted):
             offsets.pop(tp, None)
-        self.arrivals.pop(tp, None)
+        self.came.pop(tp, None)
 
     def reset(self, base: Mapping[TP, int], ends: Mapping[TP, int]) -> None:
         """Start over at an assignment: from what the group has committed, and where the logs end."""
         self.ends = dict(ends)
         self.done.clear()
         self.floor.clear()
-        self.arrivals.clear()
+        self.came.clear()
         self._counted.clear()
         self.assignment += 1
         self.base = dict(base)
-
-
-class Told(NamedTuple):
-    """What a mark tells of the records of a partition from one offset until before another."""
-
-    arrivals: dict[str, Arrivals]
-    first_offset: int
-    next_offset: int
 
 
 @dataclass(frozen=True)
@@ -137,6 +131,8 @@ class Markers:
         self._producer, self._metrics = host.producer, host.metrics
         self._host = host
         self._shrunk: dict[TP, float] = {}
+        self._through: dict[TP, int] = {}
+        """Through when the last mark of this assignment tells what came."""
         self._pending: dict[TP, deque[tuple[int, int]]] = defaultdict(deque)
         self._probe = AIOKafkaConsumer(
             **connection,
@@ -158,6 +154,7 @@ class Markers:
     def reset(self) -> None:
         """Forget what was asked for: a new assignment has begun."""
         self._pending.clear()
+        self._through.clear()
 
     async def run(self) -> None:
         """Beat for ever. A step that fails yields no marker and is tried again."""
@@ -258,34 +255,41 @@ class Markers:
         roster = self._roster()
         if roster is None:
             return  # the next beat tries again
-        marks = []
+        marks: list[Mark] = []
         told: dict[TP, Told] = {}
+        through_ms: dict[TP, int] = {}
         for tp, pending in self._pending.items():
             through = None
             while pending and pending[0][1] <= self._progress.at(tp):
                 through = pending.popleft()[0]
-            if through is not None:
-                came = told[tp] = self._progress.take_arrivals(tp)
-                arrivals = {feed: one.told() for feed, one in came.arrivals.items()}
-                through_ms = self._clock.through_ms(through)
-                marks.append(
-                    Mark(tp.topic, tp.partition, through_ms, arrivals, came.first_offset, came.next_offset)
-                )
+            span = None if through is None else self._span(tp, through)
+            if span is not None:
+                told[tp] = self._progress.take_arrivals(tp)
+                through_ms[tp] = span.through_ms
+                marks += marks_of(tp.topic, tp.partition, span, told[tp])
         if not marks:
             return
-        marker = encode_json(Marker(tuple(marks), roster))
-        message: list[Message] = [(MARKER_KEY, marker, NO_HEADERS)]
+        groups = (tuple(marks[first : first + MOST_MARKS]) for first in range(0, len(marks), MOST_MARKS))
+        messages: list[Message] = [
+            (MARKER_KEY, encode_json(Marker(some, roster)), NO_HEADERS) for some in groups
+        ]
         written = False
         try:
             await send_grouped(
                 self._producer,
-                {(topic, number): message for topic, count in self._plan.targets for number in range(count)},
+                {(topic, number): messages for topic, count in self._plan.targets for number in range(count)},
             )
             written = True
+            self._through |= through_ms
         finally:
             if not written:  # refused, or called off
                 for tp, came in told.items():
                     self._progress.tell_again(tp, came)
+
+    def _span(self, tp: TP, through: int) -> Span | None:
+        """The time since the last mark of a partition; None when no more time has passed than that one tells of."""
+        span = Span(self._through.get(tp, 0), self._clock.through_ms(through))
+        return span if span.through_ms > span.before_ms else None
 
     def appended_by_ms(self, tp: TP, next_offset: int) -> int | None:
         """Log time by which all records below an offset had been appended, as far as heartbeats tell: they may be read later."""

@@ -21,6 +21,7 @@ from schemas.command_answers import CommandAnswer, decode_command_answer
 from schemas.facts import BACKFILL_KEY, MARKER_KEY, POLICY_KEY, Arrivals, Mark, Marker, encode_json
 from schemas.outputs import Escalation, decode_escalation
 from schemas.topics import InputKind
+from streams.arrival_marks import Span, Told, marks_of
 from streams.batch import Batch
 from streams.cells import is_cell
 from streams.feed_terms import MINUTE_MS
@@ -187,18 +188,12 @@ class VirtualTime:
         return encode_json(Marker(marks=tuple(marks), roster=self._inputs))
 
     def _marks(self, topic: str, number: int, through_ms: int) -> Iterator[Mark]:
-        before_ms, waiting = self._marked_ms, self._arrivals.get((topic, number), {})
-        for minute in sorted(waiting):
-            begin_ms, end_ms = minute * MINUTE_MS, max((minute + 1) * MINUTE_MS, before_ms + 1)
-            end_ms = min(end_ms, through_ms)
-            if end_ms <= before_ms:
-                break  # not told before time goes on
-            if before_ms < begin_ms < end_ms:
-                yield Mark(topic, number, begin_ms)
-            yield Mark(topic, number, end_ms, {feed: one.told() for feed, one in waiting.pop(minute).items()})
-            before_ms = end_ms
-        if before_ms < through_ms or not before_ms:
-            yield Mark(topic, number, through_ms, first_offset=self._lost)
+        waiting = self._arrivals.get((topic, number), {})
+        if 0 < through_ms <= self._marked_ms:
+            return  # what came since is told when time goes on
+        came = {minute: waiting.pop(minute) for minute in sorted(waiting) if minute * MINUTE_MS < through_ms}
+        span = Span(self._marked_ms, through_ms)
+        yield from marks_of(topic, number, span, Told(came, first_offset=self._lost), MINUTE_MS)
 
 
 def escalations_of(said: Iterable[Outgoing]) -> list[Escalation]:

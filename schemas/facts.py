@@ -259,7 +259,7 @@ class Mark(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     first_offset: int = 0
     next_offset: int = 0
     """Of the source's records: `arrivals` are of those from the one until before the other. A mark that begins behind the end
-    of the one before does not tell of all that came.
+    of the one before does not tell of all that came. Several marks of a source in one marker tell together of the same records.
     """
 
 

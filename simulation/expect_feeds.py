@@ -4,8 +4,10 @@ When exactly one opens and ends depends on how much came when. What is asked for
 that the world promises of the feed's traffic, and from what the log tells of it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from schemas.vocabulary import CaseState, Reason, RuleId
@@ -14,6 +16,8 @@ from simulation.feed_story import BACKLOG, DAY, HOUR, Spell
 from simulation.oracle import ExpectedCase
 from simulation.terms import Terms
 
+LATE_SHARE: Final = 0.4
+"""Half of an hour's events have to be late, beyond what is usual."""
 HOURS_KNOWN: Final = 8
 """So many hours tell what share of a feed's events usually is late, or unknown."""
 
@@ -31,14 +35,17 @@ def expected_of_feeds(sight: Sight | None, terms: Terms, until_at: datetime) -> 
 
 
 def _stutters(sight: Sight, terms: Terms, until_at: datetime) -> Iterator[ExpectedCase]:
-    """Whoever plays the world may stand still for a moment, and then the feed may be called silent."""
+    """Whoever plays the world may stand still for a moment. Then the feed may be called silent, or what comes afterwards late."""
     numbers = terms.policy.feeds
     for since, until in sight.gaps(numbers.silent_after):
         if RuleId.FEED_SILENT in terms.applied and since < until_at:
             yield _Stutter(sight, terms, Spell(RuleId.FEED_SILENT, since, until), until_at).case()
+    for hour in sight.late_hours(LATE_SHARE):
+        if RuleId.FEED_LAGGING in terms.applied and hour < until_at:
+            yield _Backlog(sight, terms, Spell(RuleId.FEED_LAGGING, hour, hour + HOUR), until_at).case()
 
 
-class _Told:
+class _Told(ABC):
     """How one spell is told."""
 
     def __init__(self, sight: Sight, terms: Terms, spell: Spell, until_at: datetime) -> None:
@@ -71,21 +78,21 @@ class _Told:
             ends_between=(ends_at, ends_by),
         )
 
+    @abstractmethod
     def is_sure(self) -> bool:
         """Whether the log tells enough of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def opens(self) -> tuple[datetime, datetime]:
         """When it is certain, at the earliest and at the latest."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ends(self) -> tuple[datetime, datetime]:
         """When all is as before, at the earliest and at the latest."""
-        raise NotImplementedError
 
     def stretch(self, spell: Spell) -> tuple[datetime, datetime]:
         """A silence, with those that it may be one with."""
-        return self.sight.stretch(spell.from_at, spell.until_at, self.numbers.suspect_after, self.drained())
+        return self.sight.stretch(spell.from_at, spell.until_at, self.numbers.silent_after, self.drained())
 
     def drained(self) -> timedelta:
         """How long after a silence its backlog is waited for, at most."""
@@ -97,31 +104,34 @@ class _Silence(_Told):
 
     def is_sure(self) -> bool:
         """Whether enough is missed before it is heard again, and it does not go on with another silence."""
-        missed, since = self._silent_after(), self._whole()[0]
-        seen = self.spell.until_at - self.spell.from_at - 2 * self._unseen()
+        missed, since = self._silent_after, self._whole[0]
+        seen = self.spell.until_at - self.spell.from_at - 2 * self._unseen
         return missed is not None and missed < seen and since == self.spell.from_at
 
     def opens(self) -> tuple[datetime, datetime]:
         """At least `silent_for` after something came."""
         longest = self.spell.until_at - self.spell.from_at
-        missed = self._silent_after() or longest
-        opens_at = self._whole()[0] - HOUR + self.numbers.silent_for
-        return opens_at, self.spell.from_at + min(longest, missed + self._unseen())
+        missed = self._silent_after or longest
+        opens_at = self._whole[0] - HOUR + self.numbers.silent_for
+        return opens_at, self.spell.from_at + min(longest, missed + self._unseen)
 
     def ends(self) -> tuple[datetime, datetime]:
         """After the backlog; all of a time of which little is known counts as life."""
-        unseen = self._unseen()
-        return self.spell.until_at + self.numbers.drain_least - unseen, self._whole()[
-            1
-        ] + self.drained() + unseen
+        ends_at = self.spell.until_at + self.numbers.drain_least - self._unseen
+        return ends_at, self._whole[1] + self.drained() + self._unseen
 
+    @cached_property
     def _silent_after(self) -> timedelta | None:
-        missed = self.sight.time_for(2 * self.numbers.silent_after, self.spell.from_at)
+        silent_after = self.numbers.silent_after
+        arrivals = max(silent_after, 2 * self.sight.usual_gap(silent_after))
+        missed = self.sight.time_for(2 * arrivals, self.spell.from_at)
         return None if missed is None else max(missed, self.numbers.silent_for)
 
+    @cached_property
     def _unseen(self) -> timedelta:
         return self.sight.unseen(self.spell.from_at - HOUR, self.spell.until_at + self.numbers.drain_longest)
 
+    @cached_property
     def _whole(self) -> tuple[datetime, datetime]:
         return self.stretch(self.spell)
 
@@ -144,6 +154,14 @@ class _Stutter(_Told):
         if outage.from_at <= until_at + self.drained() and until_at < outage.until_at:
             _, until_at = self.stretch(outage)
         return self.spell.from_at, until_at + self.drained()
+
+
+class _Backlog(_Stutter):
+    """Nobody knows whether enough came in the hour to be judged, nor in which of the hours behind it again."""
+
+    def ends(self) -> tuple[datetime, datetime]:
+        """With an hour that can be judged, on the other side of a weekend with a holiday."""
+        return self.spell.from_at, self.spell.until_at + 5 * DAY
 
 
 class _Share(_Told):

@@ -11,7 +11,7 @@ from schemas.return_journeys import JourneyMilestone, PortalStatus, ReturnJourne
 from schemas.vocabulary import CaseState, Milestone, SignalReason
 from simulation.dossier import ReturnDossier, Stories, dossiers
 from simulation.expect_journey_words import Customer, Words
-from simulation.expect_parcels_way import claims_that_hold, delivered_to_us, is_cancelled
+from simulation.expect_parcels_way import claims_that_hold, delivered_to_us, is_cancelled, is_refused
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.oracle import ExpectedCase
 from simulation.parcel_story import ParcelStory
@@ -229,9 +229,7 @@ def _status(story: ReturnStory, reached: Mapping[JourneyMilestone, datetime]) ->
     if JourneyMilestone.REFUNDED in reached:
         return PortalStatus.REFUNDED
     decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
-    last = max((news.at for news in decisions), default=None)
-    refused = any(news.at == last and news.milestone is Milestone.REFUND_REFUSED for news in decisions)
-    if refused or is_cancelled(story):
+    if is_refused(story) or is_cancelled(story):
         return PortalStatus.CLOSED
     if _RECEIVED & reached.keys():
         return PortalStatus.RECEIVED

@@ -153,10 +153,7 @@ def _values(route: Route, request: ReturnNews | None) -> tuple[str, ...]:
 
 def _in_order(story: Stories) -> list[ParcelStory]:
     """The parcels whose label holds, or that the dock has all the same, the first label first."""
-    there = [
-        one for one in story.parcels if one.linked or (one.label is not None and one.checked_in is not None)
-    ]
-    return sorted(there, key=lambda parcel: (parcel.label.at, parcel.parcel))  # type: ignore[union-attr]
+    return sorted(story.whole.goods.values(), key=lambda parcel: (parcel.label.at, parcel.parcel))  # type: ignore[union-attr]
 
 
 def _values_of(story: Stories) -> tuple[str, ...]:

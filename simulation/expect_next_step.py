@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from schemas.return_journeys import ExpectedStep, JourneyMilestone, PortalStatus
 from schemas.vocabulary import Milestone, RuleId, SignalReason
 from simulation.dossier import Stories
-from simulation.expect_parcels_way import claims_that_hold, delivered_to_us, why_astray
+from simulation.expect_parcels_way import claims_that_hold, delivered_to_us, is_refused, why_astray
 from simulation.expectations import expected_of_return
 from simulation.ledger import ReturnNews, Route
 from simulation.parcel_story import ParcelStory
@@ -95,17 +95,12 @@ class Ahead:
         return min(times, default=None)
 
     @cached_property
-    def _decisions(self) -> list[ReturnNews]:
-        return self.stories.whole.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
-
-    @cached_property
     def refused(self) -> bool:
-        last = max((news.at for news in self._decisions), default=None)
-        return any(n.milestone is Milestone.REFUND_REFUSED for n in self._decisions if n.at == last)
+        return is_refused(self.stories.whole)
 
     @cached_property
     def approved(self) -> bool:
-        return bool(self._decisions) and not self.refused
+        return bool(self.stories.whole.news(Milestone.REFUND_APPROVED)) and not self.refused
 
     # ---- what is waited for -------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-"""What journeys need to know of a return and its parcels: claims that hold, parcels that went astray, a cancellation."""
+"""What a return and its parcels have come to: claims that hold, parcels that went astray, the last decision, a cancellation."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expect_dock import delivered_elsewhere_suspected
@@ -36,22 +37,33 @@ def delivered_to_us(parcel: ParcelStory, terms: Terms) -> ParcelNews | None:
 
 def why_astray(parcel: ParcelStory, terms: Terms) -> RuleId | None:
     """Which rule would tell that the carrier took it elsewhere; None: it did not, or has brought it to us since."""
-    if parcel.checked_in is not None:
-        return None
-    if parcel.news(Milestone.RETURNED_TO_SENDER) and not sent_to_us_again(parcel, terms):
-        return RuleId.RETURNED_TO_CUSTOMER
-    suspected = delivered_elsewhere_suspected(parcel, terms)
-    if any(not any(why is Reason.DELIVERED for _, why in one.ends) for one in suspected):
-        return RuleId.DELIVERED_ELSEWHERE_SUSPECTED
-    return None
+    return (
+        None
+        if parcel.checked_in is not None
+        else next((rule for rule, _ in went_astray(parcel, terms)), None)
+    )
+
+
+def went_astray(parcel: ParcelStory, terms: Terms) -> Iterator[tuple[RuleId, datetime]]:
+    """Where else the carrier took it, and has not brought it to us since: which rule would tell, and since when."""
+    turned_back = parcel.news(Milestone.RETURNED_TO_SENDER)
+    if turned_back and not sent_to_us_again(parcel, terms):
+        yield RuleId.RETURNED_TO_CUSTOMER, turned_back[0].at
+    for wrong in delivered_elsewhere_suspected(parcel, terms):
+        if not any(why is Reason.DELIVERED for _, why in wrong.ends):
+            yield RuleId.DELIVERED_ELSEWHERE_SUSPECTED, wrong.since_at
+
+
+def is_refused(story: ReturnStory) -> bool:
+    """Whether the last decision about the refund, or one of several at that time, was against it."""
+    decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
+    last = decisions[-1].at if decisions else None
+    return any(one.milestone is Milestone.REFUND_REFUSED for one in decisions if one.at == last)
 
 
 def is_cancelled(story: ReturnStory) -> bool:
     """Whether nobody has approved the refund since it was cancelled."""
-    decisions = story.news(Milestone.REFUND_APPROVED, Milestone.REFUND_REFUSED)
-    last = max((news.at for news in decisions), default=None)
-    approved = last is not None and all(
-        news.milestone is Milestone.REFUND_APPROVED for news in decisions if news.at == last
-    )
-    cancelled = story.news(Milestone.RETURN_CANCELLED)
-    return bool(cancelled) and not (approved and last is not None and cancelled[-1].at < last)
+    cancelled, approved = story.news(Milestone.RETURN_CANCELLED), story.news(Milestone.REFUND_APPROVED)
+    if not cancelled or is_refused(story) or not approved:
+        return bool(cancelled)
+    return approved[-1].at <= cancelled[-1].at

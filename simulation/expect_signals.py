@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from schemas.outputs import RefundAction
 from schemas.policy import RefundTier, ReleaseAt
@@ -17,6 +17,7 @@ from schemas.vocabulary import SignalReason
 from simulation.dossier import ReturnDossier, Stories, dossiers
 from simulation.ledger import LedgerEvent, ReturnNews, read_ledger
 from simulation.payable import (
+    ASKED_OTHERWISE,
     Asked,
     Why,
     amended,
@@ -25,13 +26,12 @@ from simulation.payable import (
     fits,
     is_paid,
     is_under_way,
+    left_of,
     may_stand,
     speaks_against,
 )
 from simulation.reading import Reading
 from simulation.terms import Terms
-
-_ASKED_OTHERWISE: Final = {SignalReason.EXCHANGE_REQUESTED, SignalReason.REQUEST_AMENDED}
 
 
 class Said(NamedTuple):
@@ -260,7 +260,7 @@ class _Walk:
         ]
         for tier in self.terms.policy.refund_tiers[max(told, default=0) :]:
             known = self._releases.get(tier.tier)
-            used = known is not None and not all(why in _ASKED_OTHERWISE for why, _ in known.revoked_for)
+            used = known is not None and not all(why in ASKED_OTHERWISE for why, _ in known.revoked_for)
             far = came_to(stories, tier.release_at, whole.goods)
             if not used and far is not None and fits(tier, request):
                 yield max(*far, stories.read_at) + self.terms.settle, tier, far[0]
@@ -279,6 +279,5 @@ def next_tier(
     `told`: tiers that have, and why that was revoked; None: it stands.
     """
     tiers = terms.policy.refund_tiers
-    last = max((place for place, one in enumerate(tiers) if one.tier in told), default=0)
-    left = (one for one in tiers[last:] if one.tier not in told or told[one.tier] in _ASKED_OTHERWISE)
-    return next((one for one in left if fits(one, request)), None)
+    left = left_of([one.tier for one in tiers], told)
+    return next((one for one in tiers if one.tier in left and fits(one, request)), None)

@@ -60,12 +60,15 @@ def holds(sight: Sight | None, terms: Terms) -> tuple[Hold, ...]:
     if sight is None or not terms.policy.feeds.watched:
         return (NEVER_HELD,)
     numbers, story, outage = terms.policy.feeds, sight.story, sight.story.outage
-    suspected_after = sight.time_for(2 * numbers.suspect_after, outage.from_at)
-    silent_after = sight.time_for(2 * numbers.silent_after, outage.from_at)
+    usual = sight.usual_gap(numbers.silent_after)
+    suspected_after = sight.time_for(2 * max(numbers.suspect_after, 2 * usual), outage.from_at)
+    silent_after = sight.time_for(2 * max(numbers.silent_after, 2 * usual), outage.from_at)
     released_after = numbers.drain_longest + LOOK
     released_by = outage.until_at + released_after
-    doubted = ((since, until + released_after) for since, until in sight.gaps(numbers.suspect_after))
-    spans = sorted([(outage.from_at - HOUR, released_by), *doubted])
+    silent = ((since, until + released_after) for since, until in sight.gaps(numbers.silent_after))
+    # What was only doubted is told after as long again as it was held.
+    doubted = ((since, until + (until - since) + LOOK) for since, until in sight.gaps(numbers.suspect_after))
+    spans = sorted([(outage.from_at - HOUR, released_by), *silent, *doubted])
     spans = list(
         zip((since for since, _ in spans), accumulate((until for _, until in spans), max), strict=True)
     )

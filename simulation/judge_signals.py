@@ -6,12 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from schemas.outputs import RefundAction, RefundSignal
-from schemas.vocabulary import SignalReason
 from simulation.expect_signals import Calm, ExpectedSignals, Loose, Said
-from simulation.payable import Asked, Why
+from simulation.payable import Asked, Why, left_of
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_ASKED_OTHERWISE: Final = {SignalReason.EXCHANGE_REQUESTED, SignalReason.REQUEST_AMENDED}
 
 
 def wrong_signals(
@@ -105,14 +103,7 @@ def _action_of(revision: int) -> RefundAction:
 
 
 def _left(before: Sequence[RefundSignal], tiers: Sequence[str]) -> list[str]:
-    """The tiers that may still be released."""
-    last = max((tiers.index(one.tier) for one in before), default=0)
-    used = {one.tier for one in before if one.reason not in _ASKED_OTHERWISE and _is_last(one, before)}
-    return [tier for tier in tiers[last:] if tier not in used]
-
-
-def _is_last(signal: RefundSignal, of: Sequence[RefundSignal]) -> bool:
-    return signal is [one for one in of if one.tier == signal.tier][-1]
+    return left_of(tiers, {one.tier: one.reason for one in before})
 
 
 def _wrong_at_rest(said: Sequence[RefundSignal], calm: Calm, loose: Loose) -> Iterator[str]:

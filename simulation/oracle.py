@@ -23,7 +23,7 @@ Scope: one journey per tracking number (numbers are not used again within the ti
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -118,7 +118,7 @@ class _Watch:
         terms: Terms,
         until_at: datetime,
         tolerance: timedelta,
-        holds: Sequence[Hold] = (NEVER_HELD,),
+        holds: Sequence[Hold],
     ) -> None:
         self.dossier = dossier
         self.terms = terms
@@ -130,8 +130,8 @@ class _Watch:
         """What must be found, judged once as the records were appended, and again as a held-up worker reads them."""
         walks: list[_Walk] = []
         later: list[_Walk] = []
-        for hold in self._holds():
-            exact = self._walk(hold)
+        ways = self._ways()
+        for hold, exact in ways:
             walks.append(exact)
             if exact.turning_points and self.tolerance:
                 walks += [self._walk(hold, how) for how in self._readings(exact)]
@@ -139,11 +139,13 @@ class _Watch:
                     walks.append(self._walk(hold, until_at=self.until_at - self.tolerance))
                 settled = self.dossier.under(self.terms.settling(self.terms.settle + self.tolerance))
                 later.append(self._walk(hold, dossier=settled))
-        unsure = self._unsure(walks, later) if later else set()
+        found = self._merged(walks, later)
+        unsure = _unsure(found) if later else set()
         if unsure:
-            walks += [self._walk(hold, untold=unsure) for hold in self._holds()]
-        found = self._merged(walks, later).items()
-        return _numbered([_explained_late(case) if _may_be(key, unsure) else case for key, case in found])
+            walks += [self._walk(hold, untold=unsure) for hold, _ in ways]
+            found = self._merged(walks, later)
+        told = [_explained_late(case) if _may_be(key, unsure) else case for key, case in found.items()]
+        return _numbered(told)
 
     def _walk(
         self,
@@ -162,11 +164,10 @@ class _Watch:
             Telling(self.terms, hold, untold),
         )
 
-    def _holds(self) -> Sequence[Hold]:
-        """Those that make a difference."""
-        if len(self.holds) == 1:
-            return self.holds
-        return self.holds if any(self._walk(hold).held for hold in self.holds) else self.holds[:1]
+    def _ways(self) -> list[tuple[Hold, "_Walk"]]:
+        """The holds that make a difference, and what is found with each."""
+        ways = [(hold, self._walk(hold)) for hold in self.holds]
+        return ways if any(exact.held for _, exact in ways) else ways[:1]
 
     def _merged(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> dict[CaseKey, ExpectedCase]:
         """`later`: walks that settle later, which moves deadlines that no worker moves."""
@@ -174,14 +175,6 @@ class _Watch:
         return {
             key: self._merge(key, _found(key, walks), _found(key, later), len(walks) + len(later))
             for key in keys
-        }
-
-    def _unsure(self, walks: Sequence["_Walk"], later: Sequence["_Walk"]) -> set[CaseKey]:
-        """Cases that would explain others, and may not be told."""
-        return {
-            key
-            for key, case in self._merged(walks, later).items()
-            if case.opens == "either" and any(key[0] in higher for higher in EXPLAINED_BY.values())
         }
 
     def _readings(self, exact: "_Walk") -> Iterator[Reading]:
@@ -366,6 +359,12 @@ def _take_back(case: _Case, key: CaseKey, known: Known, *, due_later: bool) -> N
         elif parcel and parcel not in known.linked:
             states, reasons = {*states, CaseState.RESOLVED}, {*reasons, Reason.LABEL_VOIDED}
     case.states, case.reasons, case.ended_at = frozenset(states), reasons, None
+
+
+def _unsure(cases: Mapping[CaseKey, ExpectedCase]) -> set[CaseKey]:
+    """Cases that would explain others, and may not be told."""
+    higher = set[RuleId]().union(*EXPLAINED_BY.values())
+    return {key for key, case in cases.items() if case.opens == "either" and key[0] in higher}
 
 
 def _may_be(key: CaseKey, unsure: Set[CaseKey]) -> bool:

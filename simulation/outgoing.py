@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from schemas.vocabulary import RuleId
 from simulation.carriers import LANES, UNKNOWN_CODES
+from simulation.feed_sight import Arrival
 from simulation.feed_story import CARRIER, HOUR, FeedStory, is_of
 from simulation.happenings import SCANS, Draft, SimEvent, write_plain
 from simulation.ledger import LedgerEvent
@@ -33,9 +34,17 @@ def kept_back(events: Iterable[SimEvent], story: FeedStory) -> Iterator[SimEvent
             yield event
 
 
-def came_of_the_carrier(ledger: Iterable[LedgerEvent]) -> list[datetime]:
-    """When the carrier's scans were appended."""
-    return [event.appended_at for event in ledger if of_the_carrier(event)]
+def came_of_the_carrier(ledger: Iterable[LedgerEvent]) -> list[Arrival]:
+    """When the carrier's scans were appended, and how long after they had happened."""
+    return [Arrival(event.appended_at, _lateness(event)) for event in ledger if of_the_carrier(event)]
+
+
+def _lateness(event: LedgerEvent) -> timedelta:
+    body = json.loads(event.value)
+    try:
+        return event.appended_at - datetime.fromisoformat(body.get("data", body)["occurred_at"])
+    except (KeyError, TypeError, ValueError):
+        return timedelta(0)  # broken on purpose: it is refused
 
 
 def of_the_carrier(event: SimEvent | LedgerEvent) -> bool:

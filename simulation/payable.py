@@ -1,17 +1,16 @@
 """Whether the goods of a return may be paid for by what is known: how far they have come, and what speaks against it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from schemas.money import minor_units
 from schemas.outputs import Money
 from schemas.policy import RefundTier, ReleaseAt
-from schemas.vocabulary import Milestone, Reason, SignalReason
+from schemas.vocabulary import Milestone, RuleId, SignalReason
 from simulation.dossier import Stories
-from simulation.expect_dock import delivered_elsewhere_suspected
+from simulation.expect_parcels_way import is_refused, went_astray
 from simulation.expect_shop import came, found_right, wrong_weights
-from simulation.expect_transit import sent_to_us_again
 from simulation.ledger import ReturnNews
 from simulation.parcel_story import ParcelStory
 from simulation.return_story import ReturnStory
@@ -21,6 +20,12 @@ _OFF: Final = {
     Milestone.RETURN_CANCELLED: SignalReason.RETURN_CANCELLED,
     Milestone.REPLACEMENT_SENT: SignalReason.REPLACEMENT_SENT,
 }
+_ASTRAY: Final = {
+    RuleId.RETURNED_TO_CUSTOMER: SignalReason.RETURNED_TO_CUSTOMER,
+    RuleId.DELIVERED_ELSEWHERE_SUSPECTED: SignalReason.DELIVERED_ELSEWHERE,
+}
+ASKED_OTHERWISE: Final = {SignalReason.EXCHANGE_REQUESTED, SignalReason.REQUEST_AMENDED}
+"""Nothing is wrong with the goods."""
 _Came = tuple[datetime, datetime]
 """When the goods had come so far, and when the last that shows it was appended."""
 Why = tuple[SignalReason, datetime | None]
@@ -86,16 +91,20 @@ def fits(tier: RefundTier, request: ReturnNews) -> bool:
     return amount is not None and currency in tier.max_value and amount <= tier.max_value[currency]
 
 
+def left_of(tiers: Sequence[str], told: Mapping[str, SignalReason | None]) -> list[str]:
+    """The tiers that may still release. `told`: those that have, and what was said of each last; None: that it is released."""
+    last = max((place for place, tier in enumerate(tiers) if tier in told), default=0)
+    return [tier for tier in tiers[last:] if tier not in told or told[tier] in ASKED_OTHERWISE]
+
+
 def speaks_against(stories: Stories, terms: Terms) -> Iterator[Why]:
     """All that says that these goods are not to be paid for."""
     whole = stories.whole
     for milestone, reason in _OFF.items():
         if over := whole.first(milestone):
             yield reason, over.at
-    decisions = [news.at for news in whole.news(Milestone.REFUND_REFUSED)]
-    approvals = [news.at for news in whole.news(Milestone.REFUND_APPROVED)]
-    if decisions and max(approvals, default=decisions[-1]) <= decisions[-1]:
-        yield SignalReason.REFUND_REFUSED, decisions[-1]
+    if is_refused(whole):
+        yield SignalReason.REFUND_REFUSED, whole.news(Milestone.REFUND_REFUSED)[-1].at
     if whole.request is not None and whole.request.resolution == "exchange":
         yield SignalReason.EXCHANGE_REQUESTED, whole.news(Milestone.RETURN_REQUESTED)[-1].at
     for wrong in whole.news(Milestone.INSPECTED):
@@ -111,16 +120,7 @@ def _wrong_parcels(whole: ReturnStory, terms: Terms) -> Iterator[Why]:
             yield SignalReason.CONTENT_MISMATCH, weighed.at
     for parcel in whole.goods.values():
         if came(whole, parcel) is None:
-            yield from _went_astray(parcel, terms)
-
-
-def _went_astray(parcel: ParcelStory, terms: Terms) -> Iterator[Why]:
-    turned_back = parcel.news(Milestone.RETURNED_TO_SENDER)
-    if turned_back and not sent_to_us_again(parcel, terms):
-        yield SignalReason.RETURNED_TO_CUSTOMER, turned_back[0].at
-    for wrong in delivered_elsewhere_suspected(parcel, terms):
-        if not any(why is Reason.DELIVERED for _, why in wrong.ends):
-            yield SignalReason.DELIVERED_ELSEWHERE, wrong.since_at
+            yield from ((_ASTRAY[rule], since) for rule, since in went_astray(parcel, terms))
 
 
 def came_to(stories: Stories, stage: ReleaseAt, goods: Mapping[str, ParcelStory]) -> _Came | None:

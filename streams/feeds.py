@@ -9,13 +9,13 @@ Marks are folded as they come, ahead of the watermark, and `advance` goes throug
 walk and a jump of the watermark over the same marks find the same at every time.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from schemas.facts import Arrivals, Mark
 from streams.feed_rhythm import Rhythm
-from streams.feed_state import FORGET_AFTER, HOUR, QUARTER, Feed, Passage, Phase
+from streams.feed_state import FORGET_AFTER, HOUR, MOST_AHEAD, QUARTER, Feed, Passage, Phase
 from streams.feed_terms import MINUTE_MS, FeedTerms
 from streams.minute_spans import bits_within, with_span
 
@@ -111,17 +111,19 @@ class Feeds:
         self._changed = True
         return feed
 
-    def most_growth(self, mark: Mark) -> int:
-        """By how many bytes position and rhythms may grow when a mark is folded."""
-        quarter = (mark.through_ms - 1) // MINUTE_MS // QUARTER
-        more = 0
-        for name in mark.arrivals:
-            feed = self.state.feeds.get(name)
-            if feed is None:
-                more += len(name) + FEED_BYTES + SPELLS_BYTES + RHYTHM_BYTES
-            elif quarter not in feed.ahead:
-                more += 2 * QUARTER_BYTES
-        return more
+    def most_growth(self, marks: Iterable[Mark]) -> int:
+        """By how many bytes position and rhythms may grow when marks are folded."""
+        more, quarters, begun = 0, set[tuple[str, int]](), set[str]()
+        for mark in marks:
+            quarter = (mark.through_ms - 1) // MINUTE_MS // QUARTER
+            for name in mark.arrivals:
+                feed = self.state.feeds.get(name)
+                if feed is None and name not in begun and len(self.state.feeds) + len(begun) < MOST_FEEDS:
+                    begun.add(name)
+                    more += len(name) + FEED_BYTES + SPELLS_BYTES + RHYTHM_BYTES
+                if feed is None or quarter not in feed.ahead:
+                    quarters.add((name, quarter))
+        return more + 2 * QUARTER_BYTES * min(len(quarters), MOST_FEEDS * MOST_AHEAD)
 
     def advance(self, until_ms: int) -> bool:
         """Go through the whole minutes before a time that the watermark has reached; False: cases are to be looked at first."""

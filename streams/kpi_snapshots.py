@@ -8,7 +8,6 @@ from schemas.kpis import (
     Amounts,
     CaseCounts,
     Count,
-    Dimension,
     Durations,
     KpiSnapshot,
     Leg,
@@ -38,6 +37,7 @@ from streams.kpis import (
     amount_slot,
     case_slot,
     dimension_of,
+    is_counted_now,
 )
 from streams.watermark import Outgoing
 
@@ -62,7 +62,7 @@ def look_at_cell(key: bytes, raw: bytes, now_ms: int, partition: int) -> Change:
     if not key.startswith(CELL_PREFIX):
         return Change(None, 0)  # a roster is looked at only when its day is over
     cell, name = decode_cell(raw), name_of_cell(key)
-    if dimension_of(name.family) is None:
+    if not is_counted_now(name.family):
         return Change(None, 0)  # of another reckoning, which would overwrite what this one says
     gone_ms = lets_go_ms(name.day)
     if now_ms < gone_ms and cell.sums:
@@ -90,7 +90,7 @@ def snapshot_of(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partiti
     return KpiSnapshot(
         partition=partition,
         day=_EPOCH + timedelta(days=name.day),
-        dimension=dimension_of(name.family) or Dimension(name.family),
+        dimension=dimension_of(name.family),
         value=name.member,
         as_of=utc(as_of_ms),
         counts=counts,
@@ -114,7 +114,7 @@ def amounts_of(sums: Mapping[Slot, int]) -> dict[str, Amounts]:
 
 def _message(name: CellName, sums: Mapping[Slot, int], as_of_ms: int, partition: int) -> Outgoing:
     day = _EPOCH + timedelta(days=name.day)
-    key = kpi_key(partition, day, dimension_of(name.family) or name.family, name.member)
+    key = kpi_key(partition, day, dimension_of(name.family), name.member)
     if not sums:
         return Outgoing("kpis", key.encode(), None, [], partition)
     value = encode_kpi_snapshot(snapshot_of(name, sums, as_of_ms, partition))

@@ -121,9 +121,14 @@ def family_of(dimension: Dimension) -> str:
     return _FAMILY_OF[dimension]
 
 
-def dimension_of(family: str) -> Dimension | None:
-    """The other way round; None: another reckoning added to these cells."""
-    return _DIMENSION_OF.get(family)
+def is_counted_now(family: str) -> bool:
+    """Whether these cells are added to; else they are of another reckoning."""
+    return family in _DIMENSION_OF
+
+
+def dimension_of(family: str) -> Dimension:
+    """What a family of cells that is counted now is by."""
+    return _DIMENSION_OF[family]
 
 
 def as_counted(state: ReturnState) -> ReturnState:

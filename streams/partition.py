@@ -290,16 +290,17 @@ class Partition:
         return True
 
     def _marker(self, marker: Marker, work: Work, counters: dict[tuple[str, str], int]) -> bool:
-        if work.changed and work.used_bytes + self._most_growth(marker) > work.max_bytes:
+        growth = self._most_growth(marker)
+        if work.changed and work.used_bytes + growth > work.max_bytes:
             return False  # many new feeds take room in position and rhythms, which must fit into the batch
-        work.used_bytes += self._most_growth(marker)
+        work.used_bytes += growth
         self._position.fold_marker(marker, self._feeds)
         if self._gone.pending and not self._sweep_forgotten(work, counters):
             return False
         return self._go_on(work, counters)
 
     def _most_growth(self, marker: Marker) -> int:
-        return self._position.most_growth(marker) + sum(map(self._feeds.most_growth, marker.marks))
+        return self._position.most_growth(marker) + self._feeds.most_growth(self._position.news(marker))
 
     def _go_on(self, work: Work, counters: dict[tuple[str, str], int]) -> bool:
         """Let the watermark come as far as the markers prove; False when the timers up to there do not fit into this batch."""

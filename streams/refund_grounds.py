@@ -10,7 +10,7 @@ from schemas.policy import ReleaseAt
 from schemas.vocabulary import Milestone, Resolution, RuleId, SignalReason
 from streams.return_view import ReturnView
 from streams.returns import Carried, Told
-from streams.rules.goods import inspects, is_rejected, put_right
+from streams.rules.goods import first_inspection, is_rejected, put_right
 from streams.rules.weights import is_off, looked_into
 
 _OVER = {
@@ -105,8 +105,7 @@ def _inspected(view: ReturnView, goods: Sequence[Carried]) -> Why | None:
     since_ms, read_ms = inspections[0].at_ms, max(one.arrived_ms for one in inspections)
     for parcel in goods:
         received_ms, arrived_ms = view.receipt(parcel)
-        only = len(goods) == 1
-        first = next((one for one in inspections if inspects(one, parcel, received_ms, only=only)), None)
+        first = first_inspection(view, parcel, received_ms, only=len(goods) == 1)
         if not received_ms or first is None:
             return None
         since_ms, read_ms = max(since_ms, first.at_ms), max(read_ms, arrived_ms)

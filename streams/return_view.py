@@ -115,7 +115,7 @@ class ReturnView:
     @property
     def at_the_dock(self) -> list[Carried]:
         """Parcels whose label was voided although the dock has them."""
-        return [one for one in self._state.carried if not one.linked and one.label_ms and one.checked_in_ms]
+        return [one for one in self.taken_back if one.checked_in_ms]
 
     @property
     def taken_back(self) -> list[Carried]:

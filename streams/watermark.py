@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from schemas.facts import Backfill, Marker, Retirement
+from schemas.facts import Backfill, Mark, Marker, Retirement
 from streams.feeds import Feeds, FeedsState
 
 HISTORICAL = "case_historical"
@@ -177,6 +177,14 @@ class Position(msgspec.Struct, array_like=True):
             here = numbers.setdefault(topic, [])
             here.extend([0] * (count - len(here)))
         return True
+
+    def news(self, marker: Marker) -> list[Mark]:
+        """The marks that tell of more than is known."""
+        return [mark for mark in marker.marks if mark.through_ms > self._seen_of(mark)]
+
+    def _seen_of(self, mark: Mark) -> int:
+        seen = self.seen.get(mark.topic, ())
+        return seen[mark.partition] if mark.partition < len(seen) else 0
 
     def most_growth(self, marker: Marker) -> int:
         """By how many bytes the position may grow when a marker is folded, besides what it tells of feeds."""

@@ -24,6 +24,9 @@ class Record:
     offset: int = 0
     headers: Headers = field(default_factory=list)
     key: bytes | None = None
+    timestamp: int = 0
+    timestamp_type: int = 0
+    """1: the broker's, when it appended the record."""
 
 
 @cache

@@ -36,12 +36,11 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         deadline = view.deadline(RuleId.LATE_INSPECTION, parcel) if received_ms else None
         if deadline is None:
             continue
-        inspected = (
-            stop_of(fact)
-            for fact in view.all(Milestone.INSPECTED)
-            if inspects(fact, parcel, received_ms, only=len(view.goods) == 1)
+        inspected = first_inspection(view, parcel, received_ms, only=len(view.goods) == 1)
+        stop = first_stop(
+            stop_of(inspected) if inspected is not None else None,
+            view.stop(Milestone.RESTOCKED, since_ms=received_ms),
         )
-        stop = first_stop(*inspected, view.stop(Milestone.RESTOCKED, since_ms=received_ms))
         if view.was_in_time(deadline, received_ms, stop, (RuleId.LATE_INSPECTION, parcel.parcel, "")):
             continue
         by_number = view.received.get(parcel.parcel)  # never later than the dock scan
@@ -51,11 +50,18 @@ def late_inspection(view: ReturnView) -> Iterator[Awaited]:
         yield Awaited(*told, deadline, arrived_ms)
 
 
-def inspects(fact: Told, parcel: Carried, received_ms: int, *, only: bool) -> bool:
-    """Whether an inspection is of a parcel that was received then; `only`: the return has no other."""
-    if fact.parcels:
-        return parcel.parcel in fact.parcels
-    return only or fact.at_ms >= received_ms
+def first_inspection(view: ReturnView, parcel: Carried, received_ms: int, *, only: bool) -> Told | None:
+    """The first inspection of a parcel that was received then (0: it was not): by its name, or, without names, of what had come.
+
+    `only`: the return has no other parcel, so any without names is of it.
+    """
+    for fact in view.all(Milestone.INSPECTED):
+        if fact.parcels:
+            if parcel.parcel in fact.parcels:
+                return fact
+        elif only or 0 < received_ms <= fact.at_ms:
+            return fact
+    return None
 
 
 def content_mismatch(view: ReturnView) -> Iterator[Awaited]:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from schemas.vocabulary import Milestone, RuleId
 from streams.return_view import Awaited, ReturnView, anchor_of, awaited, first_stop, stop_of
 from streams.returns import Told
-from streams.rules.goods import inspects
+from streams.rules.goods import first_inspection
 
 _at_ms = attrgetter("at_ms")
 
@@ -47,15 +47,7 @@ def last_inspection(view: ReturnView) -> Told | None:
     only = len(view.parcels) == 1 and not view.at_the_dock
     last = inspections[0]
     for parcel in view.parcels:
-        received_ms = view.received_ms(parcel)
-        first = next(
-            (
-                fact
-                for fact in inspections
-                if (received_ms or only or fact.parcels) and inspects(fact, parcel, received_ms, only=only)
-            ),
-            None,
-        )
+        first = first_inspection(view, parcel, view.received_ms(parcel), only=only)
         if first is None:
             return None
         last = max(last, first, key=_at_ms)

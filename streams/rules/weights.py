@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from schemas.vocabulary import Milestone, RuleId
 from streams.return_view import Awaited, ReturnView, first_stop, stop_of
 from streams.returns import Carried, Told
-from streams.rules.goods import inspects
+from streams.rules.goods import first_inspection
 
 _WEIGHT = "weight"
 """Anchor of cases about weights."""
@@ -53,6 +53,4 @@ def is_off(view: ReturnView, parcel: Carried) -> bool:
 
 def looked_into(view: ReturnView, parcel: Carried) -> Told | None:
     """The first inspection of the parcel, whenever it was weighed."""
-    received_ms, only = view.received_ms(parcel), len(view.goods) == 1
-    found = (one for one in view.all(Milestone.INSPECTED) if inspects(one, parcel, received_ms, only=only))
-    return next(found, None)
+    return first_inspection(view, parcel, view.received_ms(parcel), only=len(view.goods) == 1)

@@ -31,6 +31,7 @@ from agents.topics import prepare_topics
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
+from simulation.feed_story import FeedStory, feeds_for_policy
 from simulation.happenings import SimEvent
 from simulation.ledger import LedgerEvent
 from simulation.warehouse import policy_of_this_world
@@ -66,18 +67,22 @@ class Show:
     """Simulated seconds per second."""
     policy: Policy | None = None
     """None: the default policy, with the calendars of the simulated warehouses."""
+    feed: FeedStory | None = None
+    """What happens to the feed that is watched, if one is."""
 
     @classmethod
     def of(cls, world: World, days: float, seconds: float) -> Show:
         """The first days of a world, in so many seconds."""
         until_at = world.start_at + timedelta(days=days)
         events = [event for event in world.events if event.appears_at < until_at]
-        return cls(events, world.start_at, until_at, timedelta(days=days).total_seconds() / seconds)
+        speed = timedelta(days=days).total_seconds() / seconds
+        return cls(events, world.start_at, until_at, speed, feed=world.feed)
 
     @property
     def terms_policy(self) -> Policy:
         """The policy that workers and oracle go by."""
-        return self.policy or policy_of_this_world(default_policy())
+        feeds = feeds_for_policy() if self.feed is not None else None
+        return self.policy or policy_of_this_world(default_policy(), feeds)
 
     @property
     def seconds(self) -> float:
@@ -337,6 +342,7 @@ class Arena:
             self.show.terms_policy,
             starts_at=self.show.starts_at,
             until_at=self.until_at,
+            feed=self.show.feed,
         )
 
     def unexpected_exits(self, killed: int) -> Mapping[int, int]:

@@ -162,6 +162,8 @@ def _verbs_for(change: Escalation) -> list[CommandType]:
 
 
 def _about(change: Escalation) -> dict[str, str]:
+    if change.feed is not None:
+        return {"carrier": "feed", "tracking_number": change.feed.name}
     if change.return_id:
         return {"return_id": change.return_id}
     return {"carrier": change.carrier, "tracking_number": change.tracking_number}

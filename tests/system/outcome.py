@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiokafka import TopicPartition
+
 from agents.demo_player import epoch_ms, moment_of
 from agents.settings import Settings
 from schemas.dead_letters import DeadLetter
+from schemas.facts import MARKER_KEY, decode_marker
 from schemas.kpi_sums import KpiTable
 from schemas.outputs import (
     Case,
@@ -20,15 +23,22 @@ from schemas.outputs import (
     decode_escalation,
     decode_refund_signal,
 )
-from schemas.policy import Policy
+from schemas.policy import FEED_RULES, Policy
 from schemas.return_journeys import ReturnJourney, decode_journey
+from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, Reason
+from simulation.expect_feeds import expected_of_feeds
 from simulation.expect_journeys import expected_journeys, wrong_journeys
 from simulation.expect_kpis import expected_kpis, wrong_kpis
 from simulation.expect_signals import expected_signals
+from simulation.feed_sight import Arrival, Sight
+from simulation.feed_story import FeedStory
+from simulation.holds import holds
 from simulation.judge_signals import wrong_signals
 from simulation.ledger import LedgerEvent
+from simulation.marks_seen import MarksSeen
 from simulation.oracle import ExpectedCase, expected
+from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Observed, Score, score
 from simulation.terms import Terms
 from streams.watermark import POSITION_KEY, decode_position
@@ -76,7 +86,7 @@ class Outcome:
     def standing(self) -> set[tuple[str, str, str]]:
         """(rule, return, parcel) of the cases that `cases` shows as open."""
         return {
-            (case.rule, case.return_id, case.parcel)
+            _subject(case)
             for case in self.cases.values()
             if case.state in STANDING and case.due_at <= self.until_at
         }
@@ -109,7 +119,9 @@ class Outcome:
     def story(self) -> str:
         """A few lines for whoever reads a test's output."""
         return (
-            f"{len(self.expected)} cases expected, {self.undecided} of them undecided; {len(self.escalations)} changes,"
+            f"{len(self.expected)} cases expected, {self.undecided} of them undecided;"
+            f" {sum(case.rule in FEED_RULES and case.opens is True for case in self.expected)} certain about feeds;"
+            f" {sum(case.delayed is True for case in self.expected)} held for certain; {len(self.escalations)} changes,"
             f" {self.score.repeats} repeats; {len(self.signals)} refund signals; longest standstill"
             f" {self.standstill.longest} of simulated time; {len(self.dead_letters)} dead letters"
         )
@@ -128,8 +140,9 @@ async def read_outcome(
     *,
     starts_at: datetime,
     until_at: datetime,
+    feed: FeedStory | None = None,
 ) -> Outcome:
-    """Read and compare."""
+    """Read and compare. `feed`: what happened to the feed that is watched."""
     names, clock = settings.topics, settings.simulated
     assert clock is not None
     changelogs = (names.parcel_changelog, names.return_changelog)
@@ -157,7 +170,9 @@ async def read_outcome(
     # The clock runs on while the workers are told to stop: what it brings is of no world.
     observed = [change for change in observed if change.effective_at <= until_at]
     ledger, terms = list(ledger), Terms(policy)
-    cases = expected(ledger, terms, until_at, standstill.longest)
+    sight = await _sight(settings, feed, ledger, until_at) if feed is not None else None
+    cases = expected(ledger, terms, until_at, standstill.longest, holds(sight, terms))
+    cases += expected_of_feeds(sight, terms, until_at)
     bound = standstill.longest + standstill.longest_to_say + policy.settle
     signals, signal_findings = _signals(by_topic[names.refund_signals], until_at)
     table, kpi_findings = _kpis(by_topic[names.kpis])
@@ -186,6 +201,19 @@ async def read_outcome(
         ),
         wrong_kpis=wrong_kpis(table.snapshots.values(), expected_kpis(ledger, terms, until_at), cases=False),
     )
+
+
+async def _sight(
+    settings: Settings, feed: FeedStory, ledger: Iterable[LedgerEvent], until_at: datetime
+) -> Sight:
+    """What the marks in the log of a stage tell of when the feed's events came."""
+    topic = settings.topics.returns
+    seen = MarksSeen(settings.topics.inputs[InputKind.CARRIER_SCANS], feed.feed)
+    for record in (await read_all(settings, [topic]))[TopicPartition(topic, 0)]:
+        if record.key == MARKER_KEY:
+            seen.add(decode_marker(record.value).marks)
+    # Where the troubles outlast the show, the feed is truly silent until the end.
+    return Sight(feed, seen.blurred, [*came_of_the_carrier(ledger), Arrival(until_at)])
 
 
 def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[RefundSignal], list[str]]:
@@ -273,11 +301,11 @@ def _rightly_closed(cases: Iterable[Case], until_at: datetime) -> set[tuple[str,
 
     It runs on while the workers are told to stop: what it closes then is of no world.
     """
-    return {
-        (case.rule.value, case.return_id, case.parcel)
-        for case in cases
-        if case.reason is Reason.BY_HAND or case.effective_at > until_at
-    }
+    return {_subject(case) for case in cases if case.reason is Reason.BY_HAND or case.effective_at > until_at}
+
+
+def _subject(case: Case) -> tuple[str, str, str]:
+    return case.rule.value, case.return_id, case.feed.name if case.feed is not None else case.parcel
 
 
 def _newest_journeys(

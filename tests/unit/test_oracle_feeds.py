@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from schemas.facts import Mark
 from schemas.policy import FEED_RULES
 from schemas.vocabulary import CaseState, RuleId
 from simulation.expect_feeds import expected_of_feeds
-from simulation.feed_sight import Sight
-from simulation.feed_story import BACKLOG, DAY, HOUR, FeedStory, feeds_for_policy
+from simulation.feed_sight import Arrival, Sight
+from simulation.feed_story import BACKLOG, CARRIER, DAY, HOUR, FeedStory, feeds_for_policy
 from simulation.holds import Hold, holds
+from simulation.marks_seen import MarksSeen
 from simulation.oracle import ExpectedCase, expected
 from simulation.outgoing import of_the_carrier
 from simulation.world import AFTERWARDS, World
@@ -155,8 +157,16 @@ def feed_cases(sight: Sight) -> dict[RuleId, list[ExpectedCase]]:
     return found
 
 
-def marks(every: timedelta, days: float = 56) -> list[datetime]:
+def moments(every: timedelta, days: float = 56) -> list[datetime]:
     return [MONDAY + number * every for number in range(int(days * DAY / every))]
+
+
+def marks(every: timedelta) -> list[tuple[datetime, datetime]]:
+    """What is not known of when things came where marks lie so far apart."""
+    seen = MarksSeen(["scans"], CARRIER.name)
+    for through_at in moments(every):
+        seen.add([Mark("scans", 0, int(through_at.timestamp() * 1000), {CARRIER.name: 1})])
+    return seen.blurred
 
 
 def test_where_all_is_known_each_rule_has_its_case() -> None:
@@ -178,22 +188,33 @@ def test_where_marks_are_rare_nothing_is_sure_and_nothing_need_be_held() -> None
 def test_a_worker_that_was_away_for_hours_of_the_outage_may_take_them_for_life() -> None:
     story = a_month()
     away = (story.outage.from_at + 4 * HOUR, story.outage.from_at + 7 * HOUR)
-    told = [mark for mark in marks(10 * MINUTE) if not away[0] < mark < away[1]]
     terms = default_terms(feeds=feeds_for_policy())
-    exact, blurred = (holds(Sight(story, marked), terms)[0].spans[0] for marked in (None, told))
+    exact, blurred = (holds(Sight(story, marked), terms)[0].spans[0] for marked in (None, [away]))
     assert blurred == (exact[0] + 3 * HOUR, exact[1] - 3 * HOUR)
-    (silent,) = feed_cases(Sight(story, told))[RuleId.FEED_SILENT]
+    (silent,) = feed_cases(Sight(story, [away]))[RuleId.FEED_SILENT]
     assert silent.opens is True
 
 
 def test_a_moment_in_which_nothing_was_played_may_be_a_silence() -> None:
     story = a_month()
     stood_still = story.spells[0].from_at - DAY
-    came = [one for one in marks(2 * MINUTE) if not stood_still < one < stood_still + 3 * HOUR]
+    came = [Arrival(one) for one in moments(2 * MINUTE) if not stood_still < one < stood_still + 3 * HOUR]
     silences = feed_cases(Sight(story, None, came))[RuleId.FEED_SILENT]
     assert sorted(str(case.opens) for case in silences) == ["True", "either"]
     (_, stutter) = silences
     assert stutter.since_at == stood_still
+
+
+def test_what_was_played_late_may_be_called_late() -> None:
+    story = a_month()
+    stood_still = story.spells[0].from_at - DAY
+    came = [Arrival(one, 2 * HOUR * (stood_still <= one < stood_still + HOUR)) for one in moments(2 * MINUTE)]
+    backlog, _ = sorted(
+        feed_cases(Sight(story, None, came))[RuleId.FEED_LAGGING], key=lambda case: case.since_at
+    )
+    assert (backlog.since_at, backlog.opens) == (stood_still, "either")
+    in_time = [Arrival(one.appended_at) for one in came]
+    assert len(feed_cases(Sight(story, None, in_time))[RuleId.FEED_LAGGING]) == 1
 
 
 def test_no_feed_is_no_case() -> None:

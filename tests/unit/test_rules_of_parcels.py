@@ -270,6 +270,13 @@ def test_a_scan_at_the_deadline_itself_does_not_move_it_however_late_it_was_told
     assert stuck(5, 11, 16, policy=QUICK_TO_SILENCE, told_hour=40) == [(16, True)]
 
 
+@pytest.mark.parametrize("milestone", [Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE])
+def test_a_stuck_parcel_that_is_delivered_is_waited_for_no_more(milestone: Milestone) -> None:
+    lyon, again, delivered = at(5, place=LYON), at(17, place=LYON), at(30, milestone, place=LYON)
+    found = waits(stalled_no_progress.expectations, LABEL, lyon, again, delivered, policy=SLOW_TO_SILENCE)
+    assert found == [wait(lyon, 16, Reason(milestone.name.lower()), delivered)]
+
+
 def test_a_scan_that_was_told_late_has_to_settle_before_the_parcel_is_stuck_by_it() -> None:
     assert stuck(5, 11, 20, policy=QUICK_TO_SILENCE, told_hour=24) == [(24.5, True)]
 

@@ -7,40 +7,22 @@ import pytest
 from schemas.facts import ParcelFact, ParcelReport, ReturnFact
 from schemas.vocabulary import Milestone, Reason, RuleId
 from streams.rules import carrier_reports, handing_over, refunds
-from tests.stages import HOUR, MONDAY, label_fact, parcel_fact, return_fact
+from tests.stages import HOUR, MONDAY, parcel_fact, return_fact
+from tests.unit.test_rules_of_parcels import at
+from tests.unit.test_rules_of_places_and_labels import LABEL, LILLE, OURS, TO_LILLE, YOURS, suspected
 from tests.waiting import (
     ALLOWANCE,
     BUDGET,
     PARCEL,
-    SETTLE,
-    Wait,
     anchor,
     journey_of,
-    plain,
     report,
     terms_of,
     waiting,
     waits,
 )
 
-LABEL = label_fact(0, "R1")
-TO_LILLE = label_fact(0, "R1", facility="LIL1")
-OURS, YOURS = "FR/lil1", "FR/lyon"
-LILLE = plain(
-    facilities={
-        "LIL1": {"time_zone": "UTC", "places": [{"country": "FR", "city": "Lille", "site": "LIL1"}]},
-    }
-)
 SECOND = "ups:2"
-
-
-def at(hour: float, milestone: Milestone, place: str = "") -> ParcelFact:
-    return parcel_fact(milestone, int(hour * HOUR), place=place)
-
-
-def wait(start: ParcelFact, reason: Reason = Reason.DUE, end: ParcelFact | None = None) -> Wait:
-    begun = (anchor(start), start.identity, start.occurred_ms - MONDAY + SETTLE)
-    return Wait(*begun, reason, end.identity, end.occurred_ms - MONDAY) if end is not None else Wait(*begun)
 
 
 # -- lost ---------------------------------------------------------------------------------------------------------
@@ -53,13 +35,13 @@ LOST, DISPOSED, SCANNED = Milestone.LOST, Milestone.DISPOSED, Milestone.IN_TRANS
 @pytest.mark.parametrize("hour", [20, 21])
 def test_lost_again_when_it_was_found_or_later_is_another_case(again: Milestone, hour: int) -> None:
     lost, found, second = at(10, LOST), at(20, SCANNED), at(hour, again)
-    expected = [wait(lost, Reason.PROGRESS, found), wait(second)]
+    expected = [suspected(lost, Reason.PROGRESS, found), suspected(second)]
     assert waits(carrier_reports.carrier_reported_lost, LABEL, lost, found, second) == expected
 
 
 def test_lost_again_and_again_without_a_scan_between_is_one_case() -> None:
     facts = [at(10, LOST), at(12, DISPOSED), at(14, LOST)]
-    assert waits(carrier_reports.carrier_reported_lost, LABEL, *facts) == [wait(facts[0])]
+    assert waits(carrier_reports.carrier_reported_lost, LABEL, *facts) == [suspected(facts[0])]
 
 
 def test_a_report_that_it_is_lost_is_no_scan_that_finds_it() -> None:
@@ -70,7 +52,7 @@ def test_a_report_that_it_is_lost_is_no_scan_that_finds_it() -> None:
 
 def test_at_the_very_time_of_the_loss_no_scan_finds_it() -> None:
     lost = at(10, LOST)
-    assert waits(carrier_reports.carrier_reported_lost, LABEL, lost, at(10, SCANNED)) == [wait(lost)]
+    assert waits(carrier_reports.carrier_reported_lost, LABEL, lost, at(10, SCANNED)) == [suspected(lost)]
 
 
 # -- turned back, elsewhere ---------------------------------------------------------------------------------------
@@ -82,17 +64,17 @@ BACK, DELIVERED, ELSEWHERE = Milestone.RETURNED_TO_SENDER, Milestone.DELIVERED, 
 def test_what_was_turned_back_and_then_brought_to_one_of_our_places_is_no_longer_on_its_way_back() -> None:
     back, ours = at(10, BACK), at(20, DELIVERED, OURS)
     rule = carrier_reports.returned_to_customer
-    expected = [wait(back, Reason.DELIVERED, ours)]
+    expected = [suspected(back, Reason.DELIVERED, ours)]
     assert waits(rule, TO_LILLE, back, ours, policy=LILLE) == expected
     for not_to_us in (at(20, DELIVERED, YOURS), at(20, DELIVERED), at(20, DELIVERED, "FR")):
-        assert waits(rule, TO_LILLE, back, not_to_us, policy=LILLE) == [wait(back)]
-    assert waits(rule, TO_LILLE, back, at(20, SCANNED, OURS), policy=LILLE) == [wait(back)]
+        assert waits(rule, TO_LILLE, back, not_to_us, policy=LILLE) == [suspected(back)]
+    assert waits(rule, TO_LILLE, back, at(20, SCANNED, OURS), policy=LILLE) == [suspected(back)]
 
 
 def test_only_after_the_last_time_that_it_was_turned_back() -> None:
     first, ours, again = at(10, BACK), at(20, DELIVERED, OURS), at(30, BACK)
     rule = carrier_reports.returned_to_customer
-    assert waits(rule, TO_LILLE, first, ours, again, policy=LILLE) == [wait(first)]
+    assert waits(rule, TO_LILLE, first, ours, again, policy=LILLE) == [suspected(first)]
 
 
 def test_elsewhere_once_more_after_a_delivery_to_us_is_suspected_anew() -> None:
@@ -103,7 +85,7 @@ def test_elsewhere_once_more_after_a_delivery_to_us_is_suspected_anew() -> None:
         at(40, ELSEWHERE),
     )
     rule = carrier_reports.delivered_elsewhere_suspected
-    expected = [wait(first, Reason.DELIVERED, ours), wait(again)]
+    expected = [suspected(first, Reason.DELIVERED, ours), suspected(again)]
     assert waits(rule, TO_LILLE, first, ours, again, and_again, policy=LILLE) == expected
 
 

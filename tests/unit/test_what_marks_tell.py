@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -20,6 +21,8 @@ from agents.metrics import Metrics
 from agents.settings import Settings
 from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import Arrivals, Mark, decode_marker
+from simulation.marks_seen import MarksSeen
+from streams.arrival_marks import WHEN_UNKNOWN
 from tests.input_events import HOUR_MS, NOON_MS, records, scan
 
 SCANS = TP("carrier-scans", 0)
@@ -79,10 +82,12 @@ class Worker:
         self.clock.ms = at_ms
         self.markers._pending[SCANS].append((at_ms, end))
 
-    async def read(self, first: int, stop: int) -> None:
-        """Forward the records from one offset until before another."""
-        events = [scan(id=f"s{offset}") for offset in range(first, stop)]
-        await self.intake.forward([(SCANS, records(*events), stop)])
+    async def read(self, first: int, stop: int, *appended_ms: int) -> None:
+        """Forward the records from one offset until before another, which the broker has stamped with these times, if any."""
+        taken = records(*(scan(id=f"s{offset}") for offset in range(first, stop)))
+        for record, at_ms in zip(taken, appended_ms, strict=False):
+            record.timestamp, record.timestamp_type = at_ms, 1
+        await self.intake.forward([(SCANS, taken, stop)])
 
 
 @pytest.fixture
@@ -165,6 +170,81 @@ async def test_what_we_read_late_did_not_come_late(worker: Worker) -> None:
     worker.beat(NOON_MS + MINUTE_MS, 3)
     worker.beat(NOON_MS + 3 * HOUR_MS, 6)
     await worker.read(0, 3)
-    assert worker.progress.arrivals[SCANS]["ups"].late == 0, "it had come by the first heartbeat"
+    assert worker.progress.came[SCANS][WHEN_UNKNOWN]["ups"].late == 0, "it had come by the first heartbeat"
     await worker.read(3, 6)
-    assert worker.progress.arrivals[SCANS]["ups"].late == 3, "it had not"
+    assert worker.progress.came[SCANS][WHEN_UNKNOWN]["ups"].late == 3, "it had not"
+
+
+async def test_after_a_time_away_marks_tell_when_things_came_by_the_brokers_times(worker: Worker) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS, 0)
+    await worker.markers.flush()
+    worker.beat(NOON_MS + 2 * HOUR_MS, 3)
+    await worker.read(0, 3, *(NOON_MS + minute * MINUTE_MS for minute in (1, 3, 61)))
+    await worker.markers.flush()
+    through = [(mark.through_ms - NOON_MS) // MINUTE_MS for mark in worker.marks]
+    assert list(zip(through, map(told, worker.marks), strict=True)) == [
+        (-1, (0, 0, 0)),
+        (0, (0, 3, 0)),
+        (5, (0, 3, 2)),
+        (60, (0, 3, 0)),
+        (65, (0, 3, 1)),
+        (119, (0, 3, 0)),
+    ]
+
+
+async def test_what_was_not_marked_before_a_kill_leaves_only_the_time_until_the_next_is_known_untold(
+    worker: Worker,
+) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS, 2)
+    await worker.read(0, 2, NOON_MS - MINUTE_MS, NOON_MS)
+    await worker.markers.flush()
+    await worker.read(2, 9)  # committed, and no mark tells of it
+    worker.begin(9)
+    worker.beat(NOON_MS + 3 * HOUR_MS, 10)
+    await worker.read(9, 10, NOON_MS + HOUR_MS)
+    await worker.markers.flush()
+    seen = MarksSeen(["carrier-scans"], "ups")
+    seen.add(worker.marks)
+    ((since_at, until_at),) = seen.blurred
+    assert until_at == datetime.fromtimestamp((NOON_MS + HOUR_MS) / 1000, UTC), "and not three hours"
+    assert since_at < until_at
+
+
+async def test_a_heartbeat_that_tells_no_later_time_takes_nothing_from_the_next(worker: Worker) -> None:
+    worker.begin(0)
+    for at_ms in (NOON_MS, NOON_MS, NOON_MS + 1_000):
+        end = worker.progress.at(SCANS) + 1
+        worker.beat(at_ms, end)
+        await worker.read(end - 1, end)
+        await worker.markers.flush()
+    assert [told(mark)[2] for mark in worker.marks] == [1, 2]
+
+
+async def test_what_the_broker_stamped_is_late_by_that(worker: Worker) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS + 9 * HOUR_MS, 2)
+    await worker.read(0, 2, NOON_MS + MINUTE_MS, NOON_MS + 2 * HOUR_MS)
+    late = [feeds["ups"].late for _, feeds in sorted(worker.progress.came[SCANS].items())]
+    assert late == [0, 1]
+
+
+async def test_marks_of_a_long_time_are_written_in_several_records(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+
+    async def write(_producer: object, messages: Mapping[tuple[str, int], Sequence[Message]]) -> None:
+        for _, value, _ in messages["parcels", 0]:
+            worker.marks += decode_marker(value or b"").marks
+            written.append(len(decode_marker(value or b"").marks))
+
+    monkeypatch.setattr(markers_module, "send_grouped", write)
+    monkeypatch.setattr(markers_module, "MOST_MARKS", 4)
+    worker.begin(0)
+    worker.beat(NOON_MS + 2 * HOUR_MS, 5)
+    await worker.read(0, 5, *(NOON_MS + minute * MINUTE_MS for minute in (1, 21, 41, 61, 81)))
+    await worker.markers.flush()
+    assert (sum(told(mark)[2] for mark in worker.marks), max(written)) == (5, 4)
+    assert [mark.through_ms for mark in worker.marks] == sorted({mark.through_ms for mark in worker.marks})

@@ -1,0 +1,168 @@
+"""`returnwatch receive`: reads the webhooks' file, and serves until it is told to stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from time import monotonic
+from typing import NamedTuple, TypeVar
+
+import structlog
+from aiohttp import web
+from aiolimiter import AsyncLimiter
+from prometheus_client import CollectorRegistry
+from rich.table import Table
+
+from agents.errors import Finding, SettingsError, TopicsError, did_you_mean
+from agents.health import HealthServer, Liveness, Readiness, health_app
+from agents.kafka_connection import open_admin, open_producer, reachable, run
+from agents.logging_setup import configure_logging
+from agents.receiver import Endpoint, Receiver, ReceiverMetrics
+from agents.settings import Settings
+from agents.settings_loading import load_settings
+from agents.terminal import out, say
+from schemas.webhooks import Signing, Webhook, Webhooks
+from schemas.yaml_models import ModelError, model_from_yaml
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+WAIT_FOR_BROKER = timedelta(seconds=30)
+STOP_SECONDS = 25.0
+"""Longer than a write may take: whoever waits for an answer gets it."""
+
+
+class ReceiveOptions(NamedTuple):
+    """What was asked for."""
+
+    file: Path
+    host: str
+    port: int
+    check: bool
+
+
+def receive(flags: Mapping[str, object], options: ReceiveOptions) -> int:
+    """Serve, or only check the file. Raises UserError for what the user can mend."""
+    settings = load_settings(flags)
+    endpoints = endpoints_of(options.file, os.environ)
+    if options.check:
+        _show(endpoints)
+        return 0
+    configure_logging(settings.log_format, settings.log_level)
+    return run(_serve(settings, endpoints, options))
+
+
+def endpoints_of(file: Path, environ: Mapping[str, str]) -> dict[str, Endpoint]:
+    """The webhooks of a file with their secrets. Raises SettingsError with everything that is wrong."""
+    try:
+        told = model_from_yaml(Webhooks, file.read_text(encoding="utf-8"), str(file))
+    except ModelError as error:
+        raise SettingsError(
+            [Finding(one.where, one.what, todo=one.todo) for one in error.findings]
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        what = f"cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}"
+        raise SettingsError([Finding(str(file), what, todo="correct the path, or the file")]) from error
+    findings = [
+        Finding(
+            f"{file}: {name}",
+            f"there is no environment variable {variable}, or it is empty",
+            "without its secret nothing of this sender could be believed",
+            f"set {variable} to the secret that the sender signs with",
+        )
+        for name, webhook in told.webhooks.items()
+        for variable in webhook.secrets
+        if not environ.get(variable)
+    ]
+    if findings:
+        raise SettingsError(findings)
+    return {name: _endpoint(webhook, environ) for name, webhook in told.webhooks.items()}
+
+
+def _endpoint(webhook: Webhook, environ: Mapping[str, str]) -> Endpoint:
+    secrets = tuple(environ[variable].encode() for variable in webhook.secrets)
+    # What comes at once after a pause is a second's worth.
+    return Endpoint(
+        webhook, secrets, AsyncLimiter(max(1.0, webhook.per_second), max(1.0, 1 / webhook.per_second))
+    )
+
+
+def _show(endpoints: Mapping[str, Endpoint]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("address", "topic", "proof", "not older than", "per second"):
+        table.add_column(column)
+    for name, endpoint in endpoints.items():
+        webhook = endpoint.webhook
+        signing = webhook.signing
+        proof = _proof(signing) if signing else f"the secret in {webhook.token_header}"
+        age = f"{signing.max_age.total_seconds():.0f} s" if signing and signing.is_timed else "any"
+        table.add_row(f"/in/{name}", webhook.topic, proof, age, f"{webhook.per_second:g}")
+    out.print(table)
+
+
+def _proof(signing: Signing) -> str:
+    return f"HMAC-{signing.algorithm.upper()} in {signing.header}"
+
+
+async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options: ReceiveOptions) -> int:
+    await reachable(settings, WAIT_FOR_BROKER)
+    await _have_topics(settings, endpoints)
+    registry, readiness = CollectorRegistry(), Readiness()
+    health = HealthServer(
+        health_app(registry, Liveness(monotonic), readiness), settings.metrics_host, settings.metrics_port
+    )
+    stop = asyncio.Event()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, stop.set)
+    async with open_producer(settings) as producer:
+        app = Receiver(endpoints, producer, ReceiverMetrics(registry)).app()
+        # Signatures are of the bytes that were sent.
+        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=STOP_SECONDS)
+        await runner.setup()
+        try:
+            metrics_url = await _listening(health.start(), settings.metrics_host, settings.metrics_port)
+            await _listening(
+                web.TCPSite(runner, options.host, options.port).start(), options.host, options.port
+            )
+            readiness.has("start")
+            host, port = runner.addresses[0][:2]
+            log.info(
+                "receiving", address=f"http://{host}:{port}", metrics=metrics_url, webhooks=sorted(endpoints)
+            )
+            say(f"receiving at http://{host}:{port}/in/NAME")
+            await stop.wait()
+            readiness.waits_for("stop", "the receiver is stopping")
+        finally:
+            await runner.cleanup()
+            await health.stop()
+    return 0
+
+
+async def _have_topics(settings: Settings, endpoints: Mapping[str, Endpoint]) -> None:
+    """Return when every topic is there. Raises TopicsError with all that are not."""
+    async with open_admin(settings) as admin:
+        known = {topic["topic"] for topic in await admin.describe_topics()}
+    missing = [
+        Finding(
+            f"/in/{name}",
+            f"topic {endpoint.webhook.topic} is missing",
+            "what is received must have a place before it is answered",
+            did_you_mean(endpoint.webhook.topic, known)
+            or "create it, and name it in the settings as an input",
+        )
+        for name, endpoint in endpoints.items()
+        if endpoint.webhook.topic not in known
+    ]
+    if missing:
+        raise TopicsError(missing)
+
+
+async def _listening(starting: Awaitable[T], host: str, port: int) -> T:
+    try:
+        return await starting
+    except OSError as error:
+        what = f"cannot listen there: {error.strerror or error}"
+        raise SettingsError([Finding(f"{host}:{port}", what, todo="choose another port")]) from error

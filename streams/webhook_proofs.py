@@ -1,0 +1,100 @@
+"""Whether a request comes from who it says: signatures compared in constant time, and how long ago it was sent."""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import NamedTuple
+
+from schemas.webhooks import Signing, Webhook
+
+_MOST_HEADER_CHARACTERS = 4_096
+
+
+class Request(NamedTuple):
+    """What of an HTTP request can be signed. `headers` by their names in lower case."""
+
+    method: str
+    path: str
+    """With the query, as it was asked for."""
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def doubt(webhook: Webhook, secrets: Sequence[bytes], request: Request, now_s: float) -> str | None:
+    """Why a request is not believed, as a word for logs and metrics; None: it is.
+
+    `missing`, `malformed`, `too_old` (or too far ahead of now), `wrong`. Whoever sent it is told none of these.
+    """
+    if webhook.signing is None:
+        given = request.headers.get((webhook.token_header or "").lower())
+        if given is None:
+            return "missing"
+        return None if _is_one_of(given.encode(), secrets) else "wrong"
+    return _doubt_of_signature(webhook.signing, secrets, request, now_s)
+
+
+def _doubt_of_signature(
+    signing: Signing, secrets: Sequence[bytes], request: Request, now_s: float
+) -> str | None:
+    header = request.headers.get(signing.header.lower())
+    if header is None:
+        return "missing"
+    if len(header) > _MOST_HEADER_CHARACTERS:
+        return "malformed"
+    parts = _parts(header) if signing.part else {}
+    written = parts.get(signing.part, []) if signing.part else [header.strip()]
+    given = [one for text in written if (one := _signature(signing, text)) is not None]
+    timestamp = ""
+    if signing.is_timed:
+        timestamp = (
+            (parts.get(signing.timestamp_part) or [""])[0]
+            if signing.timestamp_part
+            else request.headers.get((signing.timestamp_header or "").lower(), "")
+        )
+        if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 13):
+            return "malformed"
+        if abs(now_s - int(timestamp)) > signing.max_age.total_seconds():
+            return "too_old"
+    if not given:
+        return "malformed"
+    message = _message(signing, request, timestamp)
+    made = [hmac.digest(secret, message, signing.algorithm) for secret in secrets]
+    # Every one is compared with every other, so that the time tells nothing.
+    return None if sum(_is_one_of(one, made) for one in given) else "wrong"
+
+
+def _is_one_of(given: bytes, known: Sequence[bytes]) -> bool:
+    return sum(hmac.compare_digest(given, one) for one in known) > 0
+
+
+def _parts(header: str) -> dict[str, list[str]]:
+    parts: dict[str, list[str]] = {}
+    for part in header.split(","):
+        name, _, value = part.strip().partition("=")
+        parts.setdefault(name, []).append(value)
+    return parts
+
+
+def _signature(signing: Signing, text: str) -> bytes | None:
+    if not text.startswith(signing.prefix):
+        return None
+    text = text.removeprefix(signing.prefix)
+    try:
+        return bytes.fromhex(text) if signing.encoding == "hex" else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _message(signing: Signing, request: Request, timestamp: str) -> bytes:
+    parts = {
+        "body": request.body,
+        "timestamp": timestamp.encode(),
+        "method": request.method.encode(),
+        "path": request.path.encode(),
+    }
+    return b"".join(
+        literal.encode() + (parts[name] if name is not None else b"")
+        for literal, name, _, _ in Formatter().parse(signing.signed)
+    )

@@ -1,0 +1,90 @@
+"""What `returnwatch receive` says of a file: all that is wrong at once, with its line; and what it makes of a right one."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from agents.errors import SettingsError
+from agents.receive_command import endpoints_of
+from tests.command_line import returnwatch
+
+GOOD = """\
+webhooks:
+  aftership:
+    topic: scans-aftership
+    secrets: [AFTERSHIP_SECRET]
+    signing: {header: aftership-hmac-sha256, encoding: base64}
+  shippo:
+    topic: scans-shippo
+    secrets: [SHIPPO_NEW, SHIPPO_OLD]
+    signing: {header: Shippo-Auth-Signature, part: v1, timestamp_part: t, signed: "{timestamp}.{body}"}
+    per_second: 5
+"""
+BAD = """\
+webhooks:
+  AfterShip:
+    topic: scans aftership
+    secret: [AFTERSHIP_SECRET]
+    signing: {header: aftership-hmac-sha256, encoding: base32}
+  shippo:
+    topic: scans-shippo
+    secrets: []
+"""
+
+
+def findings(file: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as refused:
+        endpoints_of(file, environ or {})
+    return [str(finding).removeprefix(str(file)) for finding in refused.value.findings]
+
+
+def test_everything_that_is_wrong_is_told_with_its_place(tmp_path: Path) -> None:
+    found = findings(tmp_path / "webhooks.yaml", BAD)
+    assert [one.partition(": ")[0] for one in found] == [":2:3", ":3:5", ":3:12", ":4:5", ":5:56", ":8:14"]
+    assert "`secret` is not known here; did you mean `secrets`?" in found[3]
+    assert "'hex' or 'base64'" in found[4]
+
+
+def test_secrets_that_are_not_there_are_told_of_by_name_and_never_shown(tmp_path: Path) -> None:
+    found = findings(tmp_path / "webhooks.yaml", GOOD, {"AFTERSHIP_SECRET": "hush", "SHIPPO_NEW": ""})
+    assert [one.split(";")[0] for one in found] == [
+        ": shippo: there is no environment variable SHIPPO_NEW, or it is empty",
+        ": shippo: there is no environment variable SHIPPO_OLD, or it is empty",
+    ]
+    assert "hush" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has to be a mapping with `webhooks:` in it"),
+        ("- a", "has to be a mapping with `webhooks:` in it"),
+        ("webhooks: {", "not YAML"),
+        ("webhooks: {}", "at least 1 item"),
+        ("hooks: {}", "`hooks` is not known here; did you mean `webhooks`?"),
+    ],
+)
+def test_what_is_no_such_file_is_told(tmp_path: Path, text: str, words: str) -> None:
+    assert words in "\n".join(findings(tmp_path / "webhooks.yaml", text))
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        endpoints_of(tmp_path / "none.yaml", {})
+
+
+def test_check_shows_what_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(GOOD, encoding="utf-8")
+    for name in ("AFTERSHIP_SECRET", "SHIPPO_NEW", "SHIPPO_OLD"):
+        monkeypatch.setenv(name, "hush")
+    answer = returnwatch("receive", str(file), "--check")
+    assert answer.code == 0, answer.err
+    lines = [line.split() for line in answer.out.splitlines()]
+    assert lines[1][:2] == ["/in/aftership", "scans-aftership"]
+    assert "any" in lines[1]
+    assert lines[2][:2] == ["/in/shippo", "scans-shippo"]
+    assert lines[2][-3:] == ["300", "s", "5"]
+    assert "hush" not in answer.out + answer.err
