@@ -152,7 +152,7 @@ class Deciding:
         log = LetterLog(self._settings, self._wanted)
         if self._decision.yes:
             async with LetterSender(self._settings) as sender:
-                self._outcomes = await read_outcomes(self._settings, required=True)
+                self._outcomes = sender.outcomes
                 await self._do(log, sender)
         else:
             self._outcomes = await read_outcomes(self._settings)
@@ -264,7 +264,6 @@ class Deciding:
         self._progress.done["done"] += len(outcomes)
         self._progress.too_large.extend(one.outcome.record for one in left)
         by_identity = {(outcome.record, outcome.sha256): outcome for outcome in outcomes}
-        self._outcomes |= by_identity
         if self._decision.as_json:
             for letter in batch.letters:
                 if letter.identity in by_identity:

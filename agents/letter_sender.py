@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     IllegalOperation,
+    InvalidProducerEpoch,
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
-    OutOfOrderSequenceNumber,
     ProducerFenced,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
@@ -27,6 +27,7 @@ from msgspec.structs import replace
 
 from agents.errors import BrokerRefusedError, BrokerUnreachableError, DeadLettersError, Finding
 from agents.kafka_security import client_arguments
+from agents.letter_log import Outcomes, read_outcomes
 from agents.settings import Settings
 from schemas.dead_letter_outcomes import LetterOutcome, encode_outcome
 from schemas.dead_letters import Headers
@@ -37,6 +38,7 @@ TRANSACTION_TIMEOUT_MS = 30_000
 """So long, and some seconds, a killed command may hold the readers of an input topic, unless it is given again."""
 BATCH_SECONDS = 60.0
 STOP_SECONDS = 5.0
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class Way(NamedTuple):
@@ -58,15 +60,22 @@ class Decided:
 
 
 class LetterSender:
-    """An async context manager; within it, no other command redrives or discards."""
+    """An async context manager; within it, no other command redrives or discards, or this one ends."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._transactional_id = f"{settings.app_id}-dead-letters"
         self._producer: AIOKafkaProducer | None = None
+        self.outcomes: Outcomes = {}
+        """All that was decided so far, by this command and by every other."""
 
     async def __aenter__(self) -> Self:
         await self._start()
+        try:
+            self.outcomes = await read_outcomes(self._settings, required=True)
+        except BaseException:
+            await self._stop()
+            raise
         return self
 
     async def __aexit__(
@@ -85,7 +94,7 @@ class LetterSender:
         try:
             async with asyncio.timeout(BATCH_SECONDS):
                 return await self._write(batch)
-        except (ProducerFenced, OutOfOrderSequenceNumber) as error:
+        except (ProducerFenced, InvalidProducerEpoch) as error:
             raise DeadLettersError([_taken_over()]) from error
         except TopicAuthorizationFailedError as error:
             raise BrokerRefusedError([self._may_not_write(batch)]) from error
@@ -101,11 +110,21 @@ class LetterSender:
             outcomes, too_large = await self._send(self._producer, wanted)
             if not too_large:
                 await self._producer.commit_transaction()
+                self.outcomes |= {(one.record, one.sha256): one for one in outcomes}
                 return outcomes, left
-            # What a broker refuses leaves a gap in the producer's numbers: another one goes on, without these.
             left += too_large
-            await self._stop()
-            await self._start()
+            await self._go_on()
+
+    async def _go_on(self) -> None:
+        """With another producer: what a broker refuses leaves a gap in the numbers of the one that sent it.
+
+        To begin anew shuts out everybody else. Who had begun meanwhile may have sent what we have not read: then we end.
+        """
+        await self._stop()
+        await self._start()
+        now = await read_outcomes(self._settings, required=True)
+        if any(self.outcomes.get(identity) != outcome for identity, outcome in now.items()):
+            raise DeadLettersError([_taken_over()])
 
     async def _send(
         self, producer: AIOKafkaProducer, batch: Sequence[Decided]
@@ -119,18 +138,18 @@ class LetterSender:
                 )
                 sending.append((one, await sent))
         answers = await asyncio.gather(*(future for _, future in sending), return_exceptions=True)
-        too_large = []
-        outcomes = {id(one): one.outcome for one in batch}
-        for (one, _), answer in zip(sending, answers, strict=True):
-            if isinstance(answer, MessageSizeTooLargeError | RecordListTooLargeError):
-                too_large.append(one)
-            elif isinstance(answer, BaseException) and not too_large:
-                raise answer
-            elif not isinstance(answer, BaseException):
-                lies_at = place_of(answer.topic, answer.partition, answer.offset)
-                outcomes[id(one)] = _sent_to(one.outcome, lies_at)
+        # First: whatever else is wrong then may only follow from it.
+        too_large = [
+            one for (one, _), answer in zip(sending, answers, strict=True) if isinstance(answer, TOO_LARGE)
+        ]
         if too_large:
             return [], too_large
+        outcomes = {id(one): one.outcome for one in batch}
+        for (one, _), answer in zip(sending, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            lies_at = place_of(answer.topic, answer.partition, answer.offset)
+            outcomes[id(one)] = replace(one.outcome, sent_to=lies_at)
         topic = self._settings.topics.dead_letter_outcomes
         told = list(outcomes.values())
         noted = [
@@ -187,10 +206,6 @@ class LetterSender:
         topics.append(self._settings.topics.dead_letter_outcomes)
         todo = f"kafka-acls.sh --bootstrap-server ... --add --allow-principal {user} --operation Write --topic ..."
         return Finding(f"topic {', '.join(topics)}", f"{user} may not write to one of them", todo=todo)
-
-
-def _sent_to(outcome: LetterOutcome, lies_at: str) -> LetterOutcome:
-    return replace(outcome, sent_to=lies_at)
 
 
 def _taken_over() -> Finding:

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.kafka_connection import open_admin, run
+from agents.letter_sender import LetterSender
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from schemas.dead_letters import DeadLetter, Headers, without_history
@@ -264,6 +265,29 @@ def test_of_two_people_at_once_the_first_is_shut_out_and_nothing_is_sent_twice(
     assert second.code == 1
     assert "another `returnwatch dlq redrive` or `discard` has begun" in " ".join(second.err.split())
     assert sorted(record.value for record in office.sent()) == sorted(b"{%d" % number for number in range(20))
+
+
+def test_who_has_to_begin_anew_does_not_overtake_somebody_who_came_meanwhile(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that is too large costs the first its producer; the second has sent all others by then."""
+    too_large = Refusal(0, b"{" + b"x" * (MIB + 20 * KIB))
+    office.refuse(too_large, *(Refusal(number, b"{%d" % number) for number in range(1, 20)))
+    command = ("--reason", "not_json", "--by", "ops-1", "--yes")
+    with monkeypatch.context() as trouble:
+        original = LetterSender._go_on
+        waiting = [lambda: office.dlq("redrive", *command)]
+
+        async def go_on(self: LetterSender) -> None:
+            if waiting:
+                await asyncio.to_thread(waiting.pop())
+            await original(self)
+
+        trouble.setattr(LetterSender, "_go_on", go_on)
+        first = office.dlq("redrive", *command)
+    assert first.code == 1
+    assert "another `returnwatch dlq redrive` or `discard` has begun" in " ".join(first.err.split())
+    assert sorted(one.value for one in office.sent()) == sorted(b"{%d" % number for number in range(1, 20))
 
 
 def meet(trouble: pytest.MonkeyPatch, other: Callable[[], None]) -> None:
