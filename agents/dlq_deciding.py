@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from agents.dlq_command import not_found, tell_unreadable
-from agents.errors import DeadLettersError, Finding, SettingsError
+from agents.errors import DeadLettersError, Finding, SettingsError, UserError
 from agents.kafka_connection import open_admin, reachable, run
 from agents.letter_filter import Asked, LetterFilter, letter_filter, refuse_unknown_topic
 from agents.letter_log import LetterLog, Outcomes, read_outcomes
@@ -106,6 +106,10 @@ def decide(flags: Mapping[str, object], asked: Asked, decision: Decision) -> int
         work.tell()
         say("stopped; the same command goes on where this one was")
         return DeadLettersError.exit_code
+    except UserError:
+        if work.has_begun:
+            work.tell()
+        raise
     if findings:
         raise DeadLettersError(findings)
     return 0
@@ -144,6 +148,11 @@ class Deciding:
         self._terms = Terms({}, decision.most_redrives, decision.again, audit_id)
         self._outcomes: Outcomes = {}
         self._progress = Progress(Counter(), Counter(), [], {})
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything has been done."""
+        return self._progress.done.total() > 0
 
     async def run(self) -> list[Finding]:
         """Do it, or list what would be done. Returns what is wrong about letters that were named."""

@@ -211,11 +211,11 @@ class LetterSender:
 def _taken_over() -> Finding:
     what = "another `returnwatch dlq redrive` or `discard` has begun, and this one was shut out"
     why = "one at a time: else both would send the same letters"
-    todo = "what was told above has been done; give the command again when the other one has ended"
+    todo = "what is told above has been done; give the command again when the other one has ended"
     return Finding("dead letters", what, why, todo)
 
 
 def _lost(error: Exception) -> Finding:
     what = f"the broker did not answer in time ({type(error).__name__})"
-    todo = "what was told above has been done; give the same command again, it goes on where this one was"
+    todo = "give the same command again: it goes on where this one was"
     return Finding("Kafka", what, todo=todo)

@@ -227,6 +227,7 @@ def test_a_redrive_that_was_cut_off_goes_on_where_it_was_and_sends_nothing_twice
         lose_the_broker_at(2, trouble)
         cut_off = office.dlq("redrive", *command)
         assert cut_off.code == 1
+        assert "20 redriven" in cut_off.err
         assert "the connection was lost" in cut_off.err
     assert "30 redriven" in office.done("redrive", *command)
     assert sorted(record.value for record in office.sent()) == sorted(b"{%d" % number for number in range(50))
