@@ -4,74 +4,38 @@ A policy decides only from its place in the log on (`to_log`), so every worker a
 """
 
 import json
-from datetime import time, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
 from importlib.metadata import version
 from itertools import combinations, pairwise
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-import holidays
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     StringConstraints,
-    ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from schemas.carrier_codes import load_carrier_codes
 from schemas.durations import (
-    BUDGET_PATTERN,
     Budget,
-    budget_text,
-    parse_budget,
 )
+from schemas.facilities import Facility
 from schemas.feed_policy import FeedPolicy
-from schemas.money import minor_units
 from schemas.outputs import Severity
-from schemas.policy_fields import Amounts, CountryWithHolidays, Duration, PolicyModel, TimeZone
+from schemas.policy_fields import Amounts, Duration, PolicyModel
+from schemas.policy_overrides import Carrier, Override, RuleBudget, WeightOverride, one_fits
 from schemas.vocabulary import Risk, RuleId
 
 _HOLIDAYS_VERSION = version("holidays")
 RULE_VERSION = 4
 """Part of the hash: goes up when a rule decides differently with the same numbers."""
-
-RuleBudget = Annotated[
-    Budget,
-    BeforeValidator(parse_budget),
-    PlainSerializer(budget_text),
-    WithJsonSchema({"type": "string", "pattern": BUDGET_PATTERN, "examples": ["72h", "2 business days"]}),
-]
-Carrier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]+$")]
-Lane = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}-[A-Z]{2}$")]
-
-
-def _clock_time(text: object) -> object:
-    if isinstance(text, str) and text.strip() in {"24:00", "24:00:00"}:
-        return time.max
-    if isinstance(text, int):
-        # pydantic turns a ValueError into a finding, and lets a TypeError through.
-        raise ValueError('write a time of day in quotes, as "08:30"')  # noqa: TRY004
-    return text
-
-
-TimeOfDay = Annotated[
-    time,
-    BeforeValidator(_clock_time),
-    WithJsonSchema(
-        {"type": "string", "pattern": r"^([01]\d|2[0-4]):[0-5]\d(:[0-5]\d)?$", "examples": ["08:30"]}
-    ),
-]
-
 
 AT_ONCE = frozenset(
     {
@@ -97,114 +61,6 @@ class LateBreach(StrEnum):
     COUNT = "count"
 
 
-class Conditions(PolicyModel):
-    """For which parcels and returns an override holds: all conditions have to.
-
-    The most specific one that fits wins: more conditions before fewer; among as many, the first difference in the order
-    facility, shop, service, lane, carrier, value. Two with the same conditions that could both fit are an error.
-    """
-
-    carrier: Carrier | None = None
-    lane: Lane | None = None
-    """Origin and destination country: FR-DE."""
-    service: str | None = None
-    """As the label names the carrier's service."""
-    facility: str | None = None
-    shop: str | None = None
-    value_from: Amounts | None = None
-    """At least so much, in one of these currencies."""
-    value_below: Amounts | None = None
-    """Less than so much, in one of these currencies."""
-
-    @model_validator(mode="after")
-    def _applies_to_something(self) -> Self:
-        if not any(self.conditions):
-            raise ValueError(
-                "an override needs a carrier, lane, service, facility, shop or value to apply to"
-            )
-        for currency, least in (self.value_from or {}).items():
-            below = (self.value_below or {}).get(currency)
-            if below is not None and below <= least:
-                raise ValueError(f"no value is at least {least} and below {below} {currency}")
-        return self
-
-    @property
-    def conditions(self) -> tuple[bool, ...]:
-        """Whether it asks for a facility, a shop, a service, a lane, a carrier, a value."""
-        worth = self.value_from is not None or self.value_below is not None
-        named = (self.facility, self.shop, self.service, self.lane, self.carrier)
-        return (*(one is not None for one in named), worth)
-
-    def fits_value(self, value_minor: int, currency: str) -> bool:
-        """Whether a value lies in the band; what has no value, or another currency, does not."""
-        if self.value_from is None and self.value_below is None:
-            return True
-        least, below = (self.value_from or {}).get(currency), (self.value_below or {}).get(currency)
-        if not currency or (least is None and below is None):
-            return False
-        at_least = least is None or minor_units(least, currency) <= value_minor
-        return at_least and (below is None or value_minor < minor_units(below, currency))
-
-    def may_meet(self, other: "Conditions") -> bool:
-        """Whether something could fit this and another one with the same conditions."""
-        named = ("carrier", "lane", "service", "facility", "shop")
-        if any(getattr(self, name) != getattr(other, name) for name in named):
-            return False
-        if not self.conditions[-1]:
-            return True
-        bands = [(self._band(currency), other._band(currency)) for currency in self._both(other)]
-        return any(mine[0] < yours[1] and yours[0] < mine[1] for mine, yours in bands)
-
-    def _both(self, other: "Conditions") -> set[str]:
-        mine, yours = ({*(one.value_from or {}), *(one.value_below or {})} for one in (self, other))
-        return mine & yours
-
-    def _band(self, currency: str) -> tuple[Decimal, Decimal]:
-        least = (self.value_from or {}).get(currency, Decimal(0))
-        return least, (self.value_below or {}).get(currency, Decimal("Infinity"))
-
-    @property
-    def says(self) -> str:
-        """What it gives to those for which it holds."""
-        raise NotImplementedError
-
-
-class Override(Conditions):
-    """Another budget."""
-
-    budget: RuleBudget
-
-    @property
-    def says(self) -> str:
-        """See Conditions."""
-        return budget_text(self.budget)
-
-
-class WeightOverride(Conditions):
-    """Another tolerance."""
-
-    percent: Annotated[int, Field(ge=0, le=1_000)]
-    grams: Annotated[int, Field(ge=0, le=1_000_000)]
-
-    @property
-    def says(self) -> str:
-        """See Conditions."""
-        return f"{self.percent} % and {self.grams} g"
-
-
-_Overrides = TypeVar("_Overrides", bound=tuple[Conditions, ...])
-
-
-def _one_fits(overrides: _Overrides) -> _Overrides:
-    for one, other in combinations(overrides, 2):
-        if one.conditions == other.conditions and one.may_meet(other):
-            raise ValueError(
-                f"two overrides fit the same parcels, with {one.says} and {other.says}: "
-                "nothing says which counts; delete one, or give it another condition"
-            )
-    return overrides
-
-
 class RulePolicy(PolicyModel):
     """Numbers of one rule."""
 
@@ -217,7 +73,7 @@ class RulePolicy(PolicyModel):
     action: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     loyal_action: Annotated[str, StringConstraints(max_length=200)] = ""
     """In place of `action` for customers whom the shop marks as loyal; "": the same."""
-    overrides: Annotated[tuple[Override, ...], AfterValidator(_one_fits)] = ()
+    overrides: Annotated[tuple[Override, ...], AfterValidator(one_fits)] = ()
 
 
 class WeightTolerance(PolicyModel):
@@ -225,7 +81,7 @@ class WeightTolerance(PolicyModel):
 
     percent: Annotated[int, Field(ge=0, le=1_000)] = 20
     grams: Annotated[int, Field(ge=0, le=1_000_000)] = 250
-    overrides: Annotated[tuple[WeightOverride, ...], AfterValidator(_one_fits)] = ()
+    overrides: Annotated[tuple[WeightOverride, ...], AfterValidator(one_fits)] = ()
 
 
 class Level(PolicyModel):
@@ -237,63 +93,6 @@ class Level(PolicyModel):
     """None: as before."""
     route: Annotated[str, StringConstraints(max_length=100)] = ""
     """Free text for whoever routes the escalation; it takes the place of the rule's action when given."""
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-class FacilityPlace(PolicyModel):
-    """A place as carriers write it: the site if the carrier names one, else the city, else the postal code is compared."""
-
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-    city: str | None = None
-    postal_code: str | None = None
-    site: str | None = None
-
-
-class Facility(PolicyModel):
-    """Calendar of a warehouse, in its own time zone, and where carriers deliver to it."""
-
-    places: tuple[FacilityPlace, ...] = ()
-    """A delivery at any other place, where the carrier names one, is suspected to have gone astray; (): never."""
-
-    time_zone: TimeZone
-    country: CountryWithHolidays = ""
-    """ISO 3166-1 alpha-2, for public holidays; "" knows none."""
-    subdivision: str | None = None
-    working_days: tuple[Day, ...] = DAYS[:5]
-    opens: TimeOfDay = time(0)
-    closes: TimeOfDay = time.max
-    cut_off: TimeOfDay | None = None
-    """What comes after it counts from the next opening; None: at closing time."""
-
-    @field_validator("working_days")
-    @classmethod
-    def _works_at_all(cls, days: tuple[Day, ...]) -> tuple[Day, ...]:
-        if not days:
-            raise ValueError("a facility that never works would never be late; name at least one day")
-        return tuple(day for day in DAYS if day in days)
-
-    @field_validator("subdivision")
-    @classmethod
-    def _known_subdivision(cls, subdivision: str | None, info: ValidationInfo) -> str | None:
-        country = info.data.get("country", "")
-        if subdivision is not None and country:
-            known = holidays.list_supported_countries().get(country, [])
-            if subdivision not in known:
-                raise ValueError(
-                    f"{subdivision!r} is no subdivision of {country}; known: {', '.join(known) or 'none'}"
-                )
-        return subdivision
-
-    @model_validator(mode="after")
-    def _opens_before_it_closes(self) -> Self:
-        if self.opens >= self.closes:
-            raise ValueError(f"opens {self.opens:%H:%M} is not before closes {self.closes:%H:%M}")
-        if self.cut_off is not None and not self.opens <= self.cut_off <= self.closes:
-            raise ValueError(f"cut_off {self.cut_off:%H:%M} lies outside the opening hours")
-        return self
 
 
 def _ascending(levels: tuple[Level, ...]) -> tuple[Level, ...]:

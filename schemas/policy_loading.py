@@ -9,21 +9,19 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml.nodes import MappingNode, Node
 
+from schemas.facilities import Facility, FacilityPlace
 from schemas.feed_policy import FeedPolicy, WatchedFeed
 from schemas.policy import (
     Closure,
-    Facility,
-    FacilityPlace,
     Level,
-    Override,
     Policy,
     RefundTier,
     RulePolicy,
     Statute,
     StopClocks,
-    WeightOverride,
     WeightTolerance,
 )
+from schemas.policy_overrides import Override, WeightOverride
 from schemas.vocabulary import RuleId
 from schemas.yaml_reading import NotYamlError, Path, YamlFinding, YamlReader, compose, start_of
 

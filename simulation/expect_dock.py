@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from schemas.policy import FacilityPlace
+from schemas.facilities import FacilityPlace
 from schemas.vocabulary import Milestone, Reason, RuleId
 from simulation.expectation import Expectation
 from simulation.ledger import NOWHERE, ParcelNews, Spot

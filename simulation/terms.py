@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Final
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Conditions, Facility, FacilityPlace, Policy, Statute
+from schemas.facilities import DAYS, Facility, FacilityPlace
+from schemas.policy import Policy, Statute
+from schemas.policy_overrides import Conditions
 from schemas.vocabulary import Milestone, RuleId
 from simulation.business_days import Calendar, add_business_days
 from simulation.ledger import ParcelNews, ReturnNews, Route

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import holidays
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility
+from schemas.facilities import DAYS, Facility
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from schemas.durations import budget_text, duration_text
-from schemas.policy import Override
+from schemas.policy_overrides import Override
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import CountedDays, from_ms
 from streams.closures import closed_before

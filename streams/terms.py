@@ -5,21 +5,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from schemas.durations import Budget
+from schemas.facilities import FacilityPlace
 from schemas.facts import LabelTerms, ReturnTerms
 from schemas.money import minor_units
 from schemas.outputs import Severity
-from schemas.policy import (
-    FEED_RULES,
-    Conditions,
-    FacilityPlace,
-    LateBreach,
-    Level,
-    Override,
-    Policy,
-    RefundTier,
-    RulePolicy,
-    policy_from_log,
-)
+from schemas.policy import FEED_RULES, LateBreach, Level, Policy, RefundTier, RulePolicy, policy_from_log
+from schemas.policy_overrides import Conditions, Override
 from schemas.vocabulary import Milestone, RuleId
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, Clock, clock_of, to_ms
 from streams.closures import Closed, closed_before, without_overlaps

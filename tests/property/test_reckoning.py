@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.durations import Budget, BusinessDays
-from schemas.policy import DAYS, Facility
+from schemas.facilities import DAYS, Facility
 from streams.clocks import BusinessCalendar, CountedDays, Moved, clock_of
 from streams.reckoning import Later, reckon
 from streams.terms import Deadline

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.policy import Facility
+from schemas.facilities import Facility
 from streams.clocks import ALWAYS_WEEKDAYS, BusinessCalendar, PlainClock
 
 PARIS = Facility(time_zone="Europe/Paris", country="FR", opens=time(8), closes=time(17))
