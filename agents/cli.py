@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from agents.cli_carriers import add_carriers
+from agents.cli_dead_letters import add_dead_letters
 from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
@@ -470,5 +471,6 @@ def journeys_show(
 add_verbs(cases_app)
 add_operations(app)
 add_kpis(app)
+add_dead_letters(app)
 add_carriers(app)
 add_receive(app)

@@ -96,3 +96,7 @@ class ForgetError(UserError):
 
 class JourneyNotFoundError(UserError):
     """No journey of that return is in the `journeys` topic."""
+
+
+class DeadLettersError(UserError):
+    """Dead letters that are not there, or could not be dealt with."""

@@ -21,8 +21,9 @@ async def partitions_of(settings: Settings, topic: str) -> list[TopicPartition]:
             if found["topic"] == topic:
                 return [TopicPartition(topic, number) for number in range(len(found["partitions"]))]
     where = f"topic {topic}"
+    why = "it is not there, or this user may not see it (Describe)"
     todo = "check --bootstrap-servers and --topic-prefix; on a new cluster run `returnwatch topics create`"
-    raise TopicsError([Finding(where, "is missing", todo=todo)])
+    raise TopicsError([Finding(where, "is missing", why, todo)])
 
 
 async def read_to_end(

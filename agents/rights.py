@@ -118,6 +118,8 @@ async def _described(client: AIOKafkaClient, checks: Iterable[TopicCheck]) -> li
 
 async def _topic_rights(client: AIOKafkaClient, check: TopicCheck) -> list[Right]:
     name, role = check.spec.name, check.spec.role
+    if role is TopicRole.JOURNAL:
+        return []
     rights = []
     if role is not TopicRole.OUTPUT:
         rights.append(Right("Read", "topic", name, await _may_read(client, name)))

@@ -28,6 +28,8 @@ VISIBLE_ATTEMPTS = 300
 VISIBLE_PAUSE_S = 0.1
 CONFIG_NAME, CONFIG_VALUE = 0, 1
 AT_MOST = "at most "
+NO_WORKERS_OWN = frozenset({TopicRole.INPUT, TopicRole.JOURNAL})
+"""What is found does not depend on how these are."""
 RESOURCE_ERROR, RESOURCE_MESSAGE, RESOURCE_NAME, RESOURCE_CONFIG = 0, 1, 3, 4
 
 
@@ -172,7 +174,7 @@ def check_topic(spec: TopicSpec, partitions: int, config: Mapping[str, str | Non
         for requirement in spec.requirements
         if not requirement.is_met_by(config.get(requirement.setting))
     ]
-    harmless = spec.role is TopicRole.INPUT or all(one.needed.startswith(AT_MOST) for one in differences)
+    harmless = spec.role in NO_WORKERS_OWN or all(one.needed.startswith(AT_MOST) for one in differences)
     wrong = TopicState.DOUBTFUL if harmless else TopicState.WRONG
     return TopicCheck(spec, wrong if differences else TopicState.OK, partitions, tuple(differences))
 

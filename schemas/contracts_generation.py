@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from schemas.asyncapi import asyncapi
 from schemas.command_answers import CommandAnswer
+from schemas.dead_letter_outcomes import LetterOutcome
 from schemas.dead_letters import DeadLetter
 from schemas.events import EVENT_MODELS
 from schemas.explanations import Explanation
@@ -39,6 +40,9 @@ def contract_files() -> dict[str, str]:
     schemas["journey.v1"] = _output_schema(ReturnJourney, "Value of the topic journeys")
     schemas["dead-letter-headers.v1"] = _output_schema(
         DeadLetter, "Headers of a record of dead-letters, as texts"
+    )
+    schemas["dead-letter-outcome.v1"] = _output_schema(
+        LetterOutcome, "Value of the topic dead-letter-outcomes"
     )
     schemas["policy.v1"] = _policy_schema()
     documents = {f"{name}.schema.json": schema for name, schema in schemas.items()}

@@ -1,10 +1,12 @@
 """What `dead-letters` holds: the refused record as it came, and headers that say where from, why, and what to do.
 
-Header names begin with `returnwatch-`. The record's own headers follow ours as long as there is room, so that a
-mended record can be sent again with its envelope.
+Header names begin with `returnwatch-`. The record's own headers follow ours as long as there is room, so that the record
+can be sent again with its envelope (`returnwatch dlq redrive`). What was redriven says so in its last three headers; when it
+is refused once more, its letter says so in ours.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Annotated, NamedTuple
 
@@ -43,6 +45,17 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename=_header_name)
     ]
     truncated: Annotated[bool, msgspec.Meta(description="The value is only the first bytes of the original.")]
     first_bytes: Annotated[int, msgspec.Meta(description="How many bytes of the original the value holds.")]
+    left_out: Annotated[
+        str, msgspec.Meta(description="What there was no room for: key, headers, key+headers, or empty.")
+    ] = ""
+    redrives: Annotated[int, msgspec.Meta(description="How often the record had been redriven.")] = 0
+    redriven_from: Annotated[
+        str,
+        msgspec.Meta(description="Its letter before this one, topic/partition@offset; empty: there is none."),
+    ] = ""
+    first_refused_at: Annotated[
+        str, msgspec.Meta(description="When its first letter was written; empty: this is the first.")
+    ] = ""
 
     def headers(self) -> Headers:
         """Return the record headers, in the order of the fields."""
@@ -52,10 +65,60 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename=_header_name)
     @classmethod
     def from_headers(cls, headers: Sequence[tuple[str, bytes | None]]) -> "DeadLetter":
         """Read what `headers` wrote. Raises msgspec.ValidationError when some are missing or wrong."""
-        named = {
-            name: (content or b"").decode() for name, content in headers if name.startswith("returnwatch-")
-        }
-        return msgspec.convert(named, cls, strict=False)
+        return msgspec.convert(_own(headers), cls, strict=False)
+
+
+def headers_of_record(headers: Sequence[tuple[str, bytes | None]]) -> Headers:
+    """Return the headers of a dead letter that are the refused record's own."""
+    return list(headers[len(_own(headers)) :])
+
+
+_OWN_NAMES = frozenset(field.encode_name for field in msgspec.structs.fields(DeadLetter))
+
+
+def _own(headers: Sequence[tuple[str, bytes | None]]) -> Mapping[str, str]:
+    """Our headers: those at the front, each once. A refused record may have headers of the same names, behind them."""
+    own: dict[str, str] = {}
+    for name, content in headers:
+        if name not in _OWN_NAMES or name in own:
+            break
+        own[name] = (content or b"").decode(errors="replace")
+    return own
+
+
+class Redriven(NamedTuple):
+    """What a redriven record says of itself, in headers behind its own."""
+
+    times: int
+    letter: str
+    """Where the letter lies that it was redriven from."""
+    first_refused_at: str
+    """When its first letter was written: 2026-03-01T12:00:00Z."""
+
+    def headers(self) -> Headers:
+        """Return the record headers, in the order of the fields."""
+        return [(name, str(text).encode()) for name, text in zip(_HISTORY, self, strict=True)]
+
+
+_HISTORY = {
+    "returnwatch-redrives": re.compile(rb"[1-9][0-9]{0,5}"),
+    "returnwatch-redriven-from": re.compile(rb"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}@[0-9]{1,19}"),
+    "returnwatch-first-refused-at": re.compile(rb"[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}Z"),
+}
+
+
+def without_history(headers: Sequence[tuple[str, bytes | None]]) -> tuple[Headers, Redriven | None]:
+    """Return the headers of a record as its producer sent it, and that it was redriven, if it was.
+
+    Headers that only look like ours are the producer's.
+    """
+    own, last = list(headers[: -len(_HISTORY)]), list(headers[-len(_HISTORY) :])
+    values = [content or b"" for _, content in last]
+    if [name for name, _ in last] != list(_HISTORY) or not all(
+        form.fullmatch(value) for form, value in zip(_HISTORY.values(), values, strict=True)
+    ):
+        return list(headers), None
+    return own, Redriven(int(values[0]), values[1].decode(), values[2].decode())
 
 
 class DeadLetterRecord(NamedTuple):
@@ -83,7 +146,8 @@ def dead_letter_record(  # noqa: PLR0913 - the record as it was read, and why it
 
     `max_message_bytes` is the topic's `max.message.bytes`. A key that has no room either is left out.
     """
-    kept_headers = list(original_headers) if _bytes_of(original_headers) <= _ORIGINAL_HEADER_BYTES else []
+    own_headers, redriven = without_history(original_headers)
+    kept_headers = own_headers if _bytes_of(own_headers) <= _ORIGINAL_HEADER_BYTES else []
     kept_key = key if key is None or len(key) <= _ORIGINAL_HEADER_BYTES else None
     around = _bytes_of(kept_headers) + len(kept_key or b"") + _OWN_BYTES
     room = max(max_message_bytes - around, 0)
@@ -100,6 +164,14 @@ def dead_letter_record(  # noqa: PLR0913 - the record as it was read, and why it
         sha256="" if value is None else sha256(value).hexdigest(),
         truncated=truncated,
         first_bytes=len(kept or b""),
+        left_out="+".join(
+            name
+            for name, had, has in (("key", key, kept_key), ("headers", own_headers, kept_headers))
+            if had and not has
+        ),
+        redrives=redriven.times if redriven is not None else 0,
+        redriven_from=redriven.letter if redriven is not None else "",
+        first_refused_at=redriven.first_refused_at if redriven is not None else "",
     )
     return DeadLetterRecord(kept_key, kept, letter.headers() + kept_headers)
 

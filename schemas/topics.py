@@ -31,12 +31,13 @@ class InputKind(StrEnum):
 
 
 class TopicRole(StrEnum):
-    """Who a topic belongs to: `input` is the user's, the others are ours."""
+    """Who a topic belongs to: `input` is the user's, the others are ours. No worker reads or writes a `journal`."""
 
     INPUT = "input"
     INTERNAL = "internal"
     CHANGELOG = "changelog"
     OUTPUT = "output"
+    JOURNAL = "journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class TopicNames:
     journeys: str = "returnwatch-journeys"
     kpis: str = "returnwatch-kpis"
     dead_letters: str = "returnwatch-dead-letters"
+    dead_letter_outcomes: str = "returnwatch-dead-letter-outcomes"
     parcel_changelog: str = "returnwatch-parcel-state-changelog"
     return_changelog: str = "returnwatch-return-state-changelog"
 
@@ -72,6 +74,7 @@ class TopicNames:
             journeys=f"{prefix}journeys",
             kpis=f"{prefix}kpis",
             dead_letters=f"{prefix}dead-letters",
+            dead_letter_outcomes=f"{prefix}dead-letter-outcomes",
             parcel_changelog=f"{app_id}-parcel-state-changelog",
             return_changelog=f"{app_id}-return-state-changelog",
         )
@@ -141,6 +144,7 @@ def topic_specs(
         *_internal_specs(names, parcels_partitions, returns_partitions, durable),
         *_changelog_specs(names, parcels_partitions, returns_partitions, durable),
         *_output_specs(names, returns_partitions, max_record_bytes, durable),
+        _outcomes_spec(names, durable),
     ]
 
 
@@ -340,3 +344,20 @@ def _output_specs(
             ),
         ),
     ]
+
+
+def _outcomes_spec(names: TopicNames, durable: Requirement) -> TopicSpec:
+    outlives = "a letter whose outcome is gone is taken for a new one, and sent again"
+    return TopicSpec(
+        names.dead_letter_outcomes,
+        TopicRole.JOURNAL,
+        "what people did with dead letters",
+        "place of the refused record",
+        None,
+        1,
+        (
+            _cleanup("delete", "every decision counts, not only the newest"),
+            Requirement("retention.ms", str(2 * _MONTH_MS), "at_least", outlives),
+            durable,
+        ),
+    )

@@ -85,7 +85,7 @@ def test_an_installation_that_is_ready_passes_and_nothing_is_written(installatio
     before = installation.ends()
     answer = installation.check()
     assert answer.code == 0, answer.err
-    assert "17 of 17 are there" in answer.out
+    assert "18 of 18 are there" in answer.out
     assert installation.ends() == before
 
 
@@ -96,7 +96,7 @@ def test_a_missing_input_topic_fails_and_a_missing_one_of_ours_is_only_told(
     assert answer.code == 1
     assert f"topic {installation.prefix}labels: is missing" in answer.err
     assert f"topic {installation.prefix}parcels: is missing" not in answer.err
-    assert "12 of ours to be created" in answer.out
+    assert "13 of ours to be created" in answer.out
 
 
 def test_a_wrong_partition_count_fails(installation: Installation) -> None:
@@ -183,9 +183,13 @@ class GuardedKafka:
     servers: str
 
     def check(self, user: str, password_file: Path, *arguments: str) -> Answer:
+        own = ["--replication-factor", "1"]
+        return self.returnwatch(user, password_file, "check", "--connect", *own, *arguments)
+
+    def returnwatch(self, user: str, password_file: Path, *arguments: str) -> Answer:
         sasl = ["--security-protocol", "SASL_PLAINTEXT", "--sasl-mechanism", "PLAIN", "--sasl-username", user]
-        sasl += ["--sasl-password-file", str(password_file), "--replication-factor", "1"]
-        return returnwatch("check", "--connect", "-b", self.servers, *sasl, *arguments)
+        sasl += ["--sasl-password-file", str(password_file)]
+        return returnwatch(*arguments, "-b", self.servers, *sasl)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +247,21 @@ def test_a_user_without_rights_is_told_which_to_ask_for(
     told = " ".join(answer.err.split())
     assert "User:clerk may not" in told
     assert "kafka-acls.sh" in told
+
+
+def test_who_may_not_see_or_redrive_dead_letters_is_told_which_right_is_missing(
+    guarded_kafka: GuardedKafka, right_password: Path
+) -> None:
+    listed = guarded_kafka.returnwatch("clerk", right_password, "dlq", "list")
+    assert listed.code == 1
+    assert "this user may not see it (Describe)" in " ".join(listed.err.split())
+    redrive = ("dlq", "redrive", "--everything", "--by", "ops-1", "--yes")
+    redriven = guarded_kafka.returnwatch("clerk", right_password, *redrive)
+    assert redriven.code == 1
+    told = " ".join(redriven.err.split())
+    assert "User:clerk may not write with it" in told
+    assert "--operation Describe --transactional-id returnwatch-dead-letters" in told
+    assert guarded_kafka.returnwatch("owner", right_password, *redrive).code == 0
 
 
 def test_a_wrong_password_is_told_as_such(guarded_kafka: GuardedKafka, tmp_path: Path) -> None:

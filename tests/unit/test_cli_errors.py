@@ -56,6 +56,11 @@ def test_help_loads_nothing_heavy() -> None:
         ("cases", "snooze", "RMA-1", "--by", "ops-1", "--until", "2d"),
         ("cases", "resolve", "--by", "ops-1", "--reason", "found", "--older-than", "30d"),
         ("journeys", "show", "RMA-1"),
+        ("dlq", "list"),
+        ("dlq", "show", "orders/0@1"),
+        ("dlq", "stats"),
+        ("dlq", "redrive", "--everything", "--by", "ops-1"),
+        ("dlq", "discard", "--everything", "--by", "ops-1", "--why", "a test", "--yes"),
         ("policy", "show"),
         ("check", "--connect"),
     ],
@@ -155,5 +160,34 @@ def test_what_cannot_be_told_about_a_case_is_found_before_any_cluster_is_asked(
     arguments: tuple[str, ...], what: str
 ) -> None:
     answer = returnwatch("cases", *arguments)
+    assert answer.code == 1
+    assert what in " ".join(answer.err.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (
+            ("list", "--reason", "not_jsn"),
+            "--reason: there is no reason 'not_jsn' do: did you mean `not_json`?",
+        ),
+        (("list", "--from", "2026-03-01T00:00:00"), "--from: '2026-03-01T00:00:00' has no offset"),
+        (("stats", "--newer-than", "soon"), "--newer-than: 'soon' is not a duration"),
+        (("show", "orders-17"), "PLACE: 'orders-17' is no place of a record"),
+        (("redrive", "--by", "ops-1"), "nothing says which letters are meant do: name places, or choose by"),
+        (
+            ("redrive", "orders/0@1", "--everything", "--by", "ops-1"),
+            "--everything: comes together with options",
+        ),
+        (("redrive", "--everything", "--by", "Ada L."), "--by: 'Ada L.' is no opaque id"),
+        (("redrive", "--topic", "order", "--by", "ops-1"), "did you mean `orders`?"),
+        (("discard", "--everything", "--by", "ops-1", "--why", " "), "--why: is empty"),
+        (("discard", "--everything", "--by", "ops-1", "--why", "a" * 201), "--why: is too long"),
+    ],
+)
+def test_what_cannot_be_done_with_dead_letters_is_found_before_any_cluster_is_asked(
+    arguments: tuple[str, ...], what: str
+) -> None:
+    answer = returnwatch("dlq", *arguments)
     assert answer.code == 1
     assert what in " ".join(answer.err.split())

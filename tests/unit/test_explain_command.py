@@ -23,6 +23,8 @@ DUE = "2026-04-07T13:00:00Z"
 @pytest.fixture(autouse=True)
 def at_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLE)
+    # Not `width`: undone, that would hold every later test to the width that there was.
+    monkeypatch.setattr(terminal.out, "_width", 100)
 
 
 def explain(*arguments: str) -> Answer:
@@ -140,7 +142,6 @@ def test_what_was_taken_back_is_in_the_timeline_and_counts_for_nothing(tmp_path:
 
 
 def test_a_narrow_terminal_loses_no_offset(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Not `width`: undone, that would hold every later test to the width that there was.
     monkeypatch.setattr(terminal.out, "_width", 80)
     timeline = explain("R-4711", "--rule", "late_refund", *OF_THE_EXAMPLE).out
     for place in ("orders/0@0", "labels/0@0", "/0@0", "/0@1"):

@@ -192,6 +192,7 @@ def test_every_topic_is_listed_once_under_the_configured_names() -> None:
         "rw-journeys",
         "rw-kpis",
         "rw-dead-letters",
+        "rw-dead-letter-outcomes",
     }
     assert _NAMES.kinds() == {
         "orders": InputKind.ORDERS,
@@ -238,6 +239,8 @@ def test_a_topic_as_we_create_it_has_no_findings() -> None:
         ("shop-return-state-changelog", "max.message.bytes", "1000"),
         ("shop-return-state-changelog", "delete.retention.ms", "86400000"),
         ("rw-dead-letters", "max.message.bytes", "1048588"),
+        ("rw-dead-letter-outcomes", "cleanup.policy", "compact"),
+        ("rw-dead-letter-outcomes", "retention.ms", "2592000000"),
         ("orders", "cleanup.policy", "compact"),
     ],
 )
@@ -288,6 +291,12 @@ def test_a_topic_that_keeps_what_was_erased_for_too_long_is_doubtful_and_not_ref
     assert check.state is TopicState.DOUBTFUL
     assert "must be at most" in finding.what
     assert "docs/privacy.md" in finding.why
+
+
+def test_no_worker_stands_still_for_a_topic_that_only_people_write_to() -> None:
+    spec = _specs()["rw-dead-letter-outcomes"]
+    check = check_topic(spec, 1, {**spec.creation_config(), "cleanup.policy": "compact", "retention.ms": "1"})
+    assert (check.state, len(check.findings())) == (TopicState.DOUBTFUL, 2)
 
 
 def test_a_topic_that_is_wrong_and_keeps_for_too_long_is_wrong() -> None:

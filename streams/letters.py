@@ -1,0 +1,166 @@
+"""Dead letters as people deal with them: which of them can go back to their topic, and what goes back."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Final, NamedTuple
+
+import msgspec
+
+from schemas.dead_letter_outcomes import LetterOutcome, Outcome
+from schemas.dead_letters import DeadLetter, Headers, Redriven, headers_of_record
+
+PLACE: Final = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}@[0-9]{1,19}")
+"""`topic/partition@offset`, as cases name their evidence."""
+
+
+def place_of(topic: str, partition: int, offset: int) -> str:
+    """Where a record lies, in one word."""
+    return f"{topic}/{partition}@{offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter, and the refused record in it."""
+
+    header: DeadLetter
+    lies_at: str
+    """Where the letter itself lies."""
+    written_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    """The record's own."""
+
+    @property
+    def record(self) -> str:
+        """Where the refused record lay."""
+        return place_of(self.header.topic, self.header.partition, self.header.offset)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What all letters of one refused record share."""
+        return self.record, self.header.sha256
+
+    @property
+    def first_refused_at(self) -> str:
+        """When its first letter was written."""
+        written_at = datetime.fromtimestamp(self.written_ms // 1000, UTC)
+        return self.header.first_refused_at or f"{written_at:%Y-%m-%dT%H:%M:%SZ}"
+
+    def without_record(self) -> "Letter":
+        """The same, light: to be listed."""
+        return replace(self, key=None, value=None, headers=[])
+
+
+def read_letter(
+    lies_at: str,
+    written_ms: int,
+    key: bytes | None,
+    value: bytes | None,
+    headers: Sequence[tuple[str, bytes | None]],
+) -> Letter | None:
+    """Return the letter in a record of `dead-letters`; None: it is none."""
+    try:
+        header = DeadLetter.from_headers(headers)
+    except msgspec.ValidationError:
+        return None
+    # One without key and value has an empty value: Kafka's clients do not send it else.
+    original = None if header.size < 0 else value
+    return Letter(header, lies_at, written_ms, key, original, headers_of_record(headers))
+
+
+class Obstacle(StrEnum):
+    """Why a letter is not redriven."""
+
+    REDRIVEN = "redriven"
+    DISCARDED = "discarded"
+    CUT = "cut"
+    INCOMPLETE = "incomplete"
+    ALTERED = "altered"
+    EMPTY = "empty"
+    OTHER_TOPIC = "other_topic"
+    NO_PARTITION = "no_partition"
+    TOO_OFTEN = "too_often"
+
+
+OBSTACLES: Final[dict[Obstacle, tuple[str, str]]] = {
+    Obstacle.REDRIVEN: ("was redriven before", "--again sends it once more"),
+    Obstacle.DISCARDED: ("was discarded", "--again sends it nevertheless"),
+    Obstacle.CUT: (
+        "only its first bytes were kept",
+        "have its producer send it again, then discard the letter",
+    ),
+    Obstacle.INCOMPLETE: (
+        "its key or headers were too large to be kept",
+        "have its producer send it again, then discard the letter",
+    ),
+    Obstacle.ALTERED: ("its bytes are not those that were refused", "find out who writes to this topic"),
+    Obstacle.EMPTY: ("has neither key nor value", "discard it: there is nothing to send"),
+    Obstacle.OTHER_TOPIC: (
+        "its topic is no input of these settings",
+        "name the topic as the workers do, as with --scans-topic; nobody would read it there else",
+    ),
+    Obstacle.NO_PARTITION: (
+        "its partition is not there",
+        "was the topic made anew? Have its producer send it again",
+    ),
+    Obstacle.TOO_OFTEN: (
+        "was redriven and refused too often",
+        "mend the cause first; then give a higher --max-redrives",
+    ),
+}
+"""What is in the way, and what to do."""
+
+
+class Terms(NamedTuple):
+    """What may be redriven."""
+
+    inputs: Mapping[str, int]
+    """Input topic -> its partitions."""
+    most_redrives: int
+    again: bool
+    """Also what was redriven or discarded."""
+    audit_id: str
+    """What was decided under this id is not decided again."""
+
+
+def obstacle(letter: Letter, outcome: LetterOutcome | None, terms: Terms) -> Obstacle | None:
+    """Why the letter is not redriven; None: it is. `outcome`: what was decided about it last."""
+    if outcome is not None and (not terms.again or outcome.audit_id == terms.audit_id):
+        return Obstacle.REDRIVEN if outcome.outcome is Outcome.REDRIVEN else Obstacle.DISCARDED
+    return _damage(letter) or _no_way_back(letter, outcome, terms)
+
+
+def _damage(letter: Letter) -> Obstacle | None:
+    header, value = letter.header, letter.value
+    if header.truncated:
+        return Obstacle.CUT
+    if header.left_out:
+        return Obstacle.INCOMPLETE
+    if letter.key is None and value is None:
+        return Obstacle.EMPTY
+    digest = "" if value is None else sha256(value).hexdigest()
+    return Obstacle.ALTERED if digest != header.sha256 else None
+
+
+def _no_way_back(letter: Letter, outcome: LetterOutcome | None, terms: Terms) -> Obstacle | None:
+    partitions = terms.inputs.get(letter.header.topic)
+    if partitions is None:
+        return Obstacle.OTHER_TOPIC
+    if not 0 <= letter.header.partition < partitions:
+        return Obstacle.NO_PARTITION
+    return Obstacle.TOO_OFTEN if times_redriven(letter, outcome) >= terms.most_redrives else None
+
+
+def times_redriven(letter: Letter, outcome: LetterOutcome | None) -> int:
+    """How often the record has been redriven: before it was refused, and from this letter."""
+    return max(letter.header.redrives, outcome.redrives if outcome is not None else 0)
+
+
+def history(letter: Letter, outcome: LetterOutcome | None) -> Redriven:
+    """What a record says of itself when it is redriven from this letter now."""
+    return Redriven(times_redriven(letter, outcome) + 1, letter.lies_at, letter.first_refused_at)
