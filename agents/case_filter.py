@@ -4,9 +4,10 @@ import difflib
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from agents.carrier_tables import read_carrier_codes
 from agents.durations import parse_duration
 from agents.errors import Finding, SettingsError
-from schemas.carrier_codes import load_carrier_codes
+from agents.settings_loading import load_settings
 from schemas.outputs import Case
 from schemas.vocabulary import CaseState, RuleId
 
@@ -56,8 +57,12 @@ def case_filter(
             findings.append(Finding(flag, f"{text!r} {what}", todo=todo))
     if findings:
         raise SettingsError(findings)
-    states, name = STATES[state], load_carrier_codes().carrier(carrier) if carrier else ""
+    states, name = STATES[state], _canonical(carrier) if carrier else ""
     return CaseFilter(rule or "", name, states, ages["--older-than"], ages["--newer-than"])
+
+
+def _canonical(carrier: str) -> str:
+    return read_carrier_codes(load_settings({}).carrier_codes).carrier(carrier)
 
 
 def _unknown(flag: str, given: str, known: list[str]) -> Finding:

@@ -7,11 +7,14 @@ from pathlib import Path
 
 from rich.text import Text
 
+from agents.carrier_tables import read_carrier_codes, read_own_tables
+from agents.carriers_view import counted
 from agents.errors import Finding, SettingsError
 from agents.policy_reading import policy_findings, read_policy
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import out, show_findings
+from schemas.carrier_codes import load_carrier_codes
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 
@@ -41,6 +44,7 @@ def check(flags: Mapping[str, object], *, connect: bool, wait: timedelta) -> int
     report = Report()
     _check_settings(report, flags)
     _check_policy(report, flags)
+    _check_carriers(report)
     if connect and report.settings is not None:
         from agents.check_cluster import check_cluster  # noqa: PLC0415 - without --connect no Kafka client is needed
 
@@ -54,10 +58,11 @@ def check_scenarios(flags: Mapping[str, object], paths: Sequence[Path], *, quiet
     """Play scenarios by the policy of the settings; asks no cluster. Exit code 1 if any failed."""
     from agents.scenarios_command import check_scenarios as play_all  # noqa: PLC0415 - only these need the rules
 
-    path = load_settings(flags).policy_file
+    settings = load_settings(flags)
+    path, codes = settings.policy_file, read_carrier_codes(settings.carrier_codes)
     policy = read_policy(path) if path else default_policy()
     name = f"the policy in {path}" if path else "the default policy"
-    return 0 if play_all(paths, policy, name, quiet=quiet) else 1
+    return 0 if play_all(paths, policy, name, codes, quiet=quiet) else 1
 
 
 def _check_settings(report: Report, flags: Mapping[str, object]) -> None:
@@ -78,3 +83,14 @@ def _check_policy(report: Report, flags: Mapping[str, object]) -> None:
     policy, findings = policy_findings(path)
     name = str(path) if path else "the default"
     report.say("policy", f"{name}, hash {policy.hash[:12]}" if policy else name, findings)
+
+
+def _check_carriers(report: Report) -> None:
+    path = report.settings.carrier_codes if report.settings else None
+    ours = len(load_carrier_codes().rows)
+    if path is None:
+        report.say("carriers", f"{ours:,} rows of codes, none of yours", [])
+        return
+    own = read_own_tables(path)
+    text = "" if own.findings else f", {counted(own.tables.rows)} of yours beside {ours:,} of ours"
+    report.say("carriers", f"{path}{text}", list(own.findings))

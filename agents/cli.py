@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from agents.cli_carriers import add_carriers
 from agents.cli_dead_letters import add_dead_letters
 from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
@@ -24,7 +25,9 @@ POLICY_FLAGS = flags_of(
 )
 READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
 TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
-CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file"])
+CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file", "carrier_codes"])
+REPLAY_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["carrier_codes"])
+EXPLAIN_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", "carrier_codes"])
 
 app = typer.Typer(
     name="returnwatch",
@@ -180,7 +183,7 @@ def check(
 
 
 @app.command()
-@takes_settings(TOPICS_FLAGS)
+@takes_settings(REPLAY_FLAGS)
 def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
     flags: FlagValues,
     files: Annotated[
@@ -243,7 +246,9 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if html and not against:
         raise SettingsError([Finding("--html", "is a report of two policies", todo="add --against FILE")])
     from agents import replay_command
+    from agents.settings_loading import load_settings
 
+    settings = load_settings(flags)
     options = replay_command.ReplayOptions(
         policy=policy,
         against=against,
@@ -252,20 +257,20 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
         until=_duration("--until", until),
         html=html,
         as_json=as_json,
+        carrier_codes=settings.carrier_codes,
     )
     if files:
         raise typer.Exit(replay_command.replay(files, options))
     from agents.explain_command import time_asked_for
-    from agents.settings_loading import load_settings
 
     since_at = time_asked_for(since, "--from") if since is not None else None
     before_at = time_asked_for(before, "--to") if before is not None else None
-    asked = replay_command.TopicRange(load_settings(flags), since_at, before_at)
+    asked = replay_command.TopicRange(settings, since_at, before_at)
     raise typer.Exit(replay_command.replay(asked, options))
 
 
 @app.command()
-@takes_settings(READING_FLAGS)
+@takes_settings(EXPLAIN_FLAGS)
 def explain(  # noqa: PLR0913, PLR0917 - one parameter for each option
     flags: FlagValues,
     name: Annotated[str, typer.Argument(help="Return id or tracking number.", metavar="NAME")],
@@ -467,4 +472,5 @@ add_verbs(cases_app)
 add_operations(app)
 add_kpis(app)
 add_dead_letters(app)
+add_carriers(app)
 add_receive(app)

@@ -8,7 +8,10 @@ import typer
 
 from agents.flags import FlagValues, Group, flags_of, takes_settings
 
-RECEIVE_FLAGS = flags_of([Group.CONNECTION], ["metrics_host", "metrics_port", "log_format", "log_level"])
+RECEIVE_FLAGS = flags_of(
+    [Group.CONNECTION],
+    ["topic_prefix", "commands_topics", "metrics_host", "metrics_port", "log_format", "log_level"],
+)
 
 
 def add_receive(app: typer.Typer) -> None:

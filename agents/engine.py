@@ -31,7 +31,7 @@ from agents.stage import Stage, StageHost
 from agents.stage_topics import parcels_topics, returns_topics
 from agents.store import SharedMemory
 from agents.transport import Chunk
-from schemas.carrier_codes import load_carrier_codes
+from schemas.carrier_codes import CarrierCodes
 from schemas.vocabulary import RuleId
 from streams.parcel_stage import parcel_logic
 from streams.return_stage import return_logic
@@ -70,6 +70,7 @@ class Engine:
         clock: LogClock,
         liveness: Liveness,
         readiness: Readiness,
+        codes: CarrierCodes,
         *,
         checkpoint: Callable[[str, int], Awaitable[None]] = no_checkpoint,
     ) -> None:
@@ -78,6 +79,7 @@ class Engine:
         self.clock = clock
         self._liveness = liveness
         self._readiness = readiness
+        self._codes = codes
         self.app: Any = None
         self._names = settings.topics
         self._connection: Mapping[str, Any] = client_arguments(settings)
@@ -141,7 +143,7 @@ class Engine:
         )
         self.markers = Markers(self._connection, plan, self)
         await self.markers.start()
-        self.intake = IntakeStage(settings, self, flow, load_carrier_codes())
+        self.intake = IntakeStage(settings, self, flow, self._codes)
         self.probe = Probe(self._connection, self, self._liveness, self._readiness)
         await self.probe.start()
         self.background(self.markers.run(), "markers")

@@ -62,6 +62,10 @@ class ScenariosError(UserError):
     """Files of scenarios that cannot be read."""
 
 
+class CarrierCodesError(UserError):
+    """Tables of carrier codes that cannot be used, or a carrier that is in none."""
+
+
 class ReplayError(UserError):
     """Recorded events that cannot be replayed."""
 

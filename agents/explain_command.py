@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, SettingsError
 from agents.explain_events import played
 from agents.explain_log import FETCH, LogStates
@@ -47,9 +48,11 @@ def explain_name(flags: Mapping[str, object], name: str, options: ExplainOptions
 
     Raises:
         SubjectNotFoundError: nothing is known by that name.
-        PolicyRefusedError, ReplayError, SettingsError: with every finding; then nothing is played.
+        CarrierCodesError, PolicyRefusedError, ReplayError, SettingsError: with every finding; then nothing is played.
     """
-    subjects = _of_events(name, options) if options.events else run(_of_cluster(load_settings(flags), name))
+    subjects = (
+        _of_events(flags, name, options) if options.events else run(_of_cluster(load_settings(flags), name))
+    )
     for subject in subjects:
         told = _only(explain(subject.known, _policy(subject.clock)), options.rule)
         if options.as_json:
@@ -73,14 +76,15 @@ def time_asked_for(text: str, option: str = "--at") -> datetime:
     return at
 
 
-def _of_events(name: str, options: ExplainOptions) -> list[Subject]:
+def _of_events(flags: Mapping[str, object], name: str, options: ExplainOptions) -> list[Subject]:
+    codes = read_carrier_codes(load_settings(flags).carrier_codes)
     policy = read_policy(options.policy) if options.policy is not None else default_policy()
     records = read_records(options.events, options.arrival)
     at_ms = (options.at - _EPOCH) // _MS if options.at is not None else records[-1].at_ms
     where = ", ".join(map(str, options.events))
     if options.at is not None:
         where += f" up to {options.at.isoformat()}"
-    states, refused = played(records, policy.to_log(), at_ms, where)
+    states, refused = played(records, policy.to_log(), codes, at_ms, where)
     if refused:
         say(f"{refused} of {len(records)} records were refused by intake; `returnwatch replay` tells why")
     return run(find_subjects(states, name))

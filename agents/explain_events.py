@@ -7,7 +7,7 @@ from operator import attrgetter
 from agents.explain_states import Clock
 from agents.replay_reading import Recorded
 from agents.virtual_time import VirtualTime
-from schemas.carrier_codes import load_carrier_codes
+from schemas.carrier_codes import CarrierCodes
 from streams.forgetting import LABELS, NO_SALT, Hidden, decode_hidden, hidden_name
 from streams.intake import IntakeMapper, Stage
 from streams.keys import split_parcel_key
@@ -50,12 +50,14 @@ class PlayedStates:
 _STAGES: tuple[Stage, ...] = ("parcels", "returns")
 
 
-def played(records: Sequence[Recorded], policy: bytes, at_ms: int, where: str) -> tuple[PlayedStates, int]:
+def played(
+    records: Sequence[Recorded], policy: bytes, codes: CarrierCodes, at_ms: int, where: str
+) -> tuple[PlayedStates, int]:
     """The states at `at_ms` under a policy (a POLICY_KEY record), and how many records intake refused.
 
     Of the records, in order, those count that were appended by then.
     """
-    mapper = IntakeMapper(load_carrier_codes())
+    mapper = IntakeMapper(codes)
     engine = VirtualTime(policy, mapper=mapper)
     refused = advanced_ms = 0
     for (appended_ms, kind, topic, partition), chunk in groupby(records, _of_one_chunk):

@@ -71,6 +71,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
     ),
     Group.WORKER: (
         ("policy_file", "--policy", "FILE", "Policy for the first start."),
+        ("carrier_codes", "--carrier-codes", "PATH", "Carrier codes of your own: CSV file or directory."),
         ("instance_id", "--instance-id", "NAME", "Unique, stable name of this worker."),
         ("session_timeout", "--session-timeout", "DURATION", "Without a sign of life, give up its work."),
         ("data_dir", "--data-dir", "DIRECTORY", "Local state; one directory per worker."),

@@ -9,7 +9,7 @@ appended before `t` too. The roster, which partitions there are, is asked for af
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -24,7 +24,7 @@ from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from schemas.facts import MARKER_KEY, Arrivals, Mark, Marker, encode_json
-from streams.arrival_marks import Span, Told, add_to, marks_of
+from streams.arrival_marks import Span, Told, add_before, forget_when, marks_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ PROBE_TIMEOUT_SECONDS = 10.0
 SHRUNK_SECONDS = 30.0
 """A topic whose end stays below what we have read of it for this long is another topic of the same name."""
 MOST_MARKS = 500
-"""In one record, which stays far below what a topic takes."""
+"""In one record, or as many as one partition has: it stays below what a topic takes."""
 TRIM_LOOK_MS = 3_000
 """A mark this late makes us ask whether retention has removed what it waits for."""
 
@@ -72,12 +72,13 @@ class Progress:
 
     def tell_again(self, tp: TP, told: Told) -> None:
         """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
-        for step, feeds in told.came.items():
-            add_to(self.came[tp], step, feeds)
+        add_before(self.came[tp], told.came)
         self._counted[tp] = min(told.first_offset, self._counted.get(tp, told.first_offset))
 
     def trimmed(self, tp: TP, start: int) -> None:
-        """Everything below an offset was removed by retention: nobody will know what it was."""
+        """Everything below an offset was removed by retention: nobody will know what it was, nor when it came."""
+        # What came before it must not be told with times, or the time after it would be told as silence.
+        forget_when(self.came[tp])
         self.floor[tp] = self._counted[tp] = start
 
     def forget(self, tp: TP) -> None:
@@ -255,7 +256,7 @@ class Markers:
         roster = self._roster()
         if roster is None:
             return  # the next beat tries again
-        marks: list[Mark] = []
+        marks: list[list[Mark]] = []
         told: dict[TP, Told] = {}
         through_ms: dict[TP, int] = {}
         for tp, pending in self._pending.items():
@@ -266,12 +267,11 @@ class Markers:
             if span is not None:
                 told[tp] = self._progress.take_arrivals(tp)
                 through_ms[tp] = span.through_ms
-                marks += marks_of(tp.topic, tp.partition, span, told[tp])
+                marks.append(list(marks_of(tp.topic, tp.partition, span, told[tp])))
         if not marks:
             return
-        groups = (tuple(marks[first : first + MOST_MARKS]) for first in range(0, len(marks), MOST_MARKS))
         messages: list[Message] = [
-            (MARKER_KEY, encode_json(Marker(some, roster)), NO_HEADERS) for some in groups
+            (MARKER_KEY, encode_json(Marker(some, roster)), NO_HEADERS) for some in _records(marks)
         ]
         written = False
         try:
@@ -304,3 +304,14 @@ class Markers:
             log.warning("no_metadata", topics=sorted(known.keys() - counts.keys()))
             return None
         return counts
+
+
+def _records(marks: Sequence[Sequence[Mark]]) -> Iterator[tuple[Mark, ...]]:
+    """What goes into each record. All marks of a partition into one: they tell together of the same records, or not at all."""
+    record: list[Mark] = []
+    for some in marks:
+        if record and len(record) + len(some) > MOST_MARKS:
+            yield tuple(record)
+            record = []
+        record += some
+    yield tuple(record)

@@ -1,9 +1,12 @@
 """`returnwatch receive`: reads the webhooks' file, and serves until it is told to stop."""
 
 import asyncio
+import logging
 import os
 import signal
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -11,18 +14,21 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
 from aiolimiter import AsyncLimiter
 from prometheus_client import CollectorRegistry
 from rich.table import Table
 
 from agents.errors import Finding, SettingsError, TopicsError, did_you_mean
 from agents.health import HealthServer, Liveness, Readiness, health_app
-from agents.kafka_connection import open_admin, open_producer, reachable, run
+from agents.kafka_connection import open_admin, reachable, run
+from agents.kafka_security import client_arguments
 from agents.logging_setup import configure_logging
-from agents.receiver import Endpoint, Receiver, ReceiverMetrics
+from agents.receiver import IDLE_SECONDS, Endpoint, Receiver, ReceiverMetrics
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import out, say
+from schemas.topics import InputKind
 from schemas.webhooks import Signing, Webhook, Webhooks
 from schemas.yaml_models import ModelError, model_from_yaml
 
@@ -31,8 +37,10 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 WAIT_FOR_BROKER = timedelta(seconds=30)
-STOP_SECONDS = 25.0
-"""Longer than a write may take: whoever waits for an answer gets it."""
+STOP_SECONDS = 35.0
+"""Longer than reading and writing may take: whoever waits for an answer gets it."""
+LARGEST_REQUEST_BYTES = 4 * 1024 * 1024
+"""A record is its body and some bytes around it."""
 
 
 class ReceiveOptions(NamedTuple):
@@ -47,16 +55,19 @@ class ReceiveOptions(NamedTuple):
 def receive(flags: Mapping[str, object], options: ReceiveOptions) -> int:
     """Serve, or only check the file. Raises UserError for what the user can mend."""
     settings = load_settings(flags)
-    endpoints = endpoints_of(options.file, os.environ)
+    webhooks = webhooks_of(options.file, settings)
     if options.check:
-        _show(endpoints)
+        _show(webhooks, os.environ)
         return 0
+    endpoints = endpoints_of(webhooks, os.environ, str(options.file))
     configure_logging(settings.log_format, settings.log_level)
+    # It writes what it could not read, whole headers and with them secrets.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     return run(_serve(settings, endpoints, options))
 
 
-def endpoints_of(file: Path, environ: Mapping[str, str]) -> dict[str, Endpoint]:
-    """The webhooks of a file with their secrets. Raises SettingsError with everything that is wrong."""
+def webhooks_of(file: Path, settings: Settings) -> dict[str, Webhook]:
+    """The webhooks of a file. Raises SettingsError with everything that is wrong."""
     try:
         told = model_from_yaml(Webhooks, file.read_text(encoding="utf-8"), str(file))
     except ModelError as error:
@@ -69,17 +80,42 @@ def endpoints_of(file: Path, environ: Mapping[str, str]) -> dict[str, Endpoint]:
     findings = [
         Finding(
             f"{file}: {name}",
+            f"topic {webhook.topic} is one of Returnwatch's own, or of people's commands",
+            "nobody outside may write there",
+            "name an input topic of orders, labels, scans or warehouse events",
+        )
+        for name, webhook in told.webhooks.items()
+        if webhook.topic in _closed_topics(settings)
+    ]
+    if findings:
+        raise SettingsError(findings)
+    return dict(told.webhooks)
+
+
+def _closed_topics(settings: Settings) -> set[str]:
+    names = settings.topics
+    own = {getattr(names, field.name) for field in fields(names) if field.name != "inputs"}
+    return own | set(names.inputs[InputKind.COMMANDS])
+
+
+def endpoints_of(
+    webhooks: Mapping[str, Webhook], environ: Mapping[str, str], filename: str
+) -> dict[str, Endpoint]:
+    """The webhooks with their secrets. Raises SettingsError with all that are missing."""
+    findings = [
+        Finding(
+            f"{filename}: {name}",
             f"there is no environment variable {variable}, or it is empty",
             "without its secret nothing of this sender could be believed",
             f"set {variable} to the secret that the sender signs with",
         )
-        for name, webhook in told.webhooks.items()
+        for name, webhook in webhooks.items()
         for variable in webhook.secrets
-        if not environ.get(variable)
+        if not environ.get(variable, "").strip()
     ]
     if findings:
         raise SettingsError(findings)
-    return {name: _endpoint(webhook, environ) for name, webhook in told.webhooks.items()}
+    return {name: _endpoint(webhook, environ) for name, webhook in webhooks.items()}
 
 
 def _endpoint(webhook: Webhook, environ: Mapping[str, str]) -> Endpoint:
@@ -90,21 +126,34 @@ def _endpoint(webhook: Webhook, environ: Mapping[str, str]) -> Endpoint:
     )
 
 
-def _show(endpoints: Mapping[str, Endpoint]) -> None:
+def _show(webhooks: Mapping[str, Webhook], environ: Mapping[str, str]) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("address", "topic", "proof", "not older than", "per second"):
+    for column in ("address", "topic", "proof", "not older than", "secrets"):
         table.add_column(column)
-    for name, endpoint in endpoints.items():
-        webhook = endpoint.webhook
+    for name, webhook in webhooks.items():
+        there = sum(bool(environ.get(variable, "").strip()) for variable in webhook.secrets)
         signing = webhook.signing
         proof = _proof(signing) if signing else f"the secret in {webhook.token_header}"
         age = f"{signing.max_age.total_seconds():.0f} s" if signing and signing.is_timed else "any"
-        table.add_row(f"/in/{name}", webhook.topic, proof, age, f"{webhook.per_second:g}")
+        table.add_row(f"/in/{name}", webhook.topic, proof, age, f"{there} of {len(webhook.secrets)} set")
     out.print(table)
 
 
 def _proof(signing: Signing) -> str:
     return f"HMAC-{signing.algorithm.upper()} in {signing.header}"
+
+
+@asynccontextmanager
+async def open_receiving_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that is not idempotent: twice does no harm, and no batch that failed can hold up those behind it."""
+    producer = AIOKafkaProducer(
+        **client_arguments(settings), acks="all", max_request_size=LARGEST_REQUEST_BYTES
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options: ReceiveOptions) -> int:
@@ -117,10 +166,16 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
     stop = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
-    async with open_producer(settings) as producer:
+    async with open_receiving_producer(settings) as producer:
         app = Receiver(endpoints, producer, ReceiverMetrics(registry)).app()
         # Signatures are of the bytes that were sent.
-        runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            shutdown_timeout=STOP_SECONDS,
+            keepalive_timeout=IDLE_SECONDS,
+        )
         await runner.setup()
         try:
             metrics_url = await _listening(health.start(), settings.metrics_host, settings.metrics_port)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
+from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
@@ -22,6 +23,7 @@ from agents.replay_report import report
 from agents.replay_topics import read_topics
 from agents.settings import Settings
 from agents.terminal import err, say
+from schemas.carrier_codes import CarrierCodes
 from schemas.policy import Policy
 
 _MS = timedelta(milliseconds=1)
@@ -40,6 +42,8 @@ class ReplayOptions:
     until: timedelta
     html: Path | None
     as_json: bool
+    carrier_codes: Path | None = None
+    """The user's own tables."""
 
 
 class TopicRange(NamedTuple):
@@ -54,15 +58,16 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
     """Replay files or topics and show what came of it.
 
     Raises:
-        PolicyRefusedError, ReplayError, TopicsError: with every finding; then nothing is played.
+        CarrierCodesError, PolicyRefusedError, ReplayError, TopicsError: with every finding; then nothing is played.
     """
     policies = _policies(options)
+    codes = read_carrier_codes(options.carrier_codes)
     with _progress() as progress:
         records = _read(source, options.arrival, progress)
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        results, refused = _play(records, policies, span, progress)
+        results, refused = _play(records, policies, span, codes, progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
@@ -117,10 +122,14 @@ def _read(source: Sequence[Path] | TopicRange, arrival: str, progress: Progress)
 
 
 def _play(
-    records: Sequence[Recorded], policies: Sequence[tuple[str, Policy]], span: Span, progress: Progress
+    records: Sequence[Recorded],
+    policies: Sequence[tuple[str, Policy]],
+    span: Span,
+    codes: CarrierCodes,
+    progress: Progress,
 ) -> tuple[list[Replayed], Counter[str]]:
     playing = progress.add_task("playing", total=span.steps)
-    return play(records, policies, span, lambda: progress.advance(playing))
+    return play(records, policies, span, codes, lambda: progress.advance(playing))
 
 
 def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:

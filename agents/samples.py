@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from agents.carrier_tables import read_carrier_codes
 from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
 from agents.settings import Settings
-from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import FORGET_KEY, CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Evidence, Milestone
@@ -38,7 +38,7 @@ async def newest_samples(settings: Settings, topic: str, kind: InputKind, count:
     async with open_consumer(settings) as consumer:
         records = await _newest(consumer, partitions, count)
     acceptance = Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
-    mapper = IntakeMapper(load_carrier_codes(), acceptance)
+    mapper = IntakeMapper(read_carrier_codes(settings.carrier_codes), acceptance)
     return [_sample(mapper, record, kind) for record in records]
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel, ValidationError
 
 from agents.errors import did_you_mean
-from schemas.carrier_codes import ANY_CARRIER, CarrierCodes, CodeRow, Meaning, code_rows
+from schemas.carrier_codes import CarrierCodes, Meaning, code_rows
+from schemas.carrier_tables import ANY_CARRIER, CodeRow
 from schemas.event_fields import InputEvent
 from schemas.events import EVENT_MODELS, event_type
 from schemas.vocabulary import Evidence, Milestone

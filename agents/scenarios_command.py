@@ -11,7 +11,7 @@ from agents.scenario_events import MilestoneCodes
 from agents.scenario_playing import AT_THE_END, Mismatch, Said, play
 from agents.scenario_reading import Scenario, read_scenarios
 from agents.terminal import out
-from schemas.carrier_codes import load_carrier_codes
+from schemas.carrier_codes import CarrierCodes
 from schemas.outputs import utc
 from schemas.policy import Policy
 from streams.intake import IntakeMapper
@@ -19,13 +19,15 @@ from streams.intake import IntakeMapper
 SUFFIXES = frozenset({".yaml", ".yml"})
 
 
-def check_scenarios(paths: Sequence[Path], policy: Policy, policy_name: str, *, quiet: bool) -> bool:
+def check_scenarios(
+    paths: Sequence[Path], policy: Policy, policy_name: str, codes: CarrierCodes, *, quiet: bool
+) -> bool:
     """Play the scenarios of files and folders, and print how each went; True: all passed. `quiet`: only those that failed.
 
     Raises:
         ScenariosError: with every finding, when a file cannot be read; then nothing is played.
     """
-    intake = IntakeMapper(MilestoneCodes(load_carrier_codes()))
+    intake = IntakeMapper(MilestoneCodes(codes))
     found = _read(_files(paths), policy, intake)
     count = failed = 0
     for file, scenarios in found.items():

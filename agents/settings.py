@@ -179,6 +179,9 @@ class Settings(BaseSettings):
     # --- this worker
     policy_file: Path | None = None
     """Policy for the first start. Later it must be the one in the log (`returnwatch policy apply`)."""
+    carrier_codes: Path | None = None
+    """Tables of carrier codes of your own: a CSV file, or a directory of them (docs/carriers.md). The same for all workers; a
+    change counts for what is read from then on."""
     data_dir: Path = Path(".returnwatch/data")
     """Local state, one directory per worker. Losing it costs a recovery from the changelog, nothing else."""
     metrics_host: str = "127.0.0.1"

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from yarl import URL
 
 from agents import transport
+from agents.carrier_tables import digest_of, read_carrier_codes
 from agents.control import agree, read_control
 from agents.engine import Engine, leave, no_checkpoint
 from agents.errors import BrokerUnreachableError, Finding, PolicyRefusedError
@@ -207,6 +208,9 @@ def with_go_live(policy: Policy, settings: Settings, in_force: Policy | None) ->
 
 async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> int:
     """Run a worker until SIGTERM, SIGINT or a crash. Returns the exit code."""
+    codes = read_carrier_codes(settings.carrier_codes)
+    own = sum(row.own for row in codes.rows)
+    log.info("carrier_codes", rows=len(codes.rows), own=own, digest=digest_of(codes))
     (settings.data_dir / "faust").mkdir(parents=True, exist_ok=True)
     transport.install()
     clock = LogClock(settings.simulated, int(settings.skew.total_seconds() * 1000))
@@ -219,7 +223,7 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
     )
     log.info("listening", url=await health.start())
     await prepared(settings, readiness)
-    engine = Engine(settings, metrics, clock, liveness, readiness, checkpoint=checkpoint)
+    engine = Engine(settings, metrics, clock, liveness, readiness, codes, checkpoint=checkpoint)
     app = build_app(settings, engine, asyncio.get_running_loop())
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

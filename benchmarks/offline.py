@@ -15,6 +15,7 @@ from agents.replay_reading import Recorded, in_order
 from agents.store import PartitionStore, SharedMemory
 from agents.virtual_time import InputRecord, VirtualTime
 from benchmarks.workload import Workload
+from schemas.carrier_codes import load_carrier_codes
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 from streams.batch import Write
@@ -35,12 +36,12 @@ def replay_rate(returns: int) -> tuple[int, float]:
     """Events, and events per second of CPU, of returns with everything that a shop says of them; the best of TURNS."""
     records = _records(returns)
     span = Span(records[0].at_ms, records[-1].at_ms, STEP_MS)
-    policy = default_policy()
+    policy, codes = default_policy(), load_carrier_codes()
     tame_garbage_collection()
     took = []
     for _ in range(TURNS):
         began = time.process_time()
-        play(records, [("the default policy", policy)], span)
+        play(records, [("the default policy", policy)], span, codes)
         took.append(time.process_time() - began)
     return len(records), len(records) / min(took)
 

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.carrier_codes import load_carrier_codes
+from schemas.carrier_codes import our_tables
 from schemas.durations import (
     Budget,
 )
@@ -276,15 +276,11 @@ class Policy(PolicyModel):
     @model_validator(mode="after")
     def _closed_carriers_exist(self) -> Self:
         named = {one.carrier for rule in self.rules.values() for one in rule.overrides if one.carrier}
-        known = load_carrier_codes().carriers | named | set(self.allowances)
+        known = our_tables().carriers | named | set(self.allowances)
         for closure in self.closures:
             if closure.carrier not in known:
                 close = get_close_matches(closure.carrier, sorted(known), n=1)
-                hint = (
-                    f"did you mean {close[0]}?"
-                    if close
-                    else "take its name from schemas/carriers/aliases.csv"
-                )
+                hint = f"did you mean {close[0]}?" if close else "`returnwatch carriers list` names them"
                 raise ValueError(
                     f"nobody knows the carrier {closure.carrier!r} that {closure.reason!r} closes: {hint}"
                 )

@@ -24,6 +24,7 @@ def _header(name: str) -> str:
 
 
 Header = Annotated[str, AfterValidator(_header)]
+SecretName = Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$", max_length=100)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 
@@ -84,11 +85,15 @@ class Webhook(BaseModel):
 
     topic: str = Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")
     """Where its requests are written, as they are."""
-    secrets: Annotated[list[str], Field(min_length=1, max_length=4)]
+    secrets: Annotated[list[SecretName], Field(min_length=1, max_length=4)]
     """Names of environment variables: any of these secrets may have signed, so that a secret can be changed."""
     signing: Signing | None = None
     token_header: Header | None = None
     """Of a sender that does not sign, and sends the secret itself."""
+    content_type: (
+        Literal["application/json", "application/xml", "text/xml", "application/cloudevents+json"] | None
+    ) = None
+    """Written beside each record. What a request says of itself nobody has signed, and is left out."""
     max_bytes: int = Field(default=MAX_RECORD_BYTES, gt=0, le=MAX_RECORD_BYTES)
     per_second: float = Field(default=100.0, gt=0, le=100_000)
     """More requests are answered 429: senders try again."""

@@ -25,6 +25,13 @@ class MarksSeen:
         self._offsets: dict[tuple[str, int], int] = {}
         self.blurred: list[tuple[datetime, datetime]] = []
         """Times, from and to, of which it is not known what came when."""
+        self.told = 0
+        """Arrivals of the feed, in all."""
+
+    @property
+    def sources(self) -> int:
+        """How many partitions have a mark."""
+        return len(self._through)
 
     def add(self, marks: Iterable[Mark]) -> None:
         """Take in the marks of a record."""
@@ -36,10 +43,12 @@ class MarksSeen:
         source = (mark.topic, mark.partition)
         through_at = _EPOCH + mark.through_ms * _MILLISECOND
         since_at = self._through.get(source)
+        if since_at is not None and through_at <= since_at:
+            return
+        came = mark.arrivals.get(self._feed, 0)
+        self.told += came if isinstance(came, int) else came.count
         if since_at is None:
             self._through[source], self._offsets[source] = through_at, mark.next_offset
-            return
-        if through_at <= since_at:
             return
         coarse = through_at - since_at > FINE and self._feed in mark.arrivals
         if coarse or mark.first_offset > self._offsets[source]:

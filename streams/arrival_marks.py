@@ -16,7 +16,7 @@ STEP_MS = 5 * MINUTE_MS
 WHEN_UNKNOWN = -1
 """The step of what came before all others, and nobody knows when: no append time was stamped, or it is too long ago."""
 MOST_STEPS = 288
-"""A day of them, for each partition. Of a longer time it is only kept that something came."""
+"""The latest day of them, for each partition. Of what came before it is only kept that it came."""
 
 Came = Mapping[int, Mapping[str, Arrivals]]
 """Step -> feed -> what came of it."""
@@ -38,11 +38,29 @@ class Span(NamedTuple):
 
 
 def add_to(steps: dict[int, dict[str, Arrivals]], step: int, came: Mapping[str, Arrivals]) -> None:
-    """Take in what came in a step; of more than MOST_STEPS it is forgotten which."""
-    if step not in steps and len(steps) >= MOST_STEPS:
-        whole = [steps.pop(one) for one in sorted(steps)]
-        for feeds in whole:
-            add_to(steps, WHEN_UNKNOWN, feeds)
+    """Take in what came after everything that `steps` tell of, or in their last step."""
+    if step == WHEN_UNKNOWN:
+        forget_when(steps)
+    _merge(steps, step, came)
+    forget_when(steps, keep=MOST_STEPS)
+
+
+def add_before(steps: dict[int, dict[str, Arrivals]], earlier: Came) -> None:
+    """Take in what came before everything that `steps` tell of."""
+    when = WHEN_UNKNOWN if WHEN_UNKNOWN in steps else None
+    for step, came in earlier.items():
+        _merge(steps, step if when is None else when, came)
+    forget_when(steps, keep=MOST_STEPS)
+
+
+def forget_when(steps: dict[int, dict[str, Arrivals]], keep: int = 0) -> None:
+    """Of all but the latest steps it is only kept that something came."""
+    known = sorted(step for step in steps if step != WHEN_UNKNOWN)
+    for step in known[: max(0, len(known) - keep)]:
+        _merge(steps, WHEN_UNKNOWN, steps.pop(step))
+
+
+def _merge(steps: dict[int, dict[str, Arrivals]], step: int, came: Mapping[str, Arrivals]) -> None:
     feeds = steps.setdefault(step, {})
     for feed, more in came.items():
         feeds.setdefault(feed, Arrivals()).add(more)
@@ -74,12 +92,12 @@ def _within(span: Span, came: Came, step_ms: int) -> dict[int, dict[str, Arrival
     steps: dict[int, dict[str, Arrivals]] = {}
     for step, feeds in came.items():
         if step != WHEN_UNKNOWN:
-            add_to(steps, min(max(step, first), last), feeds)
+            _merge(steps, min(max(step, first), last), feeds)
     if WHEN_UNKNOWN in came:
         known = min(steps, default=last)
         # It came before everything else: where that began with the span, in the same step.
         at_once = known in steps and known * step_ms <= span.before_ms
-        add_to(steps, known if at_once else WHEN_UNKNOWN, came[WHEN_UNKNOWN])
+        _merge(steps, known if at_once else WHEN_UNKNOWN, came[WHEN_UNKNOWN])
     return steps
 
 

@@ -13,56 +13,70 @@ _MOST_HEADER_CHARACTERS = 4_096
 
 
 class Request(NamedTuple):
-    """What of an HTTP request can be signed. `headers` by their names in lower case."""
+    """What of an HTTP request can be signed."""
 
     method: str
     path: str
     """With the query, as it was asked for."""
-    headers: Mapping[str, str]
     body: bytes
 
 
-def doubt(webhook: Webhook, secrets: Sequence[bytes], request: Request, now_s: float) -> str | None:
-    """Why a request is not believed, as a word for logs and metrics; None: it is.
+class Claim(NamedTuple):
+    """What the headers of a request claim: signatures of its body, made at a time ("": they do not say)."""
 
-    `missing`, `malformed`, `too_old` (or too far ahead of now), `wrong`. Whoever sent it is told none of these.
+    signatures: tuple[bytes, ...]
+    timestamp: str
+
+
+def claim_of(
+    webhook: Webhook, secrets: Sequence[bytes], headers: Mapping[str, str], now_s: float
+) -> Claim | str:
+    """What is claimed, before the body is read; else why the request is not believed, as a word for logs and metrics.
+
+    `missing`, `malformed`, `too_old` (or too far ahead of now), `wrong`. Whoever sent it is told none of these. `headers` by
+    their names in lower case.
     """
-    if webhook.signing is None:
-        given = request.headers.get((webhook.token_header or "").lower())
-        if given is None:
-            return "missing"
-        return None if _is_one_of(given.encode(), secrets) else "wrong"
-    return _doubt_of_signature(webhook.signing, secrets, request, now_s)
+    if webhook.signing is not None:
+        return _claim_of_signature(webhook.signing, headers, now_s)
+    given = headers.get((webhook.token_header or "").lower())
+    if given is None:
+        return "missing"
+    # Bytes that are no text came in as lone surrogates: back to the same bytes.
+    return Claim((), "") if _is_one_of(given.encode(errors="surrogateescape"), secrets) else "wrong"
 
 
-def _doubt_of_signature(
-    signing: Signing, secrets: Sequence[bytes], request: Request, now_s: float
-) -> str | None:
-    header = request.headers.get(signing.header.lower())
+def _claim_of_signature(signing: Signing, headers: Mapping[str, str], now_s: float) -> Claim | str:
+    header = headers.get(signing.header.lower())
     if header is None:
         return "missing"
     if len(header) > _MOST_HEADER_CHARACTERS:
         return "malformed"
     parts = _parts(header) if signing.part else {}
     written = parts.get(signing.part, []) if signing.part else [header.strip()]
-    given = [one for text in written if (one := _signature(signing, text)) is not None]
+    given = tuple(one for text in written if (one := _signature(signing, text)) is not None)
     timestamp = ""
     if signing.is_timed:
         timestamp = (
             (parts.get(signing.timestamp_part) or [""])[0]
             if signing.timestamp_part
-            else request.headers.get((signing.timestamp_header or "").lower(), "")
+            else headers.get((signing.timestamp_header or "").lower(), "")
         )
         if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 13):
             return "malformed"
         if abs(now_s - int(timestamp)) > signing.max_age.total_seconds():
             return "too_old"
-    if not given:
-        return "malformed"
-    message = _message(signing, request, timestamp)
+    return Claim(given, timestamp) if given else "malformed"
+
+
+def doubt(webhook: Webhook, secrets: Sequence[bytes], claim: Claim, request: Request) -> str | None:
+    """`wrong` when the body is not what was signed; None: the request is believed."""
+    signing = webhook.signing
+    if signing is None:
+        return None
+    message = _message(signing, request, claim.timestamp)
     made = [hmac.digest(secret, message, signing.algorithm) for secret in secrets]
     # Every one is compared with every other, so that the time tells nothing.
-    return None if sum(_is_one_of(one, made) for one in given) else "wrong"
+    return None if sum(_is_one_of(one, made) for one in claim.signatures) else "wrong"
 
 
 def _is_one_of(given: bytes, known: Sequence[bytes]) -> bool:
@@ -92,7 +106,7 @@ def _message(signing: Signing, request: Request, timestamp: str) -> bytes:
         "body": request.body,
         "timestamp": timestamp.encode(),
         "method": request.method.encode(),
-        "path": request.path.encode(),
+        "path": request.path.encode(errors="surrogateescape"),
     }
     return b"".join(
         literal.encode() + (parts[name] if name is not None else b"")

@@ -12,7 +12,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import Assignment
 from aiokafka.errors import CommitFailedError
-from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from faust.transport.consumer import Consumer as FaustConsumerBase
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
@@ -220,3 +220,17 @@ def test_a_message_carries_a_chunk_as_its_value_and_its_generation() -> None:
     ]  # fmt: skip
     assert parameters(ConsumerMessage.__init__)[1:13] == expected
     assert "generation_id" in parameters(ConsumerMessage.__init__)
+
+
+def test_fetched_records_say_whether_the_broker_stamped_them() -> None:
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 9_999)
+    builder.append(0, timestamp=1_000, key=b"k", value=b"v", headers=[])
+    by_client = bytearray(builder.build())
+    by_broker = bytearray(by_client)
+    by_broker[22] |= 0x08  # attributes: timestampType
+    by_broker[35:43] = (999_999).to_bytes(8, "big")  # maxTimestamp
+    told = [
+        [(record.timestamp, record.timestamp_type) for record in DefaultRecordBatch(bytes(batch))]
+        for batch in (by_client, by_broker)
+    ]
+    assert told == [[(1_000, 0)], [(999_999, 1)]]

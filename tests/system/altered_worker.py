@@ -23,7 +23,7 @@ from agents.markers import Markers, Progress
 from agents.settings import Settings
 from agents.stage import Owned, Stage
 from agents.transport import Chunk
-from schemas.carrier_codes import CarrierCodes, load_carrier_codes
+from schemas.carrier_codes import CarrierCodes
 from schemas.vocabulary import Evidence, Milestone
 from streams import return_stage
 from streams.partition import Outgoing, Partition, StateReader
@@ -178,7 +178,9 @@ class _CredulousCodes:
 def announced_is_a_scan(settings: Settings) -> None:
     """The carrier has the data, and that is taken for the parcel."""
     del settings
-    engine.load_carrier_codes = lambda: _CredulousCodes(load_carrier_codes())
+    worker: Any = worker_module
+    read = worker.read_carrier_codes
+    worker.read_carrier_codes = lambda path: _CredulousCodes(read(path))
 
 
 def breach_does_not_wait(settings: Settings) -> None:

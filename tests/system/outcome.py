@@ -59,6 +59,25 @@ class Standstill:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedTold:
+    """How well marks told of a feed."""
+
+    sources: int
+    """Partitions of its topics."""
+    blurred: int
+    """Times of which it was not known what came when."""
+    came: int
+    came_in_blurred: int
+    told: int
+
+    @classmethod
+    def of(cls, seen: MarksSeen, came: Sequence[Arrival]) -> FeedTold:
+        """From the marks of a stage and what was appended."""
+        inside = sum(any(since <= one.appended_at <= until for since, until in seen.blurred) for one in came)
+        return cls(seen.sources, len(seen.blurred), len(came), inside, seen.told)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The comparison, and the records themselves."""
 
@@ -79,6 +98,8 @@ class Outcome:
     """Each refund signal once."""
     wrong_signals: list[str]
     """Where they are not what the oracle expects."""
+    feed: FeedTold | None
+    """What was told of the feed that is watched."""
     wrong_kpis: list[str]
     """Where the snapshots are not what a plain count gives; meant only once a day has gone by since the end of the world."""
 
@@ -170,7 +191,14 @@ async def read_outcome(
     # The clock runs on while the workers are told to stop: what it brings is of no world.
     observed = [change for change in observed if change.effective_at <= until_at]
     ledger, terms = list(ledger), Terms(policy)
-    sight = await _sight(settings, feed, ledger, until_at) if feed is not None else None
+    seen = await _marks_seen(settings, feed) if feed is not None else None
+    came = came_of_the_carrier(ledger)
+    # Where the troubles outlast the show, the feed is truly silent until the end.
+    sight = (
+        Sight(feed, seen.blurred, [*came, Arrival(until_at)])
+        if feed is not None and seen is not None
+        else None
+    )
     cases = expected(ledger, terms, until_at, standstill.longest, holds(sight, terms))
     cases += expected_of_feeds(sight, terms, until_at)
     bound = standstill.longest + standstill.longest_to_say + policy.settle
@@ -199,21 +227,19 @@ async def read_outcome(
         wrong_signals=wrong_signals(
             expected_signals(ledger, terms, until_at, standstill.longest), signals, bound
         ),
+        feed=FeedTold.of(seen, came) if seen is not None else None,
         wrong_kpis=wrong_kpis(table.snapshots.values(), expected_kpis(ledger, terms, until_at), cases=False),
     )
 
 
-async def _sight(
-    settings: Settings, feed: FeedStory, ledger: Iterable[LedgerEvent], until_at: datetime
-) -> Sight:
+async def _marks_seen(settings: Settings, feed: FeedStory) -> MarksSeen:
     """What the marks in the log of a stage tell of when the feed's events came."""
     topic = settings.topics.returns
     seen = MarksSeen(settings.topics.inputs[InputKind.CARRIER_SCANS], feed.feed)
     for record in (await read_all(settings, [topic]))[TopicPartition(topic, 0)]:
         if record.key == MARKER_KEY:
             seen.add(decode_marker(record.value).marks)
-    # Where the troubles outlast the show, the feed is truly silent until the end.
-    return Sight(feed, seen.blurred, [*came_of_the_carrier(ledger), Arrival(until_at)])
+    return seen
 
 
 def _signals(logs: Iterable[Sequence[Any]], until_at: datetime) -> tuple[list[RefundSignal], list[str]]:

@@ -120,7 +120,7 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
         await arena.kpis_said()
     outcome = await arena.outcome()
     told = f"seed {SEED}, {RETURNS} returns at {arena.show.speed:.0f}x: {', '.join(troubles.happened)}; exits {arena.exits}"
-    print(f"{told}\n{outcome.story()}\n{desk.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
+    print(f"{told}\n{outcome.story()}\n{outcome.feed}\n{desk.story()}")  # noqa: T201 - shown with a failure, and by `make chaos`
     outcome.assert_true(told)
     assert not outcome.wrong_kpis, f"{told}\n{outcome.wrong_kpis[:SHOWN]}"
     assert len({one.verb for one in desk.told.values()}) > len(VERBS), f"{told}: no command of some kind"
@@ -128,6 +128,12 @@ async def test_whatever_is_killed_the_transitions_are_those_of_an_undisturbed_ru
     assert not unanswered, f"{told}\n{unanswered[:SHOWN]}"
     assert troubles.kills >= KILLS
     assert not arena.unexpected_exits(troubles.kills), told
+    assert outcome.feed is not None
+    most_doubted = outcome.feed.sources * (len(troubles.happened) + len(arena.exits) + 1)
+    # Marks tell of everything by its time, but for what was under way when a worker died.
+    assert outcome.feed.blurred <= most_doubted, f"{told}\n{outcome.feed}"
+    assert outcome.feed.told >= outcome.feed.came - outcome.feed.came_in_blurred, f"{told}\n{outcome.feed}"
+    assert outcome.feed.told <= 1.1 * outcome.feed.came, f"{told}\n{outcome.feed}"
     decided = len(outcome.expected) - outcome.undecided
     assert decided > RETURNS / 30, f"{told}\n{outcome.story()}: too little was decided to show anything"
 

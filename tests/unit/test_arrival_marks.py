@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.facts import Arrivals, Mark
-from streams.arrival_marks import MOST_STEPS, STEP_MS, WHEN_UNKNOWN, Came, Span, Told, add_to, marks_of
+from streams.arrival_marks import (
+    MOST_STEPS,
+    STEP_MS,
+    WHEN_UNKNOWN,
+    Came,
+    Span,
+    Told,
+    add_before,
+    add_to,
+    marks_of,
+)
 from tests.feed_tape import WEDNESDAY_NOON, Tape, busy, but
 from tests.outage_world import HOUR, MINUTE
 
@@ -68,12 +78,32 @@ def test_before_the_first_mark_is_a_time_that_nobody_tells_of() -> None:
 
 def test_of_a_time_that_is_too_long_it_is_kept_that_something_came() -> None:
     steps: dict[int, dict[str, Arrivals]] = {}
-    for step in range(MOST_STEPS + 1):
+    for step in range(MOST_STEPS + 5):
         add_to(steps, FIRST + step, {"ups": Arrivals(1), "dpd": Arrivals(2)})
-    assert steps == {
-        WHEN_UNKNOWN: {"ups": Arrivals(MOST_STEPS), "dpd": Arrivals(2 * MOST_STEPS)},
-        FIRST + MOST_STEPS: {"ups": Arrivals(1), "dpd": Arrivals(2)},
-    }
+    assert steps.pop(WHEN_UNKNOWN) == {"ups": Arrivals(5), "dpd": Arrivals(10)}
+    assert min(steps) == FIRST + 5
+    assert list(steps.values()) == [{"ups": Arrivals(1), "dpd": Arrivals(2)}] * MOST_STEPS
+
+
+def test_what_came_nobody_knows_when_after_known_steps_makes_these_unknown_too() -> None:
+    steps: dict[int, dict[str, Arrivals]] = {}
+    for step, count in ((FIRST, 1), (WHEN_UNKNOWN, 2), (FIRST + 50, 4)):
+        add_to(steps, step, {"ups": Arrivals(count)})
+    assert steps == {WHEN_UNKNOWN: {"ups": Arrivals(3)}, FIRST + 50: {"ups": Arrivals(4)}}
+
+
+def test_what_is_told_again_came_before_the_rest() -> None:
+    steps: dict[int, dict[str, Arrivals]] = {}
+    add_to(steps, FIRST + 9, {"ups": Arrivals(1)})
+    add_before(steps, came(s2=4, s9=2))
+    assert steps == {FIRST + 2: {"ups": Arrivals(4)}, FIRST + 9: {"ups": Arrivals(3)}}
+    add_to(steps, WHEN_UNKNOWN, {"ups": Arrivals(1)})
+    add_before(steps, came(s1=5))
+    assert steps == {WHEN_UNKNOWN: {"ups": Arrivals(13)}}
+    many: dict[int, dict[str, Arrivals]] = {FIRST + 500: {"ups": Arrivals(1)}}
+    add_before(many, {FIRST + step: {"ups": Arrivals(1)} for step in range(MOST_STEPS + 2)})
+    assert min(step for step in many if step != WHEN_UNKNOWN) == FIRST + 3, "the latest are kept"
+    assert many[WHEN_UNKNOWN] == {"ups": Arrivals(3)}
 
 
 @given(

@@ -5,6 +5,8 @@ from collections import Counter
 import pytest
 
 from schemas.carrier_codes import CarrierCodes, code_rows, load_carrier_codes
+from schemas.carrier_table_checks import CONFIDENCES
+from schemas.carrier_tables import CodeRow
 from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
 
 
@@ -122,12 +124,137 @@ def test_letter_case_and_spaces_around_a_code_do_not_matter(codes: CarrierCodes)
     assert _meaning(codes, "fedex", " dl ") == _meaning(codes, "fedex", "DL")
 
 
+@pytest.mark.parametrize(
+    ("carrier", "code"),
+    [
+        ("colissimo", "DEPGUI"),
+        ("colissimo", "DEPREL"),
+        ("dpd", "DOPKY"),
+        ("hermes_de", "PARCELSHOP_DROP_OFF"),
+        ("inpost", "dispatched_by_sender"),
+        ("inpost", "dispatched_by_sender_to_pok"),
+        ("meest", "606"),
+        ("chronopost", "DB"),
+    ],
+)
+def test_a_senders_drop_off_is_a_first_scan_and_never_a_delivery(
+    codes: CarrierCodes, carrier: str, code: str
+) -> None:
+    assert _meaning(codes, carrier, code) == (Milestone.DROPPED_OFF, Evidence.AGENT_SCAN)
+
+
+@pytest.mark.parametrize(
+    ("carrier", "code"),
+    [("inpost", "collected_from_sender"), ("inpost", "taken_by_courier"), ("canada_post", "2300")],
+)
+def test_a_collection_at_the_sender_is_no_delivery_either(
+    codes: CarrierCodes, carrier: str, code: str
+) -> None:
+    assert _meaning(codes, carrier, code) == (Milestone.ACCEPTED, Evidence.CARRIER_SCAN)
+
+
+@pytest.mark.parametrize(
+    ("carrier", "code", "api"),
+    [
+        ("fedex", "AP", None),  # at pickup: the parcel may be taken, or not yet
+        ("usps", "43", None),  # picked up, by whom is not said
+        ("hermes_de", "RETOURE_DELIVERED", None),  # a customer's return, or one to the sender
+        ("postnl", "01B", None),
+        ("colissimo", "RENAVI", None),
+        ("ukrposhta", "41000", None),
+        ("anybody", "UNKNOWN", "shippo_tracks"),
+    ],
+)
+def test_what_sources_do_not_agree_on_is_known_and_proves_nothing(
+    codes: CarrierCodes, carrier: str, code: str, api: str | None
+) -> None:
+    kind = {"hermes_de": "status_enum"}.get(carrier)
+    assert codes.lookup(carrier, api, kind, code, None, None) == (Milestone.UNMAPPED, Evidence.SYSTEM, True)
+
+
+@pytest.mark.parametrize(
+    ("carrier", "code", "text", "milestone"),
+    [
+        ("postnl", "01B", "Zending is bezorgd", Milestone.DELIVERED),
+        ("postnl", "01B", "Zending is bij PostNL", Milestone.ACCEPTED),
+        ("colissimo", "RENAVI", "Disponible dans votre bureau de poste", Milestone.AVAILABLE_FOR_PICKUP),
+        ("colissimo", "RENAVI", "Votre colis n'a pas pu être livré", Milestone.DELIVERY_ATTEMPTED),
+        ("ukrposhta", "41000", "Відправлення вручено", Milestone.DELIVERED),
+        ("ukrposhta", "41000", "Відправлення вручено: відправнику", Milestone.RETURNED_TO_SENDER),
+        ("evri", "", "Delivered", Milestone.DELIVERED),
+        ("evri", "", "Not delivered", Milestone.UNMAPPED),
+    ],
+)
+def test_only_the_text_tells_some_codes_apart(
+    codes: CarrierCodes, carrier: str, code: str, text: str, milestone: Milestone
+) -> None:
+    assert _meaning(codes, carrier, code, text=text)[0] is milestone
+
+
+def test_what_arrived_in_part_is_no_delivery(codes: CarrierCodes) -> None:
+    assert _meaning(codes, "dhl_express", "PD")[0] is Milestone.DELIVERY_EXCEPTION
+    partly = _meaning(codes, "ups", "DELIVERED_IN_PART", api="shipengine_v1")
+    assert partly[0] is Milestone.DELIVERY_EXCEPTION
+
+
+def test_no_code_is_a_delivery_or_a_turn_back_on_the_way_to_the_customer(codes: CarrierCodes) -> None:
+    never = {Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE, Milestone.RETURNED_TO_SENDER}
+    texts = ("", "Delivered", "Zending is bezorgd", "Відправлення вручено", "Retour en cours")
+    found = [
+        (row.where, text)
+        for row in code_rows()
+        for text in texts
+        if codes.lookup(row.carrier, row.api, row.code_type, row.code, text, "outbound").milestone in never
+    ]
+    assert found == []
+
+
+def test_what_is_told_of_a_code_is_what_is_made_of_it(codes: CarrierCodes) -> None:
+    for row in code_rows():
+        for text in (None, "Delivered", "Arrival Scan", "Zending is bij PostNL"):
+            for direction in (None, "outbound"):
+                question = (row.carrier, row.api, row.code_type, row.code, text, direction)
+                told = codes.explain(*question)
+                assert told.meaning == codes.lookup(*question)
+                assert told.meaning.known is (told.row is not None)
+
+
+def _row(carrier: str, milestone: Milestone, text: str = "", direction: str = "") -> CodeRow:
+    return CodeRow(
+        carrier, "api", "kind", "7", text, direction, milestone, Evidence.CARRIER_SCAN, "observed", "x"
+    )
+
+
+@pytest.mark.parametrize(
+    ("weaker", "stronger"),
+    [
+        (_row("c", Milestone.ACCEPTED), _row("c", Milestone.IN_TRANSIT, text="here")),
+        (_row("*", Milestone.ACCEPTED, text="here"), _row("c", Milestone.IN_TRANSIT)),
+        (_row("c", Milestone.ACCEPTED, text="here"), _row("*", Milestone.IN_TRANSIT, direction="outbound")),
+    ],
+)
+def test_a_direction_weighs_more_than_a_carrier_and_a_carrier_more_than_a_text(
+    weaker: CodeRow, stronger: CodeRow
+) -> None:
+    for rows in ((weaker, stronger), (stronger, weaker)):
+        codes = CarrierCodes(rows, {}, ())
+        found = codes.lookup("c", "api", "kind", "7", "it is here", "outbound")
+        assert found.milestone is stronger.milestone
+        told = codes.explain("c", "api", "kind", "7", "it is here", "outbound")
+        assert [one.why for one in told.passed_over] == ["a row that fits more closely comes first"]
+
+
+def test_rows_of_another_direction_do_not_hide_those_of_any_carrier() -> None:
+    codes = CarrierCodes(
+        (_row("c", Milestone.ACCEPTED, direction="outbound"), _row("*", Milestone.IN_TRANSIT)), {}, ()
+    )
+    assert codes.lookup("c", "api", "kind", "7", None, None).milestone is Milestone.IN_TRANSIT
+
+
 def test_every_row_names_its_source_and_how_sure_it_is() -> None:
-    sure = {"documented", "observed", "inferred", "ambiguous"}
     rows = list(code_rows())
     assert len(rows) > 1000
-    assert [row for row in rows if not row.source or row.confidence not in sure] == []
-    assert {row.direction for row in rows} == {"", "outbound"}
+    assert [row for row in rows if not row.source or row.confidence not in CONFIDENCES] == []
 
 
 def test_no_row_lets_a_carrier_say_what_only_our_own_topics_know() -> None:
@@ -156,5 +283,13 @@ def test_no_question_has_two_answers() -> None:
     assert [question for question, times in asked.items() if times > 1] == []
 
 
-def test_the_carriers_that_this_version_promises_are_there(codes: CarrierCodes) -> None:
-    assert {"ups", "fedex", "la_poste", "colissimo", "dhl", "dhl_express"} <= codes.carriers
+def test_the_carriers_and_aggregators_that_this_version_promises_are_there(codes: CarrierCodes) -> None:
+    promised = "an_post canada_post chronopost colissimo correos_es dhl dhl_express dhl_nl dhl_parcel_de dpd evri fedex gls"
+    promised += " hermes_de inpost la_poste meest mondial_relay nova_poshta postnl postnord royal_mail ukrposhta ups usps"
+    with_rows = {row.carrier for row in codes.rows}
+    assert codes.carriers == set(promised.split())
+    assert codes.carriers <= with_rows
+    of_anybody = {row.api for row in codes.rows if row.carrier == "*"}
+    assert of_anybody == {
+        "17track_v2", "aftership_v4", "easypost_v2", "emsevt", "shipengine_v1", "shippo_tracks"
+    }  # fmt: skip

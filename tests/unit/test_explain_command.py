@@ -23,7 +23,7 @@ DUE = "2026-04-07T13:00:00Z"
 @pytest.fixture(autouse=True)
 def at_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLE)
-    # `width` itself is reckoned from the environment: to put it back would fix it for the tests that follow.
+    # Not `width`: undone, that would hold every later test to the width that there was.
     monkeypatch.setattr(terminal.out, "_width", 100)
 
 

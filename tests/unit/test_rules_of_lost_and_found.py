@@ -75,6 +75,14 @@ def test_a_loss_of_which_the_carrier_tells_without_a_scan_ends_what_was_waited_f
     assert (told[0].reason, told[0].end) == (Reason.LOST, lost.identity)
 
 
+def test_what_was_found_and_went_elsewhere_is_waited_for_no_more() -> None:
+    first, lost, found = at(4, place="FR/lyon"), at(20, LOST), at(24, place="FR/nice")
+    again, elsewhere = at(30, place="FR/nice"), at(40, Milestone.DELIVERED_ELSEWHERE, place="FR/nice")
+    told = waits(stalled_no_progress.expectations, LABEL, first, lost, found, again, elsewhere)
+    (last,) = [one for one in told if one.start == found.identity]
+    assert (last.reason, last.end) == (Reason.DELIVERED_ELSEWHERE, elsewhere.identity)
+
+
 @pytest.mark.parametrize("rule", STALLED)
 @pytest.mark.parametrize("milestone", GIVEN_UP)
 def test_of_what_is_given_up_nothing_is_waited_for(rule: ParcelRule, milestone: Milestone) -> None:

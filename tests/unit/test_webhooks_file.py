@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from agents.errors import SettingsError
-from agents.receive_command import endpoints_of
+from agents.receive_command import endpoints_of, webhooks_of
+from agents.settings import Settings
 from tests.command_line import returnwatch
 
 GOOD = """\
@@ -36,7 +37,7 @@ webhooks:
 def findings(file: Path, text: str, environ: Mapping[str, str] | None = None) -> list[str]:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError) as refused:
-        endpoints_of(file, environ or {})
+        endpoints_of(webhooks_of(file, Settings()), environ or {}, str(file))
     return [str(finding).removeprefix(str(file)) for finding in refused.value.findings]
 
 
@@ -72,19 +73,32 @@ def test_what_is_no_such_file_is_told(tmp_path: Path, text: str, words: str) -> 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        endpoints_of(tmp_path / "none.yaml", {})
+        webhooks_of(tmp_path / "none.yaml", Settings())
 
 
 def test_check_shows_what_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "webhooks.yaml"
     file.write_text(GOOD, encoding="utf-8")
-    for name in ("AFTERSHIP_SECRET", "SHIPPO_NEW", "SHIPPO_OLD"):
-        monkeypatch.setenv(name, "hush")
+    monkeypatch.setenv("SHIPPO_NEW", "hush")
     answer = returnwatch("receive", str(file), "--check")
     assert answer.code == 0, answer.err
     lines = [line.split() for line in answer.out.splitlines()]
     assert lines[1][:2] == ["/in/aftership", "scans-aftership"]
     assert "any" in lines[1]
     assert lines[2][:2] == ["/in/shippo", "scans-shippo"]
-    assert lines[2][-3:] == ["300", "s", "5"]
+    assert (lines[1][-3:], lines[2][-5:]) == (["0", "of", "1", "set"][-3:], ["s", "1", "of", "2", "set"])
     assert "hush" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    "topic", ["commands", "returnwatch-returns", "returnwatch-cases", "returnwatch-dead-letters"]
+)
+def test_nobody_outside_may_write_what_is_ours_or_what_people_tell(tmp_path: Path, topic: str) -> None:
+    (found,) = findings(tmp_path / "webhooks.yaml", GOOD.replace("scans-shippo", topic))
+    assert f"topic {topic} is one of Returnwatch's own, or of people's commands" in found
+
+
+def test_a_secret_in_the_place_of_its_name_is_not_shown(tmp_path: Path) -> None:
+    (found,) = findings(tmp_path / "webhooks.yaml", GOOD.replace("AFTERSHIP_SECRET", "whsec-Zm9v/YmFy=="))
+    assert "pattern" in found
+    assert "Zm9v" not in found

@@ -230,21 +230,61 @@ async def test_what_the_broker_stamped_is_late_by_that(worker: Worker) -> None:
     assert late == [0, 1]
 
 
-async def test_marks_of_a_long_time_are_written_in_several_records(
+LYON = TP("carrier-scans", 1)
+
+
+async def test_marks_of_one_partition_are_in_one_record_however_many_there_are(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[int] = []
+    records_of: list[set[int]] = []
 
     async def write(_producer: object, messages: Mapping[tuple[str, int], Sequence[Message]]) -> None:
         for _, value, _ in messages["parcels", 0]:
-            worker.marks += decode_marker(value or b"").marks
-            written.append(len(decode_marker(value or b"").marks))
+            marks = decode_marker(value or b"").marks
+            records_of.append({mark.partition for mark in marks})
+            worker.marks += marks
 
     monkeypatch.setattr(markers_module, "send_grouped", write)
     monkeypatch.setattr(markers_module, "MOST_MARKS", 4)
     worker.begin(0)
-    worker.beat(NOON_MS + 2 * HOUR_MS, 5)
-    await worker.read(0, 5, *(NOON_MS + minute * MINUTE_MS for minute in (1, 21, 41, 61, 81)))
+    stamps = [NOON_MS + minute * MINUTE_MS for minute in (1, 21, 41, 61, 81)]
+    for tp in (SCANS, LYON):
+        worker.markers._pending[tp].append((NOON_MS + 2 * HOUR_MS, 5))
+        taken = records(*(scan(id=f"s{number}") for number in range(5)))
+        for record, at_ms in zip(taken, stamps, strict=True):
+            record.timestamp, record.timestamp_type = at_ms, 1
+        await worker.intake.forward([(tp, taken, 5)])
     await worker.markers.flush()
-    assert (sum(told(mark)[2] for mark in worker.marks), max(written)) == (5, 4)
-    assert [mark.through_ms for mark in worker.marks] == sorted({mark.through_ms for mark in worker.marks})
+    assert records_of == [{0}, {1}]
+    assert sum(told(mark)[2] for mark in worker.marks) == 10
+
+
+def silences(marks: Sequence[Mark]) -> list[tuple[int, int]]:
+    """Minutes after noon, from and to, that marks tell as silent: in the order in which a stage folds them."""
+    found, seen, counted = [], marks[0].through_ms, marks[0].next_offset
+    for mark in marks[1:]:
+        if mark.through_ms > seen:
+            if mark.first_offset <= counted and not told(mark)[2]:
+                found.append(((seen - NOON_MS) // MINUTE_MS, (mark.through_ms - NOON_MS) // MINUTE_MS))
+            seen, counted = mark.through_ms, mark.next_offset
+    return found
+
+
+@pytest.mark.parametrize("trouble", ["none", "removed by retention", "no stamps for a while"])
+async def test_a_time_of_which_not_all_is_known_is_never_told_as_silence(
+    worker: Worker, trouble: str
+) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS, 0)
+    await worker.markers.flush()
+    worker.beat(NOON_MS + 6 * HOUR_MS, 60)
+    await worker.read(0, 3, *(NOON_MS + minute * MINUTE_MS for minute in (1, 2, 3)))
+    if trouble == "removed by retention":
+        worker.progress.trimmed(SCANS, 57)
+    elif trouble == "no stamps for a while":
+        await worker.read(3, 57)
+    await worker.read(57, 60, *(NOON_MS + minute * MINUTE_MS for minute in (341, 342, 343)))
+    await worker.markers.flush()
+    silent = silences(worker.marks)
+    assert silent[-1] == (345, 359)
+    assert silent[:-1] == ([(-1, 0), (5, 340)] if trouble == "none" else [])
