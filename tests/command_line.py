@@ -6,7 +6,11 @@ import os
 from typing import NamedTuple
 from unittest import mock
 
+from agents import terminal
 from agents.cli import main
+
+# pytest-xdist sets COLUMNS, and what is there at the import would be the width of every command from then on.
+terminal.out._width = terminal.err._width = None
 
 
 class Answer(NamedTuple):
