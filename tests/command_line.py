@@ -9,6 +9,9 @@ from unittest import mock
 from agents import terminal
 from agents.cli import main
 
+# pytest-xdist sets COLUMNS, and what is there at the import would be the width of every command from then on.
+terminal.out._width = terminal.err._width = None
+
 
 class Answer(NamedTuple):
     """What a command printed, and its exit code."""
