@@ -21,7 +21,7 @@ Place = Annotated[
 Places = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Records; left out, all that the options choose.", metavar="[PLACE]...", show_default=False
+        help="Records; left out, all that the options choose.", metavar="PLACE", show_default=False
     ),
 ]
 ByReason = Annotated[str | None, typer.Option("--reason", help="Refused for this reason.", metavar="REASON")]

@@ -6,7 +6,11 @@ import os
 from typing import NamedTuple
 from unittest import mock
 
+from agents import terminal
 from agents.cli import main
+
+# pytest-xdist sets COLUMNS, and what is there at the import would be the width of every command from then on.
+terminal.out._width = terminal.err._width = None
 
 
 class Answer(NamedTuple):
@@ -21,8 +25,10 @@ def returnwatch(*arguments: str) -> Answer:
     """Run `returnwatch ARGUMENTS...`. An exception that is no exit is let through: a traceback for the user."""
     out, err = io.StringIO(), io.StringIO()
     code = 0
+    # What is shown must not depend on which test has loaded the console first, nor in what terminal.
     wide = mock.patch.dict(os.environ, {"COLUMNS": "100"})
-    with wide, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    as_wide = mock.patch.object(terminal.out, "_width", terminal.out._width or 100)
+    with wide, as_wide, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(arguments)
         except SystemExit as ending:
