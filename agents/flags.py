@@ -53,6 +53,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("orders_topics", "--orders-topic", "TOPIC ...", "Input of orders events; may be repeated."),
         ("labels_topics", "--labels-topic", "TOPIC ...", "Input of label events; may be repeated."),
         ("scans_topics", "--scans-topic", "TOPIC ...", "Input of carrier scans; may be repeated."),
+        ("scans_adapters", "--scans-adapter", "TOPIC=ADAPTER ...", "What a topic of scans is written in; may be repeated."),
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
         ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),
         ("topic_prefix", "--topic-prefix", "TEXT", "Begins the names of our own topics."),

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
+from agents.adapters import adapters_of
 from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
 from agents.fencing import NO_HEADERS, Message, send_grouped
@@ -28,7 +29,7 @@ from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.topics import InputKind
 from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN, add_to
-from streams.intake import CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
+from streams.intake import ANSWERS, CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
@@ -69,6 +70,7 @@ class IntakeStage:
             codes,
             Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
             salt=token_hex(16),
+            adapters=adapters_of(settings.scans_adapters),
         )
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
@@ -188,6 +190,8 @@ class IntakeStage:
         for (name, label), count in taken.counters.items():
             if name == UNMAPPED:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
+            elif name == ANSWERS:
+                metrics.answers.labels(label).inc(count)
             elif name == CLAMPED:
                 metrics.clamped_times.inc(count)
             elif name == UNKNOWN_CARRIER:

@@ -14,7 +14,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
-from itertools import product
+from itertools import chain, product
 
 from prometheus_client import (
     CollectorRegistry,
@@ -32,6 +32,7 @@ from agents.feed_metrics import FeedMetrics
 from agents.kpi_gauges import KpiGauges
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
+from streams.facts_of_payloads import ANSWER_KINDS
 
 PREFIX = "returnwatch"
 STAGES = ("intake", "parcels", "returns")
@@ -183,6 +184,11 @@ class Metrics:
         self.unmapped_codes = self._counter(
             "unmapped_codes", "Scans whose carrier code is not in the tables: they prove nothing.", "carrier"
         )
+        self.answers = self._counter(
+            "answers",
+            "Of payloads: an error in place of a history, no event yet, a scan that is too old.",
+            "kind",
+        )
         self.unknown_carriers = self._counter(
             "unknown_carriers", "Events of carriers that no table knows: their codes prove nothing."
         )
@@ -303,8 +309,12 @@ class Metrics:
                 self.escalations.labels(rule, transition)
             for why in NOT_TOLD.values():
                 self.not_told.labels(rule, why)
-        for reason in DeadLetterReason:
-            self.dead_letters.labels(reason)
+        refused, answered = (
+            product((self.dead_letters,), DeadLetterReason),
+            product((self.answers,), ANSWER_KINDS),
+        )
+        for counted, label in chain(refused, answered):
+            counted.labels(label)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:

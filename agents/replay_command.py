@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
+from agents.adapters import adapters_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
@@ -23,8 +24,8 @@ from agents.replay_report import report
 from agents.replay_topics import read_topics
 from agents.settings import Settings
 from agents.terminal import err, say
-from schemas.carrier_codes import CarrierCodes
 from schemas.policy import Policy
+from streams.intake import IntakeMapper
 
 _MS = timedelta(milliseconds=1)
 _LAST_MS = 253_370_764_800_000
@@ -67,7 +68,8 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        results, refused = _play(records, policies, span, codes, progress)
+        adapters = adapters_of(source.settings.scans_adapters) if isinstance(source, TopicRange) else {}
+        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
@@ -125,11 +127,11 @@ def _play(
     records: Sequence[Recorded],
     policies: Sequence[tuple[str, Policy]],
     span: Span,
-    codes: CarrierCodes,
+    mapper: IntakeMapper,
     progress: Progress,
 ) -> tuple[list[Replayed], Counter[str]]:
     playing = progress.add_task("playing", total=span.steps)
-    return play(records, policies, span, codes, lambda: progress.advance(playing))
+    return play(records, policies, span, mapper, lambda: progress.advance(playing))
 
 
 def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:

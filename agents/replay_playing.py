@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from agents.replay_reading import Recorded
 from agents.virtual_time import VirtualTime
-from schemas.carrier_codes import CarrierCodes
 from schemas.outputs import Escalation
 from schemas.policy import Policy
 from schemas.vocabulary import CaseState, RuleId
@@ -75,14 +74,13 @@ def play(
     records: Sequence[Recorded],
     policies: Sequence[tuple[str, Policy]],
     span: Span,
-    codes: CarrierCodes,
+    mapper: IntakeMapper,
     stepped: Callable[[], None] = lambda: None,
 ) -> tuple[list[Replayed], Counter[str]]:
     """Play records, in order, by each policy; returns that, and why how many were refused.
 
     `stepped` is called after each of the span's steps.
     """
-    mapper = IntakeMapper(codes)
     results = [Replayed(name, policy) for name, policy in policies]
     engines = [VirtualTime(_without_journeys(result.policy), mapper=mapper) for result in results]
     refused: Counter[str] = Counter()

@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     """Input topics of the kind `labels`: labels created and voided."""
     scans_topics: Names = ("carrier-scans",)
     """Input topics of the kind `carrier-scans`."""
+    scans_adapters: Names = ()
+    """Input topics of scans that carry payloads as a carrier, an aggregator or a shop writes them: `topic=adapter`,
+    an adapter's name or the path of your own `.yaml` file (docs/adapters.md). Other topics carry the contract's events."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
     commands_topics: Names = ("commands",)
@@ -382,9 +385,30 @@ def _simulated_time_is_allowed(settings: Settings) -> list[Problem]:
     return [Problem(fields, "is off, yet a simulated clock is described", why, todo)]
 
 
+def _adapters_have_their_topics(settings: Settings) -> list[Problem]:
+    fields = ("scans_adapters", "scans_topics")
+    problems, seen = [], set[str]()
+    for entry in settings.scans_adapters:
+        topic, equals, adapter = entry.partition("=")
+        if not (topic and equals and adapter):
+            todo = "write it as topic=adapter, like ups=ups_track_alert"
+            problems.append(Problem(fields[:1], f"{entry!r} names no topic and adapter", todo=todo))
+        elif topic not in settings.scans_topics:
+            todo = "add the topic to scans_topics, or correct its name"
+            problems.append(Problem(fields, f"{topic!r} is no input topic of scans", todo=todo))
+        elif topic in seen:
+            why = "a topic is written in one way"
+            problems.append(
+                Problem(fields[:1], f"{topic!r} has two adapters", why, "name one, or use two topics")
+            )
+        seen.add(topic)
+    return problems
+
+
 CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
     _some_input_is_read,
     _a_topic_has_one_kind,
+    _adapters_have_their_topics,
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,

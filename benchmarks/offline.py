@@ -19,6 +19,7 @@ from schemas.carrier_codes import load_carrier_codes
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 from streams.batch import Write
+from streams.intake import IntakeMapper
 
 ENDS_AT = datetime(2026, 6, 1, tzinfo=UTC)
 STEP_MS = 3_600_000
@@ -36,12 +37,12 @@ def replay_rate(returns: int) -> tuple[int, float]:
     """Events, and events per second of CPU, of returns with everything that a shop says of them; the best of TURNS."""
     records = _records(returns)
     span = Span(records[0].at_ms, records[-1].at_ms, STEP_MS)
-    policy, codes = default_policy(), load_carrier_codes()
+    policy, mapper = default_policy(), IntakeMapper(load_carrier_codes())
     tame_garbage_collection()
     took = []
     for _ in range(TURNS):
         began = time.process_time()
-        play(records, [("the default policy", policy)], span, codes)
+        play(records, [("the default policy", policy)], span, mapper)
         took.append(time.process_time() - began)
     return len(records), len(records) / min(took)
 

@@ -316,6 +316,10 @@ class DeadLetterReason(StrEnum):
     WRONG_TYPE = "wrong_type"
     BAD_VALUE = "bad_value"
     TIME_OUT_OF_RANGE = "time_out_of_range"
+    NOT_XML = "not_xml"
+    UNKNOWN_SHAPE = "unknown_shape"
+    """Well-formed, and no payload of the API whose adapter reads the topic."""
+    TOO_MANY = "too_many"
 
 
 PHYSICAL_CARRIER_EVIDENCE = frozenset({Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN})

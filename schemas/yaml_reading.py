@@ -9,6 +9,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 Path = tuple[str | int, ...]
 
 _MOST_DEPTH = 16
+_FOLD = "\a"
+"""How ruamel.yaml marks where a folded text was folded."""
 
 
 class YamlFinding(NamedTuple):
@@ -98,6 +100,8 @@ def _scalar(node: ScalarNode) -> Any:
         return node.value.lower() in {"true", "yes", "on"}
     if kind == "int" and node.value.lstrip("+-").isdigit():
         return int(node.value)
+    if node.style == ">":
+        return node.value.replace(_FOLD, "")
     return node.value
 
 

@@ -54,6 +54,29 @@ def open_envelope(value: bytes, headers: Headers) -> Opened:
     return _open_binary(value, named, content_type)
 
 
+def open_payload(value: bytes, headers: Headers) -> bytes:
+    """Return a carrier's payload out of its envelope, if it has one. Raises RefusalError (BAD_ENVELOPE).
+
+    Of a CloudEvent only the data count: an id around a whole history is the id of no scan.
+    """
+    for name, content in headers:
+        if name.lower() == "content-type" and (content or b"").lower().startswith(b"application/cloudevents"):
+            return _payload_of(value)
+    return value
+
+
+def _payload_of(value: bytes) -> bytes:
+    try:
+        event = _decode_structured(value)
+    except msgspec.DecodeError as error:
+        raise _bad(str(error)) from None
+    data = bytes(event.data) or _decoded(event.data_base64)
+    if not data.startswith(b'"'):
+        return data
+    text = msgspec.json.decode(data, type=str)  # XML, or JSON, in a text
+    return text.encode("utf-8", "replace")
+
+
 def _open_binary(value: bytes, named: dict[str, bytes | None], content_type: str) -> Opened:
     attributes = {name: _text(named, name) for name in _REQUIRED}
     missing = [name for name, content in attributes.items() if not content]

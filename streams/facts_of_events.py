@@ -5,7 +5,7 @@ An event states all of its facts or, when it is refused, none. `_MAKERS` at the 
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,7 +26,6 @@ from schemas.events import (
     Inspected,
     LabelCreated,
     LabelVoided,
-    Place,
     RefundApproved,
     RefundFailed,
     RefundIssued,
@@ -56,6 +55,7 @@ from schemas.facts import (
 from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
+from streams.epoch import epoch_ms
 from streams.facts_of_commands import case_command, forget_command
 from streams.identity import identity_of_content, identity_of_id
 from streams.keys import FEED, parcel_key
@@ -73,7 +73,6 @@ OTHER: Final = "other"
 
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY_MS = 24 * 60 * 60 * 1000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _YEAR_9999_MS = 253_370_764_800_000
 """Later times cannot be written in every time zone."""
 _NO_SUCH_PROMISE = "promised_refund_at: needs a time between the years 1970 and 9999"
@@ -160,12 +159,6 @@ class _Stamp(msgspec.Struct, frozen=True, gc=False):
         return identity_of_id(self.namespace, name, event_id)
 
 
-def epoch_ms(at: datetime) -> int:
-    """Return an aware time as epoch milliseconds, by whole numbers; earlier than 1970 is negative."""
-    passed = at - _EPOCH
-    return passed.days * _DAY_MS + passed.seconds * 1000 + passed.microseconds // 1000
-
-
 class FactMaker:
     """Makes the facts of events. Keeps small caches, no state."""
 
@@ -216,13 +209,17 @@ class FactMaker:
         return RefusalError(DeadLetterReason.TIME_OUT_OF_RANGE, detail)
 
     def _scan(self, chunk: Chunk, event: CarrierScan, stamp: _Stamp) -> None:
-        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        carrier, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
         code = event.code or ""
         meaning = self._codes.lookup(
             carrier, event.api, event.code_type, event.code, event.text, event.direction
         )
         where = event.place
-        place = self._place(where) if where is not None else ""
+        place = (
+            self.place_of((where.country, where.city, where.postal_code, where.site))
+            if where is not None
+            else ""
+        )
         if stamp.event_id:
             identity = identity_of_id(stamp.namespace, "carrier_scan", stamp.event_id)
         else:
@@ -250,14 +247,14 @@ class FactMaker:
         chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
 
     def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
-        _, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        _, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
         identity = stamp.identity("scan_retracted", key, event.retracts)
         retracts = stamp.retracted("carrier_scan", event.retracts)
         fact = ParcelFact(identity, Milestone.UNMAPPED, Evidence.SYSTEM, *stamp.seen(), retracts=retracts)
         _to_parcel(chunk, key, fact)
 
     def _label_created(self, chunk: Chunk, event: LabelCreated, stamp: _Stamp) -> None:
-        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        carrier, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
         value_minor, currency = _money(event.value)
         terms = LabelTerms(
             _returns_of(event),
@@ -274,7 +271,7 @@ class FactMaker:
         self._label(chunk, key, stamp, "label_created", terms)
 
     def _label_voided(self, chunk: Chunk, event: LabelVoided, stamp: _Stamp) -> None:
-        carrier, key = self._parcel(chunk, event.carrier, event.tracking_number)
+        carrier, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
         self._label(chunk, key, stamp, "label_voided", LabelTerms(_returns_of(event), carrier))
 
     @staticmethod
@@ -331,7 +328,7 @@ class FactMaker:
 
     def _inspected(self, chunk: Chunk, event: Inspected, stamp: _Stamp) -> None:
         return_id, facility = _return_id(event.return_id), event.facility or ""
-        named = {self._parcel(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()}
+        named = {self.parcel_of(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()}
         parcels, mismatches = tuple(sorted(named)), tuple(sorted(set(event.mismatch or ())))
         disposition = event.disposition or ""
         identity = stamp.identity("inspected", return_id, facility, *parcels, "", disposition, *mismatches)
@@ -348,7 +345,7 @@ class FactMaker:
 
     def _checked_in(self, chunk: Chunk, event: CheckedIn, stamp: _Stamp) -> None:
         parcel = self._parcel_if_named(chunk, event)
-        named = [self._parcel(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()]
+        named = [self.parcel_of(chunk, ref.carrier, ref.tracking_number)[1] for ref in event.parcels or ()]
         return_id = _return_id(event.return_id) if event.return_id is not None else ""
         parcels = tuple(sorted({parcel, *named} - {""}))
         facility, complete, count = event.facility or "", event.complete, max(event.count, len(parcels))
@@ -397,9 +394,9 @@ class FactMaker:
     def _parcel_if_named(self, chunk: Chunk, event: AboutParcelOrReturn | DropoffClaimed) -> str:
         if event.carrier is None or event.tracking_number is None:
             return ""
-        return self._parcel(chunk, event.carrier, event.tracking_number)[1]
+        return self.parcel_of(chunk, event.carrier, event.tracking_number)[1]
 
-    def _parcel(self, chunk: Chunk, carrier_name: str, tracking_number: str) -> tuple[str, str]:
+    def parcel_of(self, chunk: Chunk, carrier_name: str, tracking_number: str) -> tuple[str, str]:
         """Return the canonical carrier and the parcel's key; count carriers that the tables do not know."""
         carrier = self._codes.carrier(carrier_name)
         key = parcel_key(carrier, tracking_number)
@@ -413,8 +410,8 @@ class FactMaker:
             chunk.count(UNKNOWN_CARRIER, OTHER)
         return carrier, key
 
-    def _place(self, place: Place) -> str:
-        asked = (place.country, place.city, place.postal_code, place.site)
+    def place_of(self, asked: _Place) -> str:
+        """Return the token of a place."""
         token = self._places.get(asked)
         return self._remember_place(asked) if token is None else token
 

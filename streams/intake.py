@@ -4,7 +4,7 @@ Stateless and pure: the same records give the same facts. A record that is not a
 with a reason and never affects the ones around it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple, Protocol
@@ -13,12 +13,15 @@ from schemas.carrier_codes import CarrierCodes
 from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
-from streams.envelope import open_envelope
+from streams.adapting import Adapter
+from streams.envelope import open_envelope, open_payload
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
+from streams.facts_of_payloads import ANSWERS, PayloadFacts
 from streams.reading import EventReader
-from streams.refusal import RefusalError
+from streams.refusal import ACTIONS, RefusalError
 
 __all__ = [
+    "ANSWERS",
     "CLAMPED",
     "EVENTS",
     "OTHER",
@@ -77,17 +80,29 @@ class Intake:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type."""
+    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
 
 
 class IntakeMapper:
     """Maps chunks of every kind of input topic."""
 
-    def __init__(self, codes: CarrierCodes, acceptance: Acceptance | None = None, *, salt: str = "") -> None:
-        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py)."""
+    def __init__(
+        self,
+        codes: CarrierCodes,
+        acceptance: Acceptance | None = None,
+        *,
+        salt: str = "",
+        adapters: Mapping[str, Adapter] | None = None,
+    ) -> None:
+        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
+        payloads are written in; topics that are not there carry the contract's events.
+        """
         accept = acceptance or Acceptance()
+        self._adapters = dict(adapters or {})
+        self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
+        self._payloads = PayloadFacts(codes, self._facts, accept.max_future, accept.max_past)
 
     def map_chunk(
         self,
@@ -107,6 +122,9 @@ class IntakeMapper:
         reader = self._readers[InputKind(kind)]
         appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
+        adapter = self._adapters.get(topic)
+        if adapter is not None:
+            return _intake(chunk, self._adapt(chunk, records, adapter))
         refused = []
         for record in records:
             try:
@@ -117,5 +135,34 @@ class IntakeMapper:
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
-        counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
-        return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms)
+        return _intake(chunk, refused)
+
+    def _adapt(self, chunk: Chunk, records: Sequence[InputRecord], adapter: Adapter) -> list[Refused]:
+        """Map payloads; a record is refused for what of it could not be read, and what could be read counts."""
+        refused = []
+        for record in records:
+            try:
+                value = open_payload(self._sized(record.value), record.headers)
+                payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, getattr(record, "key", None))
+            except RefusalError as refusal:
+                refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
+                continue
+            trouble = self._payloads.add(
+                chunk, payload, adapter.name, history=adapter.tells_history, offset=record.offset
+            )
+            if trouble is not None:
+                refused.append(Refused(record, trouble.reason, trouble.detail, ACTIONS[trouble.reason]))
+        return refused
+
+    def _sized(self, value: bytes | None) -> bytes:
+        if value is None:
+            raise RefusalError(DeadLetterReason.NULL_VALUE, "the record has no value")
+        if len(value) > self._max_bytes:
+            detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
+            raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
+        return value
+
+
+def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:
+    counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
+    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms)

@@ -47,7 +47,7 @@ class EventReader:
             detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
             raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
         if not value.isascii():
-            _check_utf8(value)
+            check_utf8(value)
         if len(value) > _SMALL_BYTES:
             _check_depth(value)
         return value
@@ -60,7 +60,7 @@ class EventReader:
             return self._read_slowly(value)
 
     def _read_slowly(self, value: bytes) -> InputEvent:
-        _check_json(value)
+        check_json(value)
         try:
             return self._contract.validate_json(value)
         except ValidationError as refusal:
@@ -84,7 +84,8 @@ class EventReader:
         return RefusalError(DeadLetterReason.UNKNOWN_TYPE, f"type: {name[:64]!r} is not in the contract")
 
 
-def _check_utf8(value: bytes) -> None:
+def check_utf8(value: bytes) -> None:
+    """Raise RefusalError unless the value is UTF-8."""
     try:
         value.decode()
     except UnicodeDecodeError as error:
@@ -111,8 +112,8 @@ def _check_depth(value: bytes) -> None:
             depth -= 1
 
 
-def _check_json(value: bytes) -> None:
-    """Raise RefusalError unless the value is one JSON object."""
+def check_json(value: bytes) -> None:
+    """Raise RefusalError unless the value is one JSON object, not too deep."""
     if value.startswith(_OTHER_ENCODINGS):
         raise RefusalError(DeadLetterReason.WRONG_ENCODING, "a byte order mark, or UTF-16 or UTF-32")
     _check_depth(value)

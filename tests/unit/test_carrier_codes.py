@@ -291,5 +291,12 @@ def test_the_carriers_and_aggregators_that_this_version_promises_are_there(codes
     assert codes.carriers <= with_rows
     of_anybody = {row.api for row in codes.rows if row.carrier == "*"}
     assert of_anybody == {
-        "17track_v2", "aftership_v4", "easypost_v2", "emsevt", "shipengine_v1", "shippo_tracks"
-    }  # fmt: skip
+        "17track_buyer_web",
+        "17track_v2",
+        "aftership_v4",
+        "easypost_v2",
+        "emsevt",
+        "epcis_2",
+        "shipengine_v1",
+        "shippo_tracks",
+    }

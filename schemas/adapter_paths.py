@@ -1,0 +1,71 @@
+"""JMESPath, as adapters use it: compiled once, and plain dotted names without the interpreter.
+
+What a path is asked of is the event (or package) itself. Where a path names them, four more are there, each quoted:
+`"$document"` (the whole payload), `"$package"` (of an event: its package), `"$parent"` (what the last step went out from) and
+`"$key"` (the record's key, for answers that do not repeat the tracking number that was asked for).
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+Path = Callable[[Any], Any]
+
+_NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
+_DOTTED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
+_NOT_OF_A_PART = re.compile(rf"!{_NAME}[.\[]")
+_PART = re.compile(_NAME)
+
+
+def compile_path(text: str) -> Path:
+    """Return a function from a value to what the path finds in it; None: nothing. Raises ValueError."""
+    text = text.strip()
+    if text == "@":
+        return _itself
+    if _DOTTED.fullmatch(text):
+        return _walk([part.strip('"') for part in _PART.findall(text)])
+    if _NOT_OF_A_PART.search(text):
+        raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
+    try:
+        search: Path = jmespath.compile(text).search
+    except JMESPathError as error:
+        raise ValueError(f"{text!r} is no JMESPath: {str(error).splitlines()[0]}") from error
+
+    def find(value: Any) -> Any:
+        try:
+            return search(value)
+        except JMESPathError:
+            return None  # a function got what it does not take, such as a null: nothing is found
+
+    return find
+
+
+def names_in(text: str) -> list[str]:
+    """Return the fields that a path of dots only leads through; none: it is more than that."""
+    text = text.strip()
+    if not _DOTTED.fullmatch(text) or asks_around(text):
+        return []
+    return [part.strip('"') for part in _PART.findall(text)]
+
+
+def asks_around(text: str) -> bool:
+    """Whether a path names something around what it is asked of."""
+    return '"$' in text
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _walk(names: list[str]) -> Path:
+    def walk(value: Any) -> Any:
+        for name in names:
+            if type(value) is not dict:
+                return None
+            value = value.get(name)
+        return value
+
+    return walk
