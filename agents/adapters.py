@@ -5,7 +5,8 @@ from pathlib import Path
 
 from agents.errors import Finding, did_you_mean
 from schemas.adapter_files import AdapterFile
-from schemas.adapter_loading import SUFFIX, AdapterError, load_adapter, shipped_adapter, shipped_adapters
+from schemas.adapter_loading import SUFFIX, load_adapter, shipped_adapter, shipped_adapters
+from schemas.yaml_models import ModelError
 from streams.adapting import Adapter
 
 
@@ -30,10 +31,8 @@ def adapter_findings(entries: Iterable[str], where: str) -> list[Finding]:
             findings.append(Finding(where, what, todo="correct the path or the file's permissions"))
         except UnicodeDecodeError:
             findings.append(Finding(where, f"{name!r} is not UTF-8", todo="save it as UTF-8 text"))
-        except AdapterError as error:
-            for told in error.findings:
-                place, _, what = told.partition(": ")
-                findings.append(Finding(place, what))
+        except ModelError as error:
+            findings += [Finding(told.where, told.what, todo=told.todo) for told in error.findings]
     return findings
 
 

@@ -38,9 +38,7 @@ def model_from_yaml(model: type[M], text: str, filename: str) -> M:
     found = [(one.line, one.column, one.text, "") for one in reader.findings]
     if node is None or not isinstance(content, dict):
         known = ", ".join(f"`{name}:`" for name in model.model_fields)
-        found.append(
-            (1, 1, f"the file has to be a mapping with {known} in it", "write it as in the documentation")
-        )
+        found.append((1, 1, f"the file has to be a mapping with {known} in it", "start from one that works"))
     if not found:
         try:
             return model.model_validate(content)
@@ -55,23 +53,42 @@ def model_from_yaml(model: type[M], text: str, filename: str) -> M:
 
 
 def _told(error: Any, reader: YamlReader, model: type[BaseModel]) -> tuple[int, int, str, str]:
-    path: Path = tuple(part for part in error["loc"] if part != "[key]")
-    kind = str(error["type"])
+    kind, path = str(error["type"]), _in_the_file(error["loc"], reader)
     if kind == "extra_forbidden":
         known = _fields(model, path[:-1])
         close = get_close_matches(str(path[-1]), known, n=1)
-        todo = f"did you mean `{close[0]}`?" if close else f"known are {', '.join(sorted(known))}"
+        todo = (
+            f"did you mean `{close[0]}`?"
+            if close
+            else f"known are {', '.join(sorted(known))}"
+            if known
+            else ""
+        )
         return (
             *start_of(reader.keys.get(path) or reader.nearest(path)),
             f"`{path[-1]}` is not known here",
             todo,
         )
     if kind == "missing":
-        return *start_of(reader.nearest(path[:-1])), f"`{path[-1]}` is missing", "add it"
+        inside = f" in {_dotted(path)}" if path else ""
+        return *start_of(reader.nearest(path)), f"`{error['loc'][-1]}` is missing{inside}", "add it"
     what = str(error["msg"]).removeprefix("Value error, ")
-    name = f"`{path[-1]}`: " if path else ""
+    name = f"{_dotted(path)}: " if path else ""
     node = reader.keys.get(path) if "[key]" in error["loc"] else None
     return *start_of(node or reader.nearest(path)), f"{name}{what}", ""
+
+
+def _in_the_file(location: tuple[str | int, ...], reader: YamlReader) -> Path:
+    """The part of an error's location that the file has: pydantic adds the names of the kinds that it has tried."""
+    path: Path = ()
+    for part in location:
+        if (*path, part) in reader.places:
+            path = (*path, part)
+    return path
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
 
 
 def _fields(model: type[BaseModel], path: Path) -> list[str]:
