@@ -58,7 +58,7 @@ test-all: $(STAMP) lint  ## Run lint and every test, the slow ones and whole sys
 chaos: $(STAMP)  ## Look for trouble for longer: kills, pauses, outages (make chaos SECS=600)
 	RETURNWATCH_TEST_CHAOS_SECONDS=$(SECS) RETURNWATCH_TEST_OUTAGE_SECONDS=$(SECS) $(BIN)/pytest -q -s tests/chaos
 	RETURNWATCH_TEST_PARCELS=50000 $(BIN)/pytest -q -s tests/scenarios/test_carrier_outage.py
-	RETURNWATCH_TEST_RETURNS=20000 RETURNWATCH_TEST_KILLS=20 RETURNWATCH_TEST_SECONDS=$(SECS) \
+	RETURNWATCH_TEST_RETURNS=20000 RETURNWATCH_TEST_KILLS=20 RETURNWATCH_TEST_SECONDS=$(SECS) RETURNWATCH_TEST_FEEDS=1 \
 		$(BIN)/pytest -q -s tests/system/test_killed_anywhere.py
 	RETURNWATCH_TEST_MISTAKES=all $(BIN)/pytest -q tests/system/test_mutants.py
 

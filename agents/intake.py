@@ -28,7 +28,7 @@ from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.topics import InputKind
-from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN, add_to
+from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN
 from streams.intake import ANSWERS, CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
 from streams.keys import partition_of
 
@@ -143,7 +143,7 @@ class IntakeStage:
         host, targets = self._host, self._targets
         now_ms, assignment = host.clock.now_ms(), host.progress.assignment
         messages: dict[tuple[str, int], list[Message]] = {}
-        mapped: list[tuple[TP, int, int, Intake]] = []
+        mapped: list[tuple[TP, int, Sequence[Any], Intake]] = []
         for tp, step, records, appended_ms in self._by_step(parts):
             taken = self._mapper.map_chunk(
                 records,
@@ -163,15 +163,15 @@ class IntakeStage:
                     group.append((key, value, NO_HEADERS))
             if taken.refused:
                 await host.dead_letters.write(tp, taken.refused)
-            mapped.append((tp, step, len(records), taken))
+            mapped.append((tp, step, records, taken))
         await send_grouped(host.producer, messages)
         if assignment != host.progress.assignment:
             return
         for tp, _, next_offset in parts:
             host.progress.done[tp] = next_offset
-        for tp, step, count, taken in mapped:
-            add_to(host.progress.came[tp], step, taken.arrivals)
-            self._count(tp, count, taken)
+        for tp, step, records, taken in mapped:
+            host.progress.note_arrivals(tp, step, taken.arrivals, records[0].offset)
+            self._count(tp, len(records), taken)
 
     def _by_step(self, parts: list[Part]) -> Iterator[tuple[TP, int, Sequence[Any], int | None]]:
         """(partition, step, records, when they had been appended at the latest, if that is known)."""

@@ -24,7 +24,7 @@ from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from schemas.facts import MARKER_KEY, Arrivals, Mark, Marker, encode_json
-from streams.arrival_marks import Span, Told, add_before, forget_when, marks_of
+from streams.arrival_marks import STEP_MS, Span, Told, add_before, add_to, forget_when, marks_of
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +52,8 @@ class Progress:
         """Where each owned partition ended when last asked."""
         self.came: dict[TP, dict[int, dict[str, Arrivals]]] = defaultdict(dict)
         """Partition -> step (streams/arrival_marks.py) -> feed -> what was forwarded since the last mark that was written."""
+        self._firsts: dict[TP, dict[int, int]] = defaultdict(dict)
+        """Partition -> step -> the first offset of what came in it."""
         self._counted: dict[TP, int] = {}
         """The offset from which on `came` tells all that came; not named: the base."""
         self.assignment = 0
@@ -65,14 +67,31 @@ class Progress:
         """Everything below this offset is handled: forwarded here, committed before us, or removed by retention."""
         return max(self.done.get(tp, 0), self.base.get(tp, 0), self.floor.get(tp, 0))
 
-    def take_arrivals(self, tp: TP) -> Told:
-        """What came and was not told yet, for a mark: what comes from now on is for the next."""
-        first, self._counted[tp] = self._counted.get(tp, self.base.get(tp, 0)), self.at(tp)
-        return Told(self.came.pop(tp, {}), first, self._counted[tp])
+    def note_arrivals(self, tp: TP, step: int, came: Mapping[str, Arrivals], first_offset: int) -> None:
+        """Take in what came in a step, from this offset on."""
+        add_to(self.came[tp], step, came)
+        self._firsts[tp].setdefault(step, first_offset)
+
+    def take_arrivals(self, tp: TP, through_ms: int) -> Told:
+        """What came through a time and was not told yet, for a mark. What is forwarded already, and came later, is for the next.
+
+        Told now, it would be missing in the time in which it came.
+        """
+        steps, firsts = self.came.pop(tp, {}), self._firsts.pop(tp, {})
+        later = {step: came for step, came in steps.items() if step * STEP_MS >= through_ms}
+        if later:
+            self.came[tp] = later
+            self._firsts[tp] = {step: firsts[step] for step in later}
+        first_offset = self._counted.get(tp, self.base.get(tp, 0))
+        self._counted[tp] = min((firsts[step] for step in later), default=self.at(tp))
+        told = {step: came for step, came in steps.items() if step not in later}
+        return Told(told, first_offset, self._counted[tp])
 
     def tell_again(self, tp: TP, told: Told) -> None:
         """No mark was written, or not everywhere: what came goes into the next. Twice is harmless, never is a false silence."""
         add_before(self.came[tp], told.came)
+        for step in told.came:
+            self._firsts[tp][step] = told.first_offset
         self._counted[tp] = min(told.first_offset, self._counted.get(tp, told.first_offset))
 
     def trimmed(self, tp: TP, start: int) -> None:
@@ -86,6 +105,7 @@ class Progress:
         for offsets in (self.done, self.base, self.floor, self.ends, self._counted):
             offsets.pop(tp, None)
         self.came.pop(tp, None)
+        self._firsts.pop(tp, None)
 
     def reset(self, base: Mapping[TP, int], ends: Mapping[TP, int]) -> None:
         """Start over at an assignment: from what the group has committed, and where the logs end."""
@@ -93,6 +113,7 @@ class Progress:
         self.done.clear()
         self.floor.clear()
         self.came.clear()
+        self._firsts.clear()
         self._counted.clear()
         self.assignment += 1
         self.base = dict(base)
@@ -265,7 +286,7 @@ class Markers:
                 through = pending.popleft()[0]
             span = None if through is None else self._span(tp, through)
             if span is not None:
-                told[tp] = self._progress.take_arrivals(tp)
+                told[tp] = self._progress.take_arrivals(tp, span.through_ms)
                 through_ms[tp] = span.through_ms
                 marks.append(list(marks_of(tp.topic, tp.partition, span, told[tp])))
         if not marks:

@@ -80,7 +80,7 @@ def test_our_own_topics_are_created_and_input_topics_only_when_asked(topics: Top
     after = states(topics("plan", "--json"))
     inputs = {f"{prefix}{kind}" for kind in INPUTS}
     assert created.code == 0
-    assert "created 12 topics" in created.err
+    assert "created 13 topics" in created.err
     assert {name for name, state in after.items() if state == "missing"} == inputs
 
     assert topics("create", "--inputs").code == 0

@@ -288,3 +288,17 @@ async def test_a_time_of_which_not_all_is_known_is_never_told_as_silence(
     silent = silences(worker.marks)
     assert silent[-1] == (345, 359)
     assert silent[:-1] == ([(-1, 0), (5, 340)] if trouble == "none" else [])
+
+
+async def test_what_is_forwarded_ahead_of_a_mark_is_told_by_the_one_of_its_time(worker: Worker) -> None:
+    worker.begin(0)
+    worker.beat(NOON_MS + MINUTE_MS, 1)
+    await worker.read(0, 3, *(NOON_MS + minute * MINUTE_MS for minute in (-1, 31, 62)))
+    await worker.markers.flush()
+    assert [told(mark) for mark in worker.marks][-1][1] == 1, "a kill now must not make the others a silence"
+    worker.beat(NOON_MS + 91 * MINUTE_MS, 3)
+    await worker.markers.flush()
+    through = [(mark.through_ms - NOON_MS) // MINUTE_MS for mark in worker.marks]
+    heard = [(at, told(mark)[2]) for at, mark in zip(through, worker.marks, strict=True) if told(mark)[2]]
+    assert heard == [(0, 1), (35, 1), (65, 1)]
+    assert told(worker.marks[-1])[:2] == (1, 3)
