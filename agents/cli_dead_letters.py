@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agents.flags import FlagValues, Group, flags_of, takes_settings
+from agents.flags import FLAG_OF_FIELD, FlagValues, Group, flags_of, takes_settings
 
 if TYPE_CHECKING:
     from agents.letter_filter import Asked
 
-INPUTS = ("orders_topics", "labels_topics", "scans_topics", "warehouse_topics", "commands_topics")
+INPUTS = [field for field in FLAG_OF_FIELD if field.endswith("_topics")]
 LETTER_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", *INPUTS])
 
 Place = Annotated[

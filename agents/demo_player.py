@@ -18,11 +18,6 @@ TICK_SECONDS = 0.02
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def epoch_ms(moment: datetime) -> int:
-    """Milliseconds since the epoch of an aware time."""
-    return (moment - EPOCH) // timedelta(milliseconds=1)
-
-
 def moment_of(ms: int) -> datetime:
     """Aware UTC time of epoch milliseconds."""
     return EPOCH + timedelta(milliseconds=ms)

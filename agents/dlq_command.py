@@ -162,7 +162,8 @@ def not_found(place: str) -> Finding:
 def tell_unreadable(log: LetterLog) -> None:
     """Say what in the topic is no dead letter."""
     if log.unreadable:
-        more = f" and {log.unreadable - len(log.unreadable_places)} more" if log.unreadable > 3 else ""
+        left_out = log.unreadable - len(log.unreadable_places)
+        more = f" and {left_out} more" if left_out else ""
         places = ", ".join(log.unreadable_places)
         say(
             f"not dead letters, left out: {places}{more}. Another version, or somebody else who writes to this topic?"

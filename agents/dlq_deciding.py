@@ -6,15 +6,15 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from agents.dlq_command import not_found, tell_unreadable
 from agents.errors import DeadLettersError, Finding, SettingsError, UserError
-from agents.kafka_connection import open_admin, reachable, run
+from agents.kafka_connection import open_admin, partition_counts, reachable, run
 from agents.letter_filter import Asked, LetterFilter, letter_filter, refuse_unknown_topic
 from agents.letter_log import LetterLog, Outcomes, read_outcomes
 from agents.letter_sender import Decided, LetterSender, Way
@@ -24,7 +24,16 @@ from agents.settings_loading import load_settings
 from agents.terminal import say, write_line
 from schemas.dead_letter_outcomes import MOST_WHY_CHARS, LetterOutcome, Outcome
 from schemas.topics import MIB
-from streams.letters import OBSTACLES, Letter, Obstacle, Terms, history, obstacle, times_redriven
+from streams.letters import (
+    OBSTACLES,
+    Letter,
+    Obstacle,
+    Terms,
+    dealt_with,
+    history,
+    obstacle,
+    times_redriven,
+)
 
 OPAQUE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MOST_A_BATCH = 200
@@ -58,15 +67,15 @@ class Decision:
         return "redrive" if self.outcome is Outcome.REDRIVEN else "discard"
 
 
-class Progress(NamedTuple):
+@dataclass(slots=True)
+class Progress:
     """What a run has come to."""
 
-    done: Counter[str]
-    """`done`, and how many."""
-    left: Counter[Obstacle]
-    too_large: list[str]
+    done: int = 0
+    left: Counter[Obstacle] = field(default_factory=Counter)
+    too_large: list[str] = field(default_factory=list)
     """Places of records that their topic does not take."""
-    about: dict[str, Obstacle | None]
+    about: dict[str, Obstacle | None] = field(default_factory=dict)
     """Of letters that were named: where the record and the letter lie -> what was in the way."""
 
 
@@ -147,17 +156,17 @@ class Deciding:
         self._audit_id = audit_id
         self._terms = Terms({}, decision.most_redrives, decision.again, audit_id)
         self._outcomes: Outcomes = {}
-        self._progress = Progress(Counter(), Counter(), [], {})
+        self._progress = Progress()
 
     @property
     def has_begun(self) -> bool:
         """Whether anything has been done."""
-        return self._progress.done.total() > 0
+        return self._progress.done > 0
 
     async def run(self) -> list[Finding]:
         """Do it, or list what would be done. Returns what is wrong about letters that were named."""
         await reachable(self._settings)
-        self._terms = self._terms._replace(inputs=await _partition_counts(self._settings))
+        self._terms = self._terms._replace(inputs=await _inputs(self._settings))
         log = LetterLog(self._settings, self._wanted)
         if self._decision.yes:
             async with LetterSender(self._settings) as sender:
@@ -191,9 +200,7 @@ class Deciding:
         outcome = self._outcomes.get(letter.identity)
         if self._decision.outcome is Outcome.REDRIVEN:
             return obstacle(letter, outcome, self._terms)
-        if outcome is None:
-            return None
-        return Obstacle.REDRIVEN if outcome.outcome is Outcome.REDRIVEN else Obstacle.DISCARDED
+        return dealt_with(outcome) if outcome is not None else None
 
     def _note(self, letter: Letter, hindrance: Obstacle | None) -> None:
         if hindrance is not None:
@@ -243,7 +250,7 @@ class Deciding:
                 batch = Batch(most)
                 if time.monotonic() - told_at > TOLD_EVERY_S:
                     told_at = time.monotonic()
-                    say(f"{self._progress.done['done']} {decision.outcome.value} so far")
+                    say(f"{self._progress.done} {decision.outcome.value} so far")
         if batch.letters:
             await self._write(sender, batch)
         self.tell()
@@ -270,7 +277,7 @@ class Deciding:
 
     async def _write(self, sender: LetterSender, batch: Batch) -> None:
         outcomes, left = await sender.write(batch.decided)
-        self._progress.done["done"] += len(outcomes)
+        self._progress.done += len(outcomes)
         self._progress.too_large.extend(one.outcome.record for one in left)
         by_identity = {(outcome.record, outcome.sha256): outcome for outcome in outcomes}
         if self._decision.as_json:
@@ -283,7 +290,7 @@ class Deciding:
     def tell(self) -> None:
         """Say what has been done."""
         self._tell_left()
-        say(f"{self._progress.done['done']} {self._decision.outcome.value}")
+        say(f"{self._progress.done} {self._decision.outcome.value}")
 
     def _tell_left(self) -> None:
         by_filter = not self._wanted.places
@@ -333,9 +340,8 @@ def _write(letter: Letter, outcomes: Outcomes, done: str, hindrance: Obstacle | 
     write_line(json.dumps(told))
 
 
-async def _partition_counts(settings: Settings) -> dict[str, int]:
+async def _inputs(settings: Settings) -> dict[str, int]:
     """Input topic -> its partitions; 0: it is not there."""
     async with open_admin(settings) as admin:
-        found: Sequence[Mapping[str, Any]] = await admin.describe_topics()
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in found}
+        counts = await partition_counts(admin)
     return {topic: counts.get(topic, 0) for topic in settings.topics.kinds()}

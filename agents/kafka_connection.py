@@ -100,6 +100,11 @@ async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         await _stop(admin.close)
 
 
+async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Every topic that this user may see -> its partitions."""
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
 @contextlib.asynccontextmanager
 async def open_consumer(settings: Settings, **arguments: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group: it reads, and leaves no trace on the broker."""
@@ -118,9 +123,11 @@ async def open_consumer(settings: Settings, **arguments: Any) -> AsyncIterator[A
 
 
 @contextlib.asynccontextmanager
-async def open_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    """A plain idempotent producer."""
-    producer = AIOKafkaProducer(**client_arguments(settings), enable_idempotence=True, acks="all")
+async def open_producer(settings: Settings, **arguments: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that waits for every in-sync replica; idempotent, if nothing else is said."""
+    producer = AIOKafkaProducer(
+        **client_arguments(settings), **{"enable_idempotence": True, "acks": "all", **arguments}
+    )
     try:
         await producer.start()
         yield producer

@@ -8,6 +8,7 @@ from agents.durations import parse_duration
 from agents.errors import Finding, SettingsError, did_you_mean
 from agents.explain_command import time_asked_for
 from schemas.vocabulary import DeadLetterReason
+from streams.epoch import epoch_ms
 from streams.letters import PLACE, Letter
 
 EVER_MS = 1 << 62
@@ -102,7 +103,7 @@ def _time_ms(option: str, text: str | None, findings: list[Finding]) -> int | No
     if text is None:
         return None
     try:
-        return (time_asked_for(text, option) - _EPOCH) // _MS
+        return epoch_ms(time_asked_for(text, option))
     except SettingsError as error:
         findings += error.findings
         return None
@@ -112,7 +113,7 @@ def _age_ms(option: str, text: str | None, now: datetime, findings: list[Finding
     if text is None:
         return None
     try:
-        return max(0, (now - _EPOCH - parse_duration(text)) // _MS)
+        return max(0, epoch_ms(now) - parse_duration(text) // _MS)
     except ValueError as error:
         what, _, todo = str(error).partition("; ")
         findings.append(Finding(option, f"{text!r} {what}", todo=todo))

@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.errors import BrokerUnreachableError, Finding, TopicsError
-from agents.kafka_connection import open_admin
+from agents.kafka_connection import open_admin, partition_counts
 from agents.settings import Settings
 
 POLL_MS = 500
@@ -17,9 +17,9 @@ QUIET_POLLS = 60
 async def partitions_of(settings: Settings, topic: str) -> list[TopicPartition]:
     """Partitions of a topic. Raises TopicsError if it does not exist."""
     async with open_admin(settings) as admin:
-        for found in await admin.describe_topics():
-            if found["topic"] == topic:
-                return [TopicPartition(topic, number) for number in range(len(found["partitions"]))]
+        count = (await partition_counts(admin)).get(topic)
+    if count is not None:
+        return [TopicPartition(topic, number) for number in range(count)]
     where = f"topic {topic}"
     why = "it is not there, or this user may not see it (Describe)"
     todo = "check --bootstrap-servers and --topic-prefix; on a new cluster run `returnwatch topics create`"

@@ -4,8 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -14,15 +13,13 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 from aiolimiter import AsyncLimiter
 from prometheus_client import CollectorRegistry
 from rich.table import Table
 
 from agents.errors import Finding, SettingsError, TopicsError, did_you_mean
 from agents.health import HealthServer, Liveness, Readiness, health_app
-from agents.kafka_connection import open_admin, reachable, run
-from agents.kafka_security import client_arguments
+from agents.kafka_connection import open_admin, open_producer, partition_counts, reachable, run
 from agents.logging_setup import configure_logging
 from agents.receiver import IDLE_SECONDS, Endpoint, Receiver, ReceiverMetrics
 from agents.settings import Settings
@@ -143,19 +140,6 @@ def _proof(signing: Signing) -> str:
     return f"HMAC-{signing.algorithm.upper()} in {signing.header}"
 
 
-@asynccontextmanager
-async def open_receiving_producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer that is not idempotent: twice does no harm, and no batch that failed can hold up those behind it."""
-    producer = AIOKafkaProducer(
-        **client_arguments(settings), acks="all", max_request_size=LARGEST_REQUEST_BYTES
-    )
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
 async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options: ReceiveOptions) -> int:
     await reachable(settings, WAIT_FOR_BROKER)
     await _have_topics(settings, endpoints)
@@ -166,7 +150,10 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
     stop = asyncio.Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
-    async with open_receiving_producer(settings) as producer:
+    # Not idempotent: twice does no harm, and no batch that failed can hold up those behind it.
+    async with open_producer(
+        settings, enable_idempotence=False, max_request_size=LARGEST_REQUEST_BYTES
+    ) as producer:
         app = Receiver(endpoints, producer, ReceiverMetrics(registry)).app()
         # Signatures are of the bytes that were sent.
         runner = web.AppRunner(
@@ -199,7 +186,7 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
 async def _have_topics(settings: Settings, endpoints: Mapping[str, Endpoint]) -> None:
     """Return when every topic is there. Raises TopicsError with all that are not."""
     async with open_admin(settings) as admin:
-        known = {topic["topic"] for topic in await admin.describe_topics()}
+        known = await partition_counts(admin)
     missing = [
         Finding(
             f"/in/{name}",

@@ -76,9 +76,8 @@ class Receiver:
         self._logged: dict[tuple[str, str], float] = {}
 
     def app(self) -> web.Application:
-        """The application: one route. Bodies are read in parts, so its own limit is the largest of all."""
-        most_bytes = max(endpoint.webhook.max_bytes for endpoint in self._endpoints.values())
-        app = web.Application(client_max_size=most_bytes, middlewares=[_without_content])
+        """The application: one route."""
+        app = web.Application(middlewares=[_without_content])
         app.add_routes([web.post("/in/{name}", self._receive)])
         return app
 

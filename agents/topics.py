@@ -21,6 +21,7 @@ from aiokafka.errors import (
 )
 
 from agents.errors import Finding, TopicsError
+from agents.kafka_connection import partition_counts
 from agents.settings import Settings
 from schemas.topics import Requirement, TopicRole, TopicSpec
 
@@ -74,7 +75,7 @@ class TopicCheck(NamedTuple):
 
 async def inspect_topics(admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]) -> list[TopicCheck]:
     """Compare every topic with its spec, in the order of the specs."""
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    counts = await partition_counts(admin)
     present = [spec.name for spec in specs if counts.get(spec.name)]
     configs = await _configs(admin, present)
     return [check_topic(spec, counts.get(spec.name, 0), configs.get(spec.name, {})) for spec in specs]

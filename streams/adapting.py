@@ -10,7 +10,6 @@ from schemas.adapter_files import AdapterFile
 from schemas.adapter_paths import compile_path
 from schemas.vocabulary import DeadLetterReason
 from streams.payload_finding import (
-    MAX_EVENTS,
     MAX_TEXT_CHARS,
     CodeSeen,
     Scope,
@@ -33,7 +32,8 @@ from streams.refusal import RefusalError
 __all__ = ["MAX_EVENTS", "MAX_PACKAGES", "Adapter", "CodeSeen", "Payload", "ScanSeen", "Trouble"]
 
 MAX_PACKAGES: Final = 500
-"""Of one payload, as MAX_EVENTS; with more it is refused whole."""
+MAX_EVENTS: Final = 2000
+"""Of one payload; with more it is refused whole."""
 _MAX_KEY_CHARS = 128
 _SHOWN_TROUBLES = 3
 
@@ -108,44 +108,42 @@ class Adapter:
         if all(path(tree) is None for path in self._expects):
             detail = f"nothing that {self.name} payloads have was found in it"
             raise RefusalError(DeadLetterReason.UNKNOWN_SHAPE, detail)
-        packages = walk_steps(self._packages, whole, MAX_PACKAGES, "packages")
+        packages = walk_steps(self._packages, whole, MAX_PACKAGES, f"{MAX_PACKAGES} packages")
         payload, left = Payload([], 0, 0, []), MAX_EVENTS
         errors, empty = 0, int(not packages)
         for place, package in enumerate(packages):
             if self._package_error is not None and self._package_error(package):
                 errors += 1
                 continue
-            events = walk_steps(self._events, package.as_package(), left, "events")
+            events = walk_steps(self._events, package.as_package(), left, f"{MAX_EVENTS} events")
             left -= len(events)
-            if events and not self._history(package, events, place, arrived_ms, payload):
-                continue
-            empty += not events
+            if events:
+                self._history(package, events, place, arrived_ms, payload)
+            else:
+                empty += 1
         return payload._replace(histories=_by_parcel(payload.histories), errors=errors, empty=empty)
 
     def _history(
         self, package: Scope, events: list[Scope], place: int, arrived_ms: int, payload: Payload
-    ) -> bool:
-        """Add a parcel's events to the payload; whether there is any that is to be read."""
+    ) -> None:
+        """Add a parcel's events to the payload."""
         number = self._number(package)
         if not 0 < len(number) <= _MAX_KEY_CHARS:
             why = f"packages[{place}]: no tracking number of 1 to {_MAX_KEY_CHARS} characters"
             payload.troubles.append(Trouble(DeadLetterReason.MISSING_FIELD, why))
-            return True
-        carrier, direction, skipped = self._carrier(package), self._direction(package), 0
+            return
+        carrier, direction = self._carrier(package), self._direction(package)
         seen: list[ScanSeen] = []
         for at, event in enumerate(events):
             read = self._event.read(event, carrier, number, direction, arrived_ms)
             if isinstance(read, ScanSeen):
                 seen.append(read)
-            elif read is None:
-                skipped += 1
-            else:
+            elif read is not None:
                 payload.troubles.append(
                     read._replace(detail=f"packages[{place}].events[{at}]: {read.detail}")
                 )
         if seen:
             payload.histories.append(seen)
-        return skipped < len(events)
 
 
 def _by_parcel(histories: list[list[ScanSeen]]) -> list[list[ScanSeen]]:

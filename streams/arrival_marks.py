@@ -55,6 +55,8 @@ def add_before(steps: dict[int, dict[str, Arrivals]], earlier: Came) -> None:
 
 def forget_when(steps: dict[int, dict[str, Arrivals]], keep: int = 0) -> None:
     """Of all but the latest steps it is only kept that something came."""
+    if len(steps) <= keep:
+        return
     known = sorted(step for step in steps if step != WHEN_UNKNOWN)
     for step in known[: max(0, len(known) - keep)]:
         _merge(steps, WHEN_UNKNOWN, steps.pop(step))

@@ -125,10 +125,10 @@ class Chunk:
         came.clamped += clamped
         came.unmapped += unmapped
 
-    def count(self, name: str, label: str) -> None:
-        """Add one to a counter."""
+    def count(self, name: str, label: str, more: int = 1) -> None:
+        """Add to a counter."""
         counted = (name, label)
-        self.counters[counted] = self.counters.get(counted, 0) + 1
+        self.counters[counted] = self.counters.get(counted, 0) + more
 
 
 class _Stamp(msgspec.Struct, frozen=True, gc=False):

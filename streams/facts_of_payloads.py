@@ -53,7 +53,7 @@ class PayloadFacts:
             old += len(scans) - added
         for label, count in ((ERROR, payload.errors), (EMPTY, payload.empty), (TOO_OLD, old)):
             if count:
-                chunk.counters[ANSWERS, label] = chunk.counters.get((ANSWERS, label), 0) + count
+                chunk.count(ANSWERS, label, count)
         if old and not made and not payload.troubles:
             days = self._max_past_ms // (24 * 60 * 60 * 1000)
             return Trouble(
@@ -71,6 +71,11 @@ class PayloadFacts:
         told = [
             (scan, self._meaning(scan)) for scan in scans if not self._is_too_old(scan.time, chunk.arrived_ms)
         ]
+        ends = [
+            scan.time.start_ms
+            for scan, meaning in told
+            if meaning.milestone in _LAST_STEPS and scan.time.quality is not TimeQuality.DATE_ONLY
+        ]
         latest, latest_unmapped, any_clamped = 0, False, False
         for scan, meaning in told:
             time = scan.time
@@ -82,7 +87,7 @@ class PayloadFacts:
                 chunk.count(CLAMPED, _EVENT)
             if time.start_ms >= latest:
                 latest, latest_unmapped = time.start_ms, not meaning.known
-            occurred_ms = chunk.arrived_ms if clamped else _occurred_ms(time, meaning, told, chunk.arrived_ms)
+            occurred_ms = chunk.arrived_ms if clamped else _occurred_ms(time, meaning, ends, chunk.arrived_ms)
             fact = self._fact(
                 chunk, scan, meaning, adapter, (carrier, key), source, occurred_ms, clamped=clamped
             )
@@ -156,17 +161,13 @@ class PayloadFacts:
         return time.end_ms < arrived_ms - self._max_past_ms
 
 
-def _occurred_ms(
-    time: ReadTime, meaning: Meaning, told: list[tuple[ScanSeen, Meaning]], arrived_ms: int
-) -> int:
+def _occurred_ms(time: ReadTime, meaning: Meaning, ends: list[int], arrived_ms: int) -> int:
     """Return the end of the interval that cannot raise a false alarm: the later one, but not behind the arrival.
 
     A step on the way of which only the date is known is not put behind a delivery of the same day, whose hour is known.
+    `ends`: when the parcel's last steps were, those whose hour is known.
     """
     latest = max(time.start_ms, min(time.end_ms, arrived_ms))
     if time.quality is TimeQuality.DATE_ONLY and meaning.milestone not in _LAST_STEPS:
-        for other, proves in told:
-            if proves.milestone in _LAST_STEPS and other.time.quality is not TimeQuality.DATE_ONLY:
-                ended_ms = other.time.start_ms
-                latest = ended_ms if time.start_ms <= ended_ms < latest else latest
+        return min([latest, *(ended_ms for ended_ms in ends if time.start_ms <= ended_ms)])
     return latest

@@ -17,7 +17,7 @@ from streams.adapting import Adapter
 from streams.envelope import open_envelope, open_payload
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
-from streams.reading import EventReader
+from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
 
 __all__ = [
@@ -40,6 +40,8 @@ class InputRecord(Protocol):
 
     @property
     def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
     @property
     def value(self) -> bytes | None: ...
     @property
@@ -142,8 +144,8 @@ class IntakeMapper:
         refused = []
         for record in records:
             try:
-                value = open_payload(self._sized(record.value), record.headers)
-                payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, getattr(record, "key", None))
+                value = open_payload(sized(record.value, self._max_bytes), record.headers)
+                payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, record.key)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
                 continue
@@ -153,14 +155,6 @@ class IntakeMapper:
             if trouble is not None:
                 refused.append(Refused(record, trouble.reason, trouble.detail, ACTIONS[trouble.reason]))
         return refused
-
-    def _sized(self, value: bytes | None) -> bytes:
-        if value is None:
-            raise RefusalError(DeadLetterReason.NULL_VALUE, "the record has no value")
-        if len(value) > self._max_bytes:
-            detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
-            raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
-        return value
 
 
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:

@@ -131,8 +131,13 @@ class Terms(NamedTuple):
 def obstacle(letter: Letter, outcome: LetterOutcome | None, terms: Terms) -> Obstacle | None:
     """Why the letter is not redriven; None: it is. `outcome`: what was decided about it last."""
     if outcome is not None and (not terms.again or outcome.audit_id == terms.audit_id):
-        return Obstacle.REDRIVEN if outcome.outcome is Outcome.REDRIVEN else Obstacle.DISCARDED
+        return dealt_with(outcome)
     return _damage(letter) or _no_way_back(letter, outcome, terms)
+
+
+def dealt_with(outcome: LetterOutcome) -> Obstacle:
+    """What was decided about a letter, as what is in the way of deciding it again."""
+    return Obstacle.REDRIVEN if outcome.outcome is Outcome.REDRIVEN else Obstacle.DISCARDED
 
 
 def _damage(letter: Letter) -> Obstacle | None:

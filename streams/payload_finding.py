@@ -12,8 +12,6 @@ from streams.payload_times import ReadTime, TimeReader, When
 from streams.payload_tree import TEXT, json_in_text
 from streams.refusal import RefusalError
 
-MAX_EVENTS: Final = 2000
-"""Of one payload; with more it is refused whole."""
 MAX_TEXT_CHARS: Final = 256
 
 
@@ -135,15 +133,14 @@ def steps_of(steps: tuple[str | Unpack, ...]) -> list[tuple[Callable[[Scope], An
 
 
 def walk_steps(
-    steps: list[tuple[Callable[[Scope], Any], bool]], start: Scope, most: int, what: str
+    steps: list[tuple[Callable[[Scope], Any], bool]], start: Scope, most: int, limit: str
 ) -> list[Scope]:
-    """Return what the steps lead to. Raises RefusalError when it is too much."""
+    """Return what the steps lead to. Raises RefusalError when it is more than `most`; `limit`: of the whole payload."""
     found = [start]
     for find, is_json in steps:
         found = [scope for each in found for scope in _step(each, find, is_json=is_json)]
         if len(found) > most:
-            limit = MAX_EVENTS if what == "events" else most
-            raise RefusalError(DeadLetterReason.TOO_MANY, f"more than {limit} {what} in one payload")
+            raise RefusalError(DeadLetterReason.TOO_MANY, f"more than {limit} in one payload")
     return found
 
 

@@ -29,6 +29,15 @@ class _NotFiniteError(ValueError):
     pass
 
 
+def sized(value: bytes | None, max_bytes: int) -> bytes:
+    """Return the value of a record. Raises RefusalError if it has none, or one that is too large."""
+    if value is None:
+        raise RefusalError(DeadLetterReason.NULL_VALUE, "the record has no value")
+    if len(value) > max_bytes:
+        raise RefusalError(DeadLetterReason.TOO_LARGE, f"{len(value)} bytes, the limit is {max_bytes}")
+    return value
+
+
 class EventReader:
     """Reads the records of one kind of input topic."""
 
@@ -41,11 +50,7 @@ class EventReader:
 
     def check(self, value: bytes | None) -> bytes:
         """Return the value if it is safe to decode. Raises RefusalError (null, too large, too deep, not UTF-8)."""
-        if value is None:
-            raise RefusalError(DeadLetterReason.NULL_VALUE, "the record has no value")
-        if len(value) > self._max_bytes:
-            detail = f"{len(value)} bytes, the limit is {self._max_bytes}"
-            raise RefusalError(DeadLetterReason.TOO_LARGE, detail)
+        value = sized(value, self._max_bytes)
         if not value.isascii():
             check_utf8(value)
         if len(value) > _SMALL_BYTES:
