@@ -83,6 +83,8 @@ def _line(row: Mapping[str, Any], arrival: str) -> bytes:
         line["kind"] = _kind(raw)
     if arrival in told:
         line.setdefault("appended_at", told[arrival])
+    if "key" in told:
+        line["key"] = _plain(told["key"])
     line["headers"] = _plain(told.get("headers", {}))
     line.update({"value": None} if raw is None else {"value_base64": b64encode(raw).decode()})
     return _encode(line)

@@ -46,6 +46,7 @@ class Recorded(NamedTuple):
     offset: int
     value: bytes | None
     headers: Headers
+    key: bytes | None = None
 
 
 class _Line(msgspec.Struct):
@@ -53,6 +54,7 @@ class _Line(msgspec.Struct):
     appended_at: Time
     value: msgspec.Raw = _ABSENT
     value_base64: str | None = None
+    key: str | None = None
     headers: dict[str, str] = {}
     topic: str = ""
     partition: Count = 0
@@ -160,7 +162,10 @@ def _record(line: bytes, arrival: str) -> Recorded:
     headers = tuple((name, text.encode()) for name, text in sorted(told.headers.items()))
     offset = _NO_OFFSET if told.offset is None else told.offset
     at_ms = (told.appended_at - _EPOCH) // _MS
-    return Recorded(at_ms, told.kind, told.topic or told.kind.value, told.partition, offset, value, headers)
+    key = None if told.key is None else told.key.encode()
+    return Recorded(
+        at_ms, told.kind, told.topic or told.kind.value, told.partition, offset, value, headers, key
+    )
 
 
 def _value(told: _Line) -> bytes | None:

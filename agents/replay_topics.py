@@ -49,7 +49,9 @@ async def read_topics(
 
 
 def _recorded(one: "ConsumerRecord[bytes, bytes]", kind: InputKind) -> Recorded:
-    return Recorded(one.timestamp, kind, one.topic, one.partition, one.offset, one.value, tuple(one.headers))
+    return Recorded(
+        one.timestamp, kind, one.topic, one.partition, one.offset, one.value, tuple(one.headers), one.key
+    )
 
 
 def _ms(at: datetime) -> int:

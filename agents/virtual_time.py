@@ -41,6 +41,7 @@ class InputRecord:
     offset: int
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    key: bytes | None = None
 
 
 class VirtualTime:

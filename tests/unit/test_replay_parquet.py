@@ -90,9 +90,18 @@ def test_columns_are_the_fields_of_an_event_alone(tmp_path: Path) -> None:
 
 
 def test_a_record_without_a_kind_is_of_the_kind_of_its_type(tmp_path: Path) -> None:
-    rows = [{"value": json.dumps(LABEL), "stored_at": AT, "topic": "ups-labels", "partition": 3, "offset": 7}]
+    rows = [
+        {
+            "value": json.dumps(LABEL),
+            "stored_at": AT,
+            "topic": "ups-labels",
+            "partition": 3,
+            "offset": 7,
+            "key": "1Z9",
+        }
+    ]
     (one,) = records(parquet(tmp_path, rows, stored_at=pyarrow.timestamp("ns", "UTC")), "stored_at")
-    assert (one.kind, one.topic, one.partition, one.offset) == ("labels", "ups-labels", 3, 7)
+    assert (one.kind, one.topic, one.partition, one.offset, one.key) == ("labels", "ups-labels", 3, 7, b"1Z9")
     assert json.loads(one.value or b"") == LABEL
 
 
