@@ -327,13 +327,21 @@ class _Walk:
             )
 
     def _soon(self, key: CaseKey, now: datetime) -> set[Reason]:
-        """Other reasons that a worker may give that reads on before it looks."""
+        """Other reasons that a worker may give that reads on before it looks, in some topics or in all."""
         then = now + self.tolerance
-        soon = self._known(then)
-        ends = {why for breach in soon.breaches if breach.key == key for _, why in breach.ends}
-        return ends.union(
-            *(piece.why for piece in standing(soon.breaches, then, self.telling.untold).get(key, ()))
+        (parcels, parcels_then), (returns, returns_then) = zip(
+            self.how.known_until(now), self.how.known_until(then), strict=True
         )
+        soon: set[Reason] = set()
+        for known in (
+            self.dossier.known(parcels_until, returns_until)
+            for parcels_until in (parcels, parcels_then)
+            for returns_until in (returns, returns_then)
+        ):
+            soon.update(why for breach in known.breaches if breach.key == key for _, why in breach.ends)
+            pieces = standing(known.breaches, then, self.telling.untold)
+            soon.update(*(piece.why for piece in pieces.get(key, ())))
+        return soon
 
 
 def _opened(breach: Expectation, pieces: list[Piece], now: datetime, told_at: datetime) -> _Case:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas.vocabulary import RuleId
+from schemas.vocabulary import CaseState, Reason, RuleId
 from tests.unit.oracle_tape import Tape, default_terms, hours
 
 INSPECTION, MISMATCH, SHELF = RuleId.LATE_INSPECTION, RuleId.CONTENT_MISMATCH, RuleId.LATE_RESTOCK
@@ -135,6 +135,20 @@ def test_a_second_look_that_finds_more_amiss_is_a_second_case(tape: Tape) -> Non
     tape.inspect(50, mismatch=["weight"])
     tape.inspect(60, mismatch=["quantity"])
     assert [due for _, due, _, _ in tape.of(MISMATCH)] == [50.52, 60.52]
+
+
+def test_a_worker_that_was_held_up_may_read_the_decision_before_the_inspection() -> None:
+    tape = Tape()
+    tape.label(0, weight_grams=659)
+    for at, grams in ((50, 1647), (86, 685)):
+        tape.write(
+            "warehouse", at, None, type="checked_in", carrier="fedex", tracking_number="1", weight_grams=grams
+        )
+    tape.inspect(130)
+    tape.order(133, "refund_approved")
+    (decided,) = tape.cases(400, tolerance=114, terms=default_terms(MISMATCH))
+    assert {CaseState.RESOLVED, CaseState.RETRACTED} <= decided.final_states
+    assert decided.reasons == {Reason.LATE_EVIDENCE, Reason.INSPECTED, Reason.REFUND_APPROVED}
 
 
 # ---- shelf -----------------------------------------------------------------------------------------------------
