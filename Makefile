@@ -34,16 +34,16 @@ demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--onc
 	$(BIN)/returnwatch demo $(ARGS)
 
 # What needs no broker keeps every core busy. What needs one mostly waits, so more run side by side than there are
-# cores, each process with a broker of its own and one test after the other, the long ones first. Whole systems are
-# heavier, and come behind them. What keeps the cores busy stands back for both, and is shown at the end. Each part runs even
-# if one before it fails: one run tells everything.
+# cores, each process with a broker of its own and one test after the other, the long ones first. What keeps the cores
+# busy stands back for it. Whole systems come when both are through: held up by others, they play their worlds again,
+# slower. Each part runs even if one before it fails: one run tells everything.
 define run_tests
 failed=0; told=$$(mktemp); \
 nice $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" >"$$told" 2>&1 & busy=$$!; \
 trap 'kill $$busy 2>/dev/null || :; rm -f "$$told"' EXIT; \
 $(BIN)/pytest -q -n $(BROKERS) --maxschedchunk 1 -m "kafka$(1)" --ignore tests/system || failed=1; \
-$(2) \
 wait $$busy || failed=1; cat "$$told"; \
+$(2) \
 exit $$failed
 endef
 # In the order of their names, so that the longest do not come last; what shares a fixture stays together.

@@ -12,8 +12,6 @@ from agents.embedded_kafka import EmbeddedKafka, EmbeddedKafkaUnavailable, prepa
 
 # The second compiler of the JVM pays for itself after minutes; a test's broker lives for seconds.
 _SHORT_LIVED_JVM = ("-Xmx512m", "-XX:TieredStopAtLevel=1")
-# Brokers and workers start in seconds, or in many when the machine is busy: this is for what hangs.
-_PATIENT_TIMEOUT_S = 600
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +44,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {"kafka", "own_kafka"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
-        if item.get_closest_marker("kafka") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(_PATIENT_TIMEOUT_S))
 
 
 class _NoSkips:

@@ -89,7 +89,6 @@ def world() -> OutageWorld:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_day_without_a_carrier_is_one_case_and_no_lost_parcel(
     world: OutageWorld, record_property: Callable[[str, object], None]
 ) -> None:

@@ -52,7 +52,6 @@ def overridden(policy: Policy) -> Policy:
     return Policy.model_validate(numbers)
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("seed", "slow_road"), [(1, timedelta(0)), (2, timedelta(hours=24))])
 def test_everything_that_went_wrong_is_found_and_nothing_else(seed: int, slow_road: timedelta) -> None:
     world = World(seed, returns=800, feeds=True)

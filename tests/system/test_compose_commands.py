@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from agents.embedded_kafka import EmbeddedKafka
 from agents.embedded_kafka_net import free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system]
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]

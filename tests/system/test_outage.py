@@ -22,7 +22,7 @@ from simulation.world import World
 from tests.system.arena import Arena, Show
 from tests.system.outcome import Outcome
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka]
 
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
 RETURNS = 500

@@ -17,7 +17,7 @@ from simulation.world import World
 from tests.command_line import Answer, returnwatch
 from tests.system.arena import Arena, Show
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka]
 
 SEED = int(os.environ.get("RETURNWATCH_TEST_SEED", str(random.randrange(10**6))))
 RETURNS = 120
