@@ -49,3 +49,29 @@ def _test(
         )
     name = source if source is not None else adapter
     raise typer.Exit(sources_command.test_messages(flags, files, name, as_json=as_json))
+
+
+@sources_app.command("infer")
+@takes_settings(TABLES_FLAGS)
+def _infer(
+    flags: FlagValues,
+    files: Messages,
+    kind: Annotated[
+        str | None, typer.Option(help="orders, labels, warehouse or carrier-scans.", metavar="KIND")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Of the source; left out, the file's.", metavar="NAME")
+    ] = None,
+    carrier: Annotated[
+        str | None, typer.Option(help="Of carrier-scans: whose they are, as labels name it.", metavar="NAME")
+    ] = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(help="Of carrier-scans: write proposed rows of codes there.", metavar="DIRECTORY"),
+    ] = None,
+) -> None:
+    """Propose a file that reads such messages, to be edited: what says `decide` is for you to answer."""
+    from agents import sources_command
+
+    asked = sources_command.Asked(kind, name, carrier, codes)
+    raise typer.Exit(sources_command.infer(flags, files, asked))
