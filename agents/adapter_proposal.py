@@ -47,7 +47,7 @@ class AdapterProposal:
             "# then `returnwatch sources test` shows what your payloads become.",
             f"adapter: {self._name}",
             "about: Proposed from samples.",
-            "documents: [decide where its format is written down]",
+            "documents: [unknown]  # decide: where its format is written down",
             f"format: {'json' if self._is_json else 'xml'}",
             "# All that is known so far, old events again; or `event`: each event when it happens.",
             "tells: history",
@@ -96,10 +96,7 @@ class AdapterProposal:
     def _carrier_lines(self) -> list[str]:
         if self._carrier != NO_NAME:
             return [f"carrier: {{is: {self._carrier}}}"]
-        return [
-            "# decide: whose payloads they are, as labels name it (or infer it again with --carrier).",
-            f"carrier: {{is: {NO_NAME}}}",
-        ]
+        return [f"carrier: {{is: {NO_NAME}}}  # decide: whose payloads they are, as labels name it"]
 
     def _number_lines(self) -> list[str]:
         if self._number is None:

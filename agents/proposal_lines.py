@@ -60,17 +60,12 @@ def _zone_lines(indent: str, form: TimeForm, has_clock: bool, zone: str) -> list
     if form.has_offset:
         return []
     if zone:
-        return [f"{indent}  # No offset is written: the place tells the zone. A country with several makes it unsure.",
-                f"{indent}  zone: {zone}"]  # fmt: skip
-    what = (
-        "Only the day is written: it counts to its end"
-        if form.is_date and not has_clock
-        else "No offset is written"
-    )
-    return [
-        f"{indent}  # decide: {what}. Name the zone (Europe/Paris), or with `zone_of` one for each site.",
-        f"{indent}  zone: []",
-    ]
+        return [
+            f"{indent}  # No offset is written: the place tells the zone. A country with several makes it unsure.",
+            f"{indent}  zone: {zone}",
+        ]
+    what = "only the day is written" if form.is_date and not has_clock else "no offset is written"
+    return [f"{indent}  zone: []  # decide: {what}; name the zone (Europe/Paris), or `zone_of` for several"]
 
 
 def clock_of(one: FieldSeen, fields: Iterable[FieldSeen]) -> FieldSeen | None:

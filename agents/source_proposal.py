@@ -18,7 +18,7 @@ from agents.time_forms import is_clock
 from schemas.carrier_codes import CarrierCodes
 from schemas.event_fields import AboutParcelOrReturn
 from schemas.events import KIND_OF_TYPE
-from schemas.field_words import About, meaning
+from schemas.field_words import About, meaning, words
 from schemas.source_files import MODEL_OF_TYPE, TIME_FIELD, mapped_fields
 from schemas.topics import InputKind
 from streams.message_paths import Names
@@ -79,7 +79,9 @@ class SourceProposal:
             f"format: {'json' if self._is_json else 'xml'}",
         ]
         if steps:
-            lines += ["# The list whose items tell events.", f"items: {flow(steps)}"]
+            lead = self._status or next(iter(self._columns.values()), None)
+            why = f", by `{lead.name}` in them" if lead is not None else ""
+            lines += [f"# The list whose items tell events{why}.", f"items: {flow(steps)}"]
         shared = self._shared_lines()
         lines += ["fields:", *shared] if shared else []
         lines += ["events:", *self._event_lines()]
@@ -180,38 +182,34 @@ class SourceProposal:
             return self._carrier_lines("  carrier", path, one)
         if field == "weight_grams":
             unit = _UNIT.search(one.name)
-            if unit is None and "g" not in one.name.split() and "grams" not in one.name.split():
+            if unit is None and not {"g", "grams"} & set(one.name.split()):
                 return [f"  weight_grams: {{from: {quoted(path)}, unit: g}}  # decide: g, kg, oz or lb"]
             return [f"  weight_grams: {{from: {quoted(path)}, unit: {unit[0] if unit else 'g'}}}"]
         if field == "id":
             return ["  # Different in each: taken as your id of the event. A repeat has to carry the same.",
                     f"  id: {quoted(path)}"]  # fmt: skip
-        return [f"  {field}: {quoted(path)}"]
+        why = "by its name" if one.fits("field") == field else "by what stands there"
+        return [f"  {field}: {quoted(path)}  # {why}"]
 
     def _table(self, field: About, path: str, one: FieldSeen) -> list[str]:
         known = {text: means for text in one.texts if (means := meaning(field, text))}
         unknown = [text for text in one.texts if text not in known]
-        lines = [f"  {field}:", f"    from: {quoted(path)}"]
-        if unknown:
-            lines.append(f"    # decide: what {some(unknown)} means here; add a line for each to `values`.")
+        means = " or ".join(sorted(set(words(field).values())))
         if not known:
-            return [*lines, "    values: {}", "    unknown: leave_out"]
-        return [*lines, "    values:", *table_lines("      ", known)]
+            what = f"what {some(unknown)} means: {means}"
+            return [f"  # {field}: {{from: {quoted(path)}, values: {{}}}}  # decide: {what}"]
+        lines = [f"  {field}:", f"    from: {quoted(path)}", "    values:", *table_lines("      ", known)]
+        return lines + [f"      # {quoted(text)}:  # decide: {means}" for text in unknown]
 
     def _carrier_lines(self, key: str, path: str, one: FieldSeen) -> list[str]:
         unknown = [text for text in one.texts if self._codes.carrier(text) not in self._codes.carriers]
         if not unknown:
-            return [f"{key}: {quoted(path)}"]
-        return [
-            f"  # decide: {some(unknown)} is no name of schemas/carriers/aliases.csv. Say whose it is, as `{{DPDX: dpd}}`.",
-            f"{key}: {{from: {quoted(path)}, unknown: keep, values: {{}}}}",
-        ]
+            return [f"{key}: {quoted(path)}  # names that are known: {some(one.texts)}"]
+        what = f"whose {some(unknown)} is, as {{DPDX: dpd}}; left as it is where nothing is said"
+        return [f"{key}: {{from: {quoted(path)}, unknown: keep, values: {{}}}}  # decide: {what}"]
 
     def _unnamed_carrier(self, key: str) -> list[str]:
-        return [
-            "  # decide: no carrier is named; write which one it always is.",
-            f"{key}: {{is: name_the_carrier}}",
-        ]
+        return [f"{key}: {{is: name_the_carrier}}  # decide: which one it always is"]
 
     def _parcel_lines(self) -> list[str]:
         inner = [one for one in self._fields if self._is_inside(one)]
@@ -251,7 +249,7 @@ class SourceProposal:
             lines.append(f"    currency: {quoted(currencies[0][0])}")
             self._used.add(currencies[0][1].way)
         else:
-            lines += ["    # decide: no currency is written; name it.", "    currency: {is: EUR}"]
+            lines.append("    currency: {is: XXX}  # decide: no currency is written")
         if any(re.search(r",\d{1,2}$", text) for text in one.texts):
             lines.append("    decimal: comma")
         if {"cents", "minor"} & set(one.name.split()):
@@ -267,13 +265,10 @@ class SourceProposal:
             about_either = issubclass(model, AboutParcelOrReturn)
             if about_either and "return_id" not in told and not {"carrier", "tracking_number"} <= told:
                 needed.add("return_id")
-        lines = []
-        for field in sorted(needed - told - {"type", TIME_FIELD}):
-            lines += [
-                "  # decide: nothing looks like it; every event here needs it.",
-                f"  {field}: decide_{field}",
-            ]
-        return lines
+        what = "# decide: nothing looks like it, and every event here needs it"
+        return [
+            f"  {field}: decide_{field}  {what}" for field in sorted(needed - told - {"type", TIME_FIELD})
+        ]
 
     # -- times and events -------------------------------------------------------------------------------------------
 
@@ -285,7 +280,9 @@ class SourceProposal:
                 "  # decide: no time was found; each event then happened at the latest when its message came."
             )
             return [what]
-        return self._one_time("  ", *found)
+        why = "by its name" if found[1].fits("time") is not None else "a time beside it"
+        first, *rest = self._one_time("  ", *found)
+        return [f"{first}  # {why}", *rest]
 
     def _one_time(self, indent: str, path: str, one: FieldSeen) -> list[str]:
         clock = clock_of(one, self._fields)
@@ -303,11 +300,8 @@ class SourceProposal:
         if self._columns:
             return [line for name, one in self._columns.items() for line in self._column_lines(name, one)]
         (name,) = self._types
-        lines = [
-            "  # decide: no word was found that says which event it is; write the one that it always is,",
-            "  # or `{from: path, values: {WORD: event}}`.",
-            f"  - type: {name}",
-        ]
+        what = "  # decide: no word was found that says which event it is: always this, or {from: ..., values: ...}"
+        lines = [f"  - type: {name}{what}"]
         return lines + ([] if self._has_time() else ["    without_time: arrival"])
 
     def _status_lines(self, status: FieldSeen) -> list[str]:
@@ -322,10 +316,8 @@ class SourceProposal:
                 unknown.append(text)
         lines = ["  - type:", f"      from: {quoted(path)}", "      values:", *table_lines("        ", table)]
         if unknown:
-            lines.append(
-                f"      # decide: {some(unknown)}: an event (a line above), or nothing (in this list)?"
-            )
-            lines.append("      nothing: []")
+            what = f"{some(unknown)}: events (in `values`), or nothing (in this list)"
+            lines.append(f"      nothing: []  # decide: {what}")
         return lines + ([] if self._has_time() else ["    without_time: arrival"])
 
     def _column_lines(self, name: str, one: FieldSeen) -> list[str]:
