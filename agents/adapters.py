@@ -16,9 +16,9 @@ from schemas.topics import InputKind
 from schemas.yaml_models import ModelError
 from schemas.yaml_reading import NotYamlError, YamlReader, compose
 from streams.adapting import Adapter
-from streams.message_reading import Source
+from streams.message_reading import MessageSource
 
-Reader = Adapter | Source
+Reader = Adapter | MessageSource
 ReaderFile = AdapterFile | SourceFile
 
 
@@ -66,7 +66,7 @@ def load_file(text: str, filename: str) -> ReaderFile:
 
 def ready(file: ReaderFile) -> Reader:
     """Return what reads by a file."""
-    return Source(file) if isinstance(file, SourceFile) else Adapter(file)
+    return MessageSource(file) if isinstance(file, SourceFile) else Adapter(file)
 
 
 def found_file(name: str, where: str) -> tuple[ReaderFile | None, Sequence[Finding]]:

@@ -18,7 +18,7 @@ from streams.facts_of_payloads import PayloadFacts
 from streams.intake import Acceptance
 from streams.message_finding import shown
 from streams.message_paths import Names, leaves, path_of, read_ways, tree_bytes
-from streams.message_reading import Message, Source, Told
+from streams.message_reading import Message, MessageSource, Told
 from streams.payload_times import ReadTime
 from streams.payload_tree import json_tree, unpacked, xml_tree
 from streams.refusal import RefusalError
@@ -240,7 +240,7 @@ def source_reads(reader: Reader, message: MessageFile) -> bool:
         told = _read(message.value, reader)
     except RefusalError:
         return False
-    if isinstance(reader, Source):
+    if isinstance(reader, MessageSource):
         assert isinstance(told, Message)  # sources read messages
         return bool(told.told) and not told.troubles
     return bool(_times(told)) and not told.troubles

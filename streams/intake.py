@@ -18,7 +18,7 @@ from streams.envelope import open_envelope, open_payload
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
 from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
-from streams.message_reading import Source, attributes_of
+from streams.message_reading import MessageSource, attributes_of
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
 
@@ -96,7 +96,7 @@ class IntakeMapper:
         acceptance: Acceptance | None = None,
         *,
         salt: str = "",
-        adapters: Mapping[str, Adapter | Source] | None = None,
+        adapters: Mapping[str, Adapter | MessageSource] | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
         reads its payloads or messages; topics that are not there carry the contract's events.
@@ -142,7 +142,9 @@ class IntakeMapper:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         return _intake(chunk, refused)
 
-    def _adapt(self, chunk: Chunk, records: Sequence[InputRecord], reader: Adapter | Source) -> list[Refused]:
+    def _adapt(
+        self, chunk: Chunk, records: Sequence[InputRecord], reader: Adapter | MessageSource
+    ) -> list[Refused]:
         """Map payloads or messages; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
         for record in records:
@@ -157,10 +159,10 @@ class IntakeMapper:
         return refused
 
     def _read(
-        self, chunk: Chunk, record: InputRecord, value: bytes, reader: Adapter | Source
+        self, chunk: Chunk, record: InputRecord, value: bytes, reader: Adapter | MessageSource
     ) -> Trouble | None:
         """Add what one record tells; returns what of it could not be read."""
-        if isinstance(reader, Source):
+        if isinstance(reader, MessageSource):
             headers = attributes_of(record.value or b"", record.headers)
             message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
             return self._messages.add(chunk, message, record.offset)

@@ -71,7 +71,7 @@ class Message(NamedTuple):
     troubles: list[Trouble]
 
 
-class Source:
+class MessageSource:
     """A source file, ready to read messages."""
 
     def __init__(self, file: SourceFile) -> None:

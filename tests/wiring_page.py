@@ -52,8 +52,8 @@ def _block(found: re.Match[str]) -> str:
     kind, name, content = found.groups()
     if kind == "diff":
         wanted = (name or "").strip()
-        lines = unified_diff(inferred(wanted).splitlines(), final(wanted).splitlines(), n=1, lineterm="")
-        return f"```diff {wanted}\n" + "\n".join(list(lines)[2:]) + "\n```"
+        difference = unified_diff(inferred(wanted).splitlines(), final(wanted).splitlines(), n=1, lineterm="")
+        return f"```diff {wanted}\n" + "\n".join(list(difference)[2:]) + "\n```"
     command = content.partition("\n")[0]
     if not command.startswith("$ returnwatch sources "):
         return found[0]

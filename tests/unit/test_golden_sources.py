@@ -12,7 +12,7 @@ from schemas.facts import decode_parcel_fact, decode_return_record
 from schemas.source_checks import kinds_of, shipped_source, shipped_sources
 from schemas.vocabulary import Milestone
 from streams.intake import Intake, IntakeMapper
-from streams.message_reading import Source
+from streams.message_reading import MessageSource
 from tests.golden_payloads import ARRIVED_MS, TIMELINE, PayloadRecord
 
 FOLDER = Path(__file__).parents[1] / "golden" / "sources"
@@ -42,7 +42,7 @@ ALL = _goldens()
 
 def _taken(source: str, *values: bytes) -> Intake:
     file = shipped_source(source)
-    intake = IntakeMapper(load_carrier_codes(), adapters={source: Source(file)})
+    intake = IntakeMapper(load_carrier_codes(), adapters={source: MessageSource(file)})
     records = [PayloadRecord(value) for value in values]
     kind = min(kinds_of(file))
     return intake.map_chunk(records, kind, ARRIVED_MS, topic=source, partition=0)
