@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from agents.message_fields import FieldSeen, is_tracking, item_of, outer, steps_to
-from agents.proposal_lines import clock_of, flow, quoted, some, time_lines
+from agents.proposal_lines import clock_of, comment, flow, quoted, some, time_lines
 from schemas.carrier_tables import CODE_COLUMNS
 from schemas.field_words import folded, words
 from streams.message_paths import EACH, Names, path_of
@@ -63,7 +63,7 @@ class AdapterProposal:
         ]
         if self._personal:
             lines.append(
-                f"# Left out, looks personal or like free text: {', '.join(one.path for one in self._personal)}"
+                f"# Left out, looks personal or like free text: {comment(', '.join(one.path for one in self._personal))}"
             )
         return "\n".join([*lines, *self._undecided()]) + "\n"
 
@@ -105,7 +105,7 @@ class AdapterProposal:
                 "  # decide: nothing looks like a tracking number. Where answers do not repeat it, the record's key has it.",
                 """  number: '"$key"'""",
             ]
-        return ["package:", f"  number: {quoted(path_of(self._number.way[len(self._package) :]))}"]
+        return ["package:", f"  number: {quoted(path_of(self._number.way[len(self._package) :]) or '@')}"]
 
     def _code_lines(self) -> list[str]:
         lines = ["  codes:"]
@@ -136,7 +136,7 @@ class AdapterProposal:
         return ["  place:", *(f"    {name}: {quoted(found[name])}" for name in _PLACE if name in found)]
 
     def _from_event(self, one: FieldSeen) -> str:
-        return path_of(one.way[len(self._event) :])
+        return path_of(one.way[len(self._event) :]) or "@"
 
     def _undecided(self) -> list[str]:
         unknown = [code for code, means in self._meanings().items() if not means]

@@ -1,6 +1,5 @@
 """The lines of a proposed YAML file: quoted where they have to be, each with the reason why it is there."""
 
-import json
 import re
 from collections.abc import Iterable
 
@@ -17,7 +16,18 @@ def quoted(text: str) -> str:
     """A text as YAML writes it."""
     if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
         return text
-    return "'" + text.replace("'", "''") + "'" if text.isprintable() else json.dumps(text)
+    if text.isprintable():
+        return "'" + text.replace("'", "''") + "'"
+    return (
+        '"'
+        + "".join(one if one.isprintable() and one not in '"\\' else f"\\U{ord(one):08x}" for one in text)
+        + '"'
+    )
+
+
+def comment(text: str) -> str:
+    """A text as it may stand in a comment."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def flow(texts: Iterable[str]) -> str:

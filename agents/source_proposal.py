@@ -13,7 +13,7 @@ from agents.message_fields import (
     path_from,
     steps_to,
 )
-from agents.proposal_lines import clock_of, flow, quoted, some, table_lines, time_lines
+from agents.proposal_lines import clock_of, comment, flow, quoted, some, table_lines, time_lines
 from agents.time_forms import is_clock
 from schemas.carrier_codes import CarrierCodes
 from schemas.event_fields import AboutParcelOrReturn
@@ -80,7 +80,7 @@ class SourceProposal:
         ]
         if steps:
             lead = self._status or next(iter(self._columns.values()), None)
-            why = f", by `{lead.name}` in them" if lead is not None else ""
+            why = f", by `{comment(lead.name)}` in them" if lead is not None else ""
             lines += [f"# The list whose items tell events{why}.", f"items: {flow(steps)}"]
         shared = self._shared_lines()
         lines += ["fields:", *shared] if shared else []
@@ -338,9 +338,9 @@ class SourceProposal:
         lines = []
         if self._personal:
             lines.append(
-                f"# Left out, looks personal or like free text: {', '.join(one.path for one in self._personal)}"
+                f"# Left out, looks personal or like free text: {comment(', '.join(one.path for one in self._personal))}"
             )
         others = [one.path for one in self._fields if one.way not in self._used and not is_clock(one.texts)]
         if others:
-            lines.append(f"# Not used: {', '.join(others)}")
+            lines.append(f"# Not used: {comment(', '.join(others))}")
         return lines

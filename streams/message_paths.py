@@ -3,6 +3,7 @@
 That is exact whatever the paths are made of: a field is read where the outcome would have been another without it.
 """
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -45,7 +46,7 @@ def path_of(way: Names) -> str:
 def written(name: str) -> str:
     """Return a name as JMESPath writes it: in quotes unless it is a plain word."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and not name[:1].isdigit()
-    return name if plain else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def read_ways(tree: Any, outcome: Callable[[Any], object], asked: set[Names]) -> set[Names]:

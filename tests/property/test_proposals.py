@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.adapter_proposal import AdapterProposal
@@ -46,6 +46,7 @@ _MESSAGES = st.dictionaries(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(_MESSAGES, min_size=1, max_size=3),
     st.sampled_from([None, *(kind for kind in InputKind if kind != "commands")]),
