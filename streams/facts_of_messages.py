@@ -27,4 +27,4 @@ class MessageFacts:
                 message.troubles.append(Trouble(refusal.reason, f"{where}: {refusal.detail}"))
         if not message.told and not message.troubles:
             chunk.count(ANSWERS, EMPTY)
-        return Payload([], 0, 0, message.troubles).trouble()
+        return Payload([], 0, 0, message.troubles).trouble() if message.troubles else None

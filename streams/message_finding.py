@@ -95,11 +95,14 @@ def types_rule(rule: TypeRule) -> FindTypes:
     find, where = first_text(rule.found), " or ".join(rule.found)
     table = {word.casefold(): types for word, types in rule.values.items()}
     table |= dict.fromkeys((word.casefold() for word in rule.nothing), ())
+    as_written = {**rule.values, **dict.fromkeys(rule.nothing, ())}
     otherwise = (rule.otherwise,) if rule.otherwise else None
     passes = rule.unknown == "skip"
 
     def types(scope: Scope) -> tuple[str, ...]:
         word = find(scope)
+        if word in as_written:
+            return as_written[word]
         if not word:
             if otherwise is None:
                 raise RefusalError(_MISSING, f"type: nothing stands at {where}")
@@ -163,9 +166,13 @@ def _number(name: str, rule: CountOf) -> FindValue:
         always = rule.always
         return lambda _: always
     find, otherwise = _amount_at(name, rule.found, comma=False), rule.otherwise
+    first = _value_at(rule.found[0])
     grams = Decimal(GRAMS_OF_UNIT[rule.unit]) if isinstance(rule, WeightOf) else None
 
     def number(scope: Scope) -> int | None:
+        plain = first(scope)
+        if type(plain) is int and (grams is None or grams == 1):
+            return plain
         found = find(scope)
         if found is None:
             return otherwise

@@ -4,7 +4,7 @@ Pure, as adapters are, and beside them: a message is read as far as it can be re
 the rest counts. What comes out are events like those of the contract, so their facts are made by the same code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -44,6 +44,8 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 def attributes_of(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
     """Return a record's headers as texts, by lower-case names; of a structured CloudEvent its attributes as `ce_id` and so on."""
+    if not headers:
+        return {}
     named = {name.lower(): (content or b"").decode("utf-8", "replace") for name, content in headers}
     if named.get("content-type", "").lower().startswith("application/cloudevents"):
         envelope = _decode_envelope(value)  # it was opened before
@@ -80,7 +82,7 @@ class MessageSource:
         first = file.items[0]
         expects = file.expects or ((first,) if not isinstance(first, Unpack) and len(file.items) > 1 else ())
         self._expects = [compile_path(path) for path in expects]
-        self._items, self._skip = steps_of(file.items), truth(file.skip)
+        self._items, self._skip = _steps(file.items), truth(file.skip)
         self._rules = [_RuleReader(file, rule) for rule in file.events]
 
     def read(
@@ -104,7 +106,7 @@ class MessageSource:
             detail = f"nothing that messages of {self.name} have was found in it"
             raise RefusalError(DeadLetterReason.UNKNOWN_SHAPE, detail)
         skipped = 0
-        items = walk_steps(self._items, whole, MAX_EVENTS, _LIMIT)
+        items = walk_steps(self._items, whole, MAX_EVENTS, _LIMIT) if self._items else [whole]
         for number, item in enumerate(items):
             if item is not whole and self._skip is not None and self._skip(item):
                 skipped += 1
@@ -114,8 +116,15 @@ class MessageSource:
                 rule.add(message, item.as_package(), here, arrived_ms)
             if len(message.told) > MAX_EVENTS:
                 raise RefusalError(DeadLetterReason.TOO_MANY, f"more than {MAX_EVENTS} events in one message")
+        if len(message.told) < 2:
+            return message._replace(skipped=skipped) if skipped else message
         told, troubles = _apart(message.told)
         return Message(told, skipped, message.troubles + troubles)
+
+
+def _steps(steps: tuple[str | Unpack, ...]) -> list[tuple[Callable[[Scope], Any], bool]]:
+    """Return what finds, step by step; nothing where the steps lead nowhere else."""
+    return [] if steps == ("@",) else steps_of(steps)
 
 
 class _RuleReader:
@@ -126,7 +135,7 @@ class _RuleReader:
         times = rules.pop(TIME_FIELD, ())
         assert isinstance(times, tuple)  # Fields says so
         self._types, self._when = types_rule(rule.type), truth(rule.when)
-        self._each = steps_of(rule.each)
+        self._each = _steps(rule.each)
         self._time, self._at_arrival = times_rule(times), rule.without_time == "arrival"
         finds = {name: field_rule(name, one) for name, one in rules.items()}
         self._events = {name: _EventMaker(name, finds) for name in file.types_of(rule)}
@@ -135,7 +144,7 @@ class _RuleReader:
         """Add what an item tells to the message."""
         if self._when is not None and not self._when(item):
             return
-        found = walk_steps(self._each, item, MAX_EVENTS, _LIMIT)
+        found = walk_steps(self._each, item, MAX_EVENTS, _LIMIT) if self._each else [item]
         for number, each in enumerate(found):
             here = f"{where}[{number}]" if len(found) > 1 else where
             try:

@@ -120,11 +120,11 @@ class TimeReader:
         local = at.replace(tzinfo=None)
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
-        start = end = _moment(local, first, later=False)
-        if first is not last or not isinstance(first, timezone):
-            end = _moment(local, last, later=True)
+        start, end = _moments(local, first)
+        if first is not last:
+            end = _moments(local, last)[1]
         if is_date:
-            end = _moment(local + _DAY, last, later=True) - 1
+            end = _moments(local + _DAY, last)[1] - 1
             quality = TimeQuality.DATE_ONLY
         elif self._assumed:
             quality = TimeQuality.ASSUMED
@@ -167,12 +167,13 @@ def _quality_of_named(name: str, *, sure: bool) -> TimeQuality:
     return TimeQuality.OFFSET if name == "UTC" else TimeQuality.DERIVED_FROM_PLACE
 
 
-def _moment(local: datetime, zone: tzinfo, *, later: bool) -> int:
-    """Return the epoch milliseconds of a local time; where a clock change makes it two moments, one of them."""
-    if isinstance(zone, timezone):
-        return epoch_ms(local.replace(tzinfo=zone))
-    moments = [epoch_ms(local.replace(tzinfo=zone, fold=fold).astimezone(UTC)) for fold in (0, 1)]
-    return max(moments) if later else min(moments)
+def _moments(local: datetime, zone: tzinfo) -> tuple[int, int]:
+    """Return the epoch milliseconds of a local time: twice the same, but where a clock change makes it two moments."""
+    moment = epoch_ms(local.replace(tzinfo=zone))
+    if isinstance(zone, timezone) or zone is UTC:
+        return moment, moment
+    again = epoch_ms(local.replace(tzinfo=zone, fold=1))
+    return (moment, again) if moment <= again else (again, moment)
 
 
 def _parsed(text: str, form: str) -> tuple[datetime, bool] | None:
