@@ -27,6 +27,9 @@ def compile_path(text: str) -> Path:
         return _itself
     if _DOTTED.fullmatch(text):
         return _walk([part.strip('"') for part in _PART.findall(text)])
+    choices = [part.strip() for part in text.split("||")]
+    if all(part == "@" or _DOTTED.fullmatch(part) for part in choices):
+        return _first_true([compile_path(part) for part in choices])
     if _NOT_OF_A_PART.search(text):
         raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
     try:
@@ -54,6 +57,20 @@ def names_in(text: str) -> list[str]:
 def asks_around(text: str) -> bool:
     """Whether a path names something around what it is asked of."""
     return '"$' in text
+
+
+def _first_true(paths: list[Path]) -> Path:
+    """`a || b` without the interpreter: the first that JMESPath takes for true, else the last."""
+
+    def first(value: Any) -> Any:
+        found = None
+        for path in paths:
+            found = path(value)
+            if found or (found == 0 and found is not False):
+                return found
+        return found
+
+    return first
 
 
 def _itself(value: Any) -> Any:
