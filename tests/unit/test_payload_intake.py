@@ -79,6 +79,21 @@ def test_a_record_without_a_value_is_refused() -> None:
     assert [one.reason for one in result.refused] == [R.NULL_VALUE]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"not json",
+        b'{"specversion": "\xff"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": "\xff"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "\xc3\xa9"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "Ig=="}',  # one quotation mark
+    ],
+)
+def test_a_broken_envelope_around_a_payload_is_refused_as_such(value: bytes) -> None:
+    refused = _take(value, headers=(("content-type", b"application/cloudevents+json"),)).refused
+    assert [(one.reason, one.record.value) for one in refused] == [(R.BAD_ENVELOPE, value)]
+
+
 def test_a_gzip_body_and_an_envelope_are_opened() -> None:
     payload = json.dumps(_history(_event())).encode()
     envelope = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": payload.decode()}
