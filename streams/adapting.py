@@ -117,10 +117,10 @@ class Adapter:
                 continue
             events = walk_steps(self._events, package.as_package(), left, f"{MAX_EVENTS} events")
             left -= len(events)
+            before = len(histories) + len(troubles)
             if events:
                 histories += self._history(package, events, place, arrived_ms, troubles)
-            else:
-                empty += 1
+            empty += len(histories) + len(troubles) == before
         return Payload(_by_parcel(histories), errors, empty, troubles)
 
     def _history(

@@ -146,6 +146,11 @@ def test_a_parcel_without_a_usable_number_is_refused_and_the_others_count(number
     assert len(result.refused) == 1
 
 
+def test_a_history_of_nothing_that_is_an_event_counts_as_an_empty_one() -> None:
+    result = _take({"trackingNumber": "1Z1"}, ALERT)  # `skip` is true of it: there is no activity in it
+    assert (result.facts, result.refused, result.counters) == ([], [], {(ANSWERS, "empty"): 1})
+
+
 def test_a_number_of_thirty_digits_keeps_them() -> None:
     payload = json.dumps(_history(_event())).replace('"N1"', "123456789012345678901234567890")
     assert list(timelines(_take(payload.encode()))) == ["usps:123456789012345678901234567890"]
