@@ -14,7 +14,8 @@ from streams.refusal import RefusalError
 
 MAX_TEXT_CHARS: Final = 256
 MAX_PLACES: Final = 4096
-"""That are at hand, of an adapter."""
+MAX_WORDS: Final = 1024
+"""That are at hand, of an adapter, and of one of its codes."""
 
 
 class CodeSeen(NamedTuple):
@@ -103,19 +104,32 @@ def _text_at(path: str, most: int) -> Find:
         find = _found(path)
         return lambda scope: text_of(find(scope))[:most]
 
-    *outer, last = names
+    return _text_of(names[0], most) if len(names) == 1 else _text_inside(names[:-1], names[-1], most)
 
-    def walk(scope: Scope) -> str:
+
+def _text_of(name: str, most: int) -> Find:
+    def look(scope: Scope) -> str:
         value = scope.here
-        for name in outer:
-            if type(value) is not dict:
-                return ""
-            value = value.get(name)
         if type(value) is not dict:
             return ""
-        value = value.get(last)
+        value = value.get(name)
         if value is None:
             return ""
+        return value.strip()[:most] if type(value) is str else text_of(value)[:most]
+
+    return look
+
+
+def _text_inside(outer: list[str], name: str, most: int) -> Find:
+    def walk(scope: Scope) -> str:
+        value = scope.here
+        for each in outer:
+            if type(value) is not dict:
+                return ""
+            value = value.get(each)
+        if type(value) is not dict:
+            return ""
+        value = value.get(name)
         return value.strip()[:most] if type(value) is str else text_of(value)[:most]
 
     return walk
@@ -234,11 +248,11 @@ def code_of(code: CodeOf, adapter: str) -> Callable[[Scope], CodeSeen | None]:
     if len(parts) == 1 and of_type is None:
         only, kind_of_only, owners = parts[0], code.type, code.only_for
 
-        def find_one(scope: Scope) -> CodeSeen | None:
-            word = only(scope)
+        @lru_cache(maxsize=MAX_WORDS)
+        def seen(word: str) -> CodeSeen | None:
             return CodeSeen(api, kind_of_only, word, owners) if word else None
 
-        return find_one
+        return lambda scope: seen(only(scope))
 
     def find(scope: Scope) -> CodeSeen | None:
         kind = code.type
