@@ -28,9 +28,8 @@ from schemas.vocabulary import DeadLetterReason
 from streams.payload_finding import (
     MAX_TEXT_CHARS,
     Scope,
-    city_of,
-    country_of,
     first_text,
+    place_of,
     steps_of,
     text_of,
     time_of,
@@ -250,17 +249,11 @@ def _money(name: str, rule: MoneyOf) -> FindValue:
 
 
 def _place(rule: PlaceOf) -> FindValue:
-    country, city = country_of(rule.country, rule.country_otherwise), city_of(rule.city)
-    postal_code, site = first_text(rule.postal_code), first_text(rule.site)
+    find = place_of(rule)
 
     def place(scope: Scope) -> dict[str, str] | None:
-        found = {
-            "country": country(scope),
-            "city": city(scope),
-            "postal_code": postal_code(scope),
-            "site": site(scope),
-        }
-        return {part: text for part, text in found.items() if text} or None
+        told = zip(("country", "city", "postal_code", "site"), find(scope).place, strict=True)
+        return {part: text for part, text in told if text} or None
 
     return place
 
