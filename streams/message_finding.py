@@ -3,9 +3,10 @@
 A word that a table does not have is refused, unless the file says what to do with it: nothing is guessed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
+from functools import lru_cache
 from typing import Any, Final
 
 from schemas.adapter_files import PlaceOf
@@ -59,7 +60,7 @@ class MessageScope(Scope):
     __slots__ = ("headers",)
 
     def __init__(
-        self, here: Any, parent: Any, package: Any, document: Any, key: str, headers: dict[str, str]
+        self, here: Any, parent: Any, package: Any, document: Any, key: str, headers: Mapping[str, str]
     ) -> None:
         super().__init__(here, parent, package, document, key)
         self.headers = headers
@@ -115,7 +116,7 @@ def types_rule(rule: TypeRule) -> FindTypes:
 
 
 def field_rule(name: str, rule: Rule) -> FindValue:
-    """Return a function that gives a field as the contract has it; None: the message does not say it."""
+    """Return a function that gives a field as the contract has it; None or "": the message does not say it."""
     if isinstance(rule, TextOf):
         return _text(name, rule)
     if isinstance(rule, CountOf):
@@ -142,12 +143,15 @@ def _text(name: str, rule: TextOf) -> FindValue:
     find = first_text(rule.found, _ID_CHARS if name.rpartition(".")[2] in _IDS else MAX_TEXT_CHARS)
     otherwise = rule.otherwise
     if not rule.values:
-        return lambda scope: find(scope) or otherwise
+        return find if otherwise is None else lambda scope: find(scope) or otherwise
+    as_written = dict(rule.values)
     table = {word.casefold(): value for word, value in rule.values.items()}
     where, unknown = " or ".join(rule.found), rule.unknown
 
     def text(scope: Scope) -> str | None:
         word = find(scope)
+        if word in as_written:
+            return as_written[word]
         return _looked_up(name, where, word, table, unknown) if word else otherwise
 
     return text
@@ -251,11 +255,13 @@ def _money(name: str, rule: MoneyOf) -> FindValue:
 def _place(rule: PlaceOf) -> FindValue:
     find = place_of(rule)
 
-    def place(scope: Scope) -> dict[str, str] | None:
-        told = zip(("country", "city", "postal_code", "site"), find(scope).place, strict=True)
-        return {part: text for part, text in told if text} or None
+    return lambda scope: _place_of(find(scope).place)
 
-    return place
+
+@lru_cache(maxsize=4096)
+def _place_of(texts: tuple[str, str, str, str]) -> dict[str, str] | None:
+    told = zip(("country", "city", "postal_code", "site"), texts, strict=True)
+    return {part: text for part, text in told if text} or None
 
 
 def _parcels(name: str, rule: ParcelsOf) -> FindValue:

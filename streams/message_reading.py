@@ -25,6 +25,7 @@ from streams.payload_tree import json_tree, unpacked, xml_tree
 from streams.reading import EventReader
 from streams.refusal import RefusalError
 
+_NO_HEADERS: Final[Mapping[str, str]] = {}
 _LIMIT: Final = f"{MAX_EVENTS} items"
 _YEAR_9999_MS = 253_370_764_800_000
 _SAME_ID = (
@@ -96,9 +97,8 @@ class MessageSource:
         """Return what a message tells. Raises RefusalError if it is none of this source, or too large."""
         body = unpacked(value, max_bytes)
         tree = json_tree(body) if self._is_json else xml_tree(body)
-        whole = MessageScope(
-            tree, None, None, tree, (key or b"").decode("utf-8", "replace"), dict(headers or {})
-        )
+        named = "" if key is None else key.decode("utf-8", "replace")
+        whole = MessageScope(tree, None, tree, tree, named, headers or _NO_HEADERS)
         message = Message([], 0, [])
         if self._skip is not None and self._skip(whole):
             return message._replace(skipped=1)
@@ -111,9 +111,11 @@ class MessageSource:
             if item is not whole and self._skip is not None and self._skip(item):
                 skipped += 1
                 continue
+            if item is not whole:
+                item = item.as_package()  # noqa: PLW2901 - the same item
             here = f"items[{number}]" if len(items) > 1 else ""
             for rule in self._rules:
-                rule.add(message, item.as_package(), here, arrived_ms)
+                rule.add(message, item, here, arrived_ms)
             if len(message.told) > MAX_EVENTS:
                 raise RefusalError(DeadLetterReason.TOO_MANY, f"more than {MAX_EVENTS} events in one message")
         if len(message.told) < 2:
@@ -190,7 +192,7 @@ class _EventMaker:
         fields: dict[str, Any] = {"type": self._name, TIME_FIELD: moment_of(time.end_ms)}
         for field, find in self._fields:
             value = find(scope)
-            if value is not None:
+            if value is not None and value != "":
                 fields[field] = value
         try:
             event: Any = msgspec.convert(fields, self._struct)
