@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from agents.message_fields import MOST_SHOWN, FieldSeen
 from agents.time_forms import TimeForm, is_clock, joined_form
 from schemas.adapter_files import ISO
-from streams.message_finding import shown
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*( [A-Za-z0-9_.-]+)*")
+_MOST_CHARS = 40
 _YAML_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
@@ -42,9 +42,9 @@ def table_lines(indent: str, table: dict[str, str]) -> list[str]:
 
 
 def some(texts: Iterable[str]) -> str:
-    """The first of some words, for a comment; what does not look like a word is told by its length."""
+    """The first of some words, for a comment."""
     listed = list(texts)
-    told = ", ".join(shown(text) for text in listed[:MOST_SHOWN])
+    told = ", ".join(repr(text[:_MOST_CHARS]) for text in listed[:MOST_SHOWN])
     return f"{told} and {len(listed) - MOST_SHOWN} more" if len(listed) > MOST_SHOWN else told
 
 

@@ -80,9 +80,9 @@ class MessageScope(Scope):
 
 def shown(text: str) -> str:
     """Return a word as a dead letter may show it: whole if it looks like a code, else only its length."""
-    plain = text.replace("_", "").replace("-", "").replace(" ", "").replace(".", "").replace("/", "")
+    plain = text.replace("_", "").replace("-", "").replace(".", "").replace("/", "")
     digits = sum(letter.isdigit() for letter in text)
-    if len(text) <= _MOST_SHOWN_CHARS and plain.isalnum() and digits <= 4 and text.count(" ") <= 3:
+    if len(text) <= _MOST_SHOWN_CHARS and plain.isalnum() and digits <= 4:
         return repr(text)
     return f"a text of {len(text)} characters"
 
