@@ -129,10 +129,19 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
         typer.Option("--play-only", help="Only play the events, by the simulated clock of the settings."),
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data behind.")] = False,
+    carriers: Annotated[
+        bool,
+        typer.Option("--carriers", help="Play payloads as carriers' APIs and aggregators write them."),
+    ] = False,
 ) -> None:
     """Start a Kafka and a worker, and play a month of a shop's returns to them."""
     if speed is not None and minutes is not None:
         raise SettingsError([Finding("--speed", "comes together with --minutes", todo="give one of the two")])
+    if carriers and play_only:
+        why = "a running worker has to be wired to the topics of the payloads"
+        raise SettingsError(
+            [Finding("--carriers", "does not go with --play-only", why, "leave one of the two out")]
+        )
     from agents.demo_options import DemoOptions
     from agents.settings_loading import load_settings
 
@@ -148,6 +157,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
         days=days,
         play_only=play_only,
         keep=keep,
+        carriers=carriers,
     )
     from agents.demo import run_demo
 

@@ -11,7 +11,7 @@ say of an event is taken off it first (`Shape.says`), so the oracle knows no mor
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from gzip import compress
@@ -95,10 +95,10 @@ def by_apis(events: Sequence[SimEvent], until_at: datetime) -> list[Sending]:
     return [one for one in sendings if one.appears_at <= until_at]
 
 
-def ledger_of(sendings: Iterable[Sending], appended_at: Callable[[Sending], datetime]) -> list[LedgerEvent]:
-    """What is known by the records when they are appended."""
+def ledger_of(sendings: Iterable[Sending], appended_at: datetime | None = None) -> list[LedgerEvent]:
+    """What is known by records that were appended then; None: each at the very moment at which it appears."""
     return [
-        LedgerEvent(event.kind, event.value, event.headers, appended_at(sending))
+        LedgerEvent(event.kind, event.value, event.headers, appended_at or sending.appears_at)
         for sending in sendings
         for event in sending.tells
     ]

@@ -30,7 +30,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class SlowRoad(VirtualTime):
     """What intake writes to `returns` comes there later than the parcels' reports."""
 
-    def __init__(self, policy: bytes, delay: timedelta, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(
+        self, policy: bytes, delay: timedelta, adapters: Mapping[str, Adapter] = MappingProxyType({})
+    ) -> None:
         inputs = {**ONE_TOPIC_OF_EACH_KIND, **dict.fromkeys(adapters, 1)}
         mapper = IntakeMapper(load_carrier_codes(), adapters=adapters)
         super().__init__(policy, inputs=inputs, partitions=PARTITIONS, mapper=mapper)

@@ -92,7 +92,7 @@ def test_a_payload_is_read_as_exactly_what_the_carrier_had_to_tell(
     shape: Shape, sendings: list[Sending]
 ) -> None:
     mine = of(shape, sendings)
-    steps = wanted(read_ledger(ledger_of(mine, lambda one: one.appears_at)))
+    steps = wanted(read_ledger(ledger_of(mine)))
     assert sum(steps[parcel].total() for parcel in steps) >= 40
     assert read(mine) == steps
 
