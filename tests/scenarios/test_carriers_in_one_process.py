@@ -33,7 +33,7 @@ ADAPTERS = adapters_of(f"{shape.adapter}={shape.adapter}" for shape in SHAPES)
 
 
 def test_payloads_tell_everything_that_went_wrong_and_nothing_else() -> None:
-    world = World(1, returns=800, feeds=True, lanes=API_LANES)
+    world = World(2, returns=400, feeds=True, lanes=API_LANES)
     sendings = by_apis(world.events, world.until_at)
     engine = OneProcess(POLICY, adapters=ADAPTERS)
     engine.play(sendings, world.until_at, PERIOD)
