@@ -16,6 +16,7 @@ from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
 from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payloads_of
 from agents.cli_receive import add_receive
+from agents.cli_sources import add_sources
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -28,9 +29,15 @@ READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
 TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
 CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file", "carrier_codes"])
 REPLAY_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["carrier_codes"])
-EXPLAIN_FLAGS = flags_of(
-    [Group.CONNECTION], ["topic_prefix", "carrier_codes", "scans_topics", "scans_adapters"]
-)
+INPUT_FIELDS = [
+    "orders_topics",
+    "labels_topics",
+    "scans_topics",
+    "warehouse_topics",
+    "scans_adapters",
+    "sources",
+]
+EXPLAIN_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", "carrier_codes", *INPUT_FIELDS])
 
 app = typer.Typer(
     name="returnwatch",
@@ -263,6 +270,7 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if html and not against:
         raise SettingsError([Finding("--html", "is a report of two policies", todo="add --against FILE")])
     from agents import replay_command
+    from agents.adapters import readers_of
     from agents.payload_files import Wiring
     from agents.settings_loading import load_settings
 
@@ -276,7 +284,7 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
         html=html,
         as_json=as_json,
         carrier_codes=settings.carrier_codes,
-        wiring=Wiring(settings.scans_adapters, payloads),
+        wiring=Wiring(readers_of(settings), payloads),
     )
     if not topics:
         raise typer.Exit(replay_command.replay(files or [], options))
@@ -499,3 +507,4 @@ add_kpis(app)
 add_dead_letters(app)
 add_carriers(app)
 add_receive(app)
+add_sources(app)

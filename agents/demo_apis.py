@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_named
 from agents.demo_traffic import DemoTraffic, topic_of
 from agents.virtual_time import InputRecord
 from schemas.adapter_loading import shipped_adapter
@@ -36,7 +36,7 @@ class ApiRow(NamedTuple):
 
 def rows_of(traffic: DemoTraffic) -> list[ApiRow]:
     """One row for each API, in the order in which they are wired."""
-    mapper = IntakeMapper(load_carrier_codes(), adapters=adapters_of(traffic.scans_adapters))
+    mapper = IntakeMapper(load_carrier_codes(), adapters=readers_named(traffic.scans_adapters))
     by_api: dict[str, list[Sending]] = {api: [] for api in traffic.apis}
     for sending in traffic.sendings:
         if sending.api:

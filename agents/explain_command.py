@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, SettingsError
 from agents.explain_events import played
@@ -84,8 +85,8 @@ def time_asked_for(text: str, option: str = "--at") -> datetime:
 def _of_events(settings: Settings, name: str, options: ExplainOptions) -> list[Subject]:
     codes = read_carrier_codes(settings.carrier_codes)
     policy = read_policy(options.policy) if options.policy is not None else default_policy()
-    wiring = Wiring(settings.scans_adapters, options.payloads)
-    mapper = IntakeMapper(codes, adapters=wiring.adapters())
+    wiring = Wiring(readers_of(settings), options.payloads)
+    mapper = IntakeMapper(codes, adapters=wiring.readers())
     records = wiring.records(options.events, options.arrival)
     at_ms = (options.at - _EPOCH) // _MS if options.at is not None else records[-1].at_ms
     payloads = () if options.payloads is None else options.payloads.files

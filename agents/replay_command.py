@@ -64,13 +64,13 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
     """
     policies = _policies(options)
     codes = read_carrier_codes(options.carrier_codes)
-    adapters = options.wiring.adapters()
+    readers = options.wiring.readers()
     with _progress() as progress:
         records = _read(source, options, progress)
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
+        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=readers), progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")

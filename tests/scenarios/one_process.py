@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
+from agents.adapters import Reader
 from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime, escalations_of
 from schemas.carrier_codes import load_carrier_codes
 from schemas.kpi_sums import KpiTable
@@ -19,7 +20,6 @@ from schemas.topics import InputKind
 from simulation.api_traffic import Sending
 from simulation.happenings import SimEvent
 from simulation.scoreboard import Observed
-from streams.adapting import Adapter
 from streams.intake import IntakeMapper
 from streams.watermark import Outgoing
 
@@ -31,7 +31,7 @@ class SlowRoad(VirtualTime):
     """What intake writes to `returns` comes there later than the parcels' reports."""
 
     def __init__(
-        self, policy: bytes, delay: timedelta, adapters: Mapping[str, Adapter] = MappingProxyType({})
+        self, policy: bytes, delay: timedelta, adapters: Mapping[str, Reader] = MappingProxyType({})
     ) -> None:
         inputs = {**ONE_TOPIC_OF_EACH_KIND, **dict.fromkeys(adapters, 1)}
         mapper = IntakeMapper(load_carrier_codes(), adapters=adapters)
@@ -64,7 +64,7 @@ class OneProcess:
         policy: Policy,
         *,
         slow_road: timedelta = timedelta(0),
-        adapters: Mapping[str, Adapter] = MappingProxyType({}),
+        adapters: Mapping[str, Reader] = MappingProxyType({}),
     ) -> None:
         """`slow_road`: how much later than reports what intake writes to `returns` comes there. `adapters`: by topic."""
         self.observed: list[Observed] = []

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_named
 from schemas.policy_loading import default_policy
 from simulation.api_carriers import API_CARRIERS, API_LANES
 from simulation.api_shapes import SHAPES
@@ -29,7 +29,7 @@ LEEWAY = 2 * PERIOD
 POLICY = policy_of_this_world(default_policy(), feeds_for_policy(API_CARRIERS))
 UNWATCHED = policy_of_this_world(default_policy())
 CODES_OF = {shape.adapter: shape.codes_of for shape in SHAPES}
-ADAPTERS = adapters_of(f"{shape.adapter}={shape.adapter}" for shape in SHAPES)
+ADAPTERS = readers_named(f"{shape.adapter}={shape.adapter}" for shape in SHAPES)
 
 
 def test_payloads_tell_everything_that_went_wrong_and_nothing_else() -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_named
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import CaseState, RuleId
 from simulation.api_carriers import API_LANES
@@ -67,7 +67,7 @@ def test_a_replay_of_payloads_finds_the_same_cases_as_the_stages(tmp_path: Path)
     world = World(4, returns=120, lanes=API_LANES)
     sendings = by_apis(world.events, world.until_at)
     wired = [f"{shape.adapter}={shape.adapter}" for shape in SHAPES]
-    stages = OneProcess(default_policy(), adapters=adapters_of(wired))
+    stages = OneProcess(default_policy(), adapters=readers_named(wired))
     stages.play(sendings, world.until_at, timedelta(hours=1))
     file = tmp_path / "world.jsonl"
     file.write_text("\n".join(map(line_of_payload, reversed(sendings))), encoding="utf-8")

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_named
 from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import decode_parcel_fact
 from schemas.vocabulary import Evidence, Milestone
@@ -41,7 +41,7 @@ def sendings(world: World) -> list[Sending]:
 
 
 def intake() -> IntakeMapper:
-    adapters = adapters_of(f"{name}={name}" for name in NAMES)
+    adapters = readers_named(f"{name}={name}" for name in NAMES)
     return IntakeMapper(load_carrier_codes(), adapters=adapters)
 
 
