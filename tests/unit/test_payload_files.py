@@ -135,3 +135,11 @@ def test_what_is_missing_or_wrong_is_told_at_once(
 def test_options_without_a_payload_are_refused(tmp_path: Path) -> None:
     answer = refused("replay", written(tmp_path), "--adapter", "ups_track_alert", "--key", "7")
     assert answer.err.count("is of a payload, and none is named") == 2
+
+
+def test_a_message_of_a_shop_is_read_by_its_source() -> None:
+    message = FOLDER / "sources/shopify_returns/requested.json"
+    options = ("--adapter", "shopify_returns", "--arrived", "2026-03-05T10:00:00Z")
+    played = document("replay", "--payload", str(message), *options, "--until", "60d")
+    assert played["refused"] == {}
+    assert "refund_promise_broken" in {case["rule"] for case in played["cases"]}
