@@ -24,7 +24,11 @@ ReaderFile = AdapterFile | SourceFile
 
 def readers_of(settings: Settings) -> dict[str, Reader]:
     """Return topic -> what reads it, for settings that `reader_findings` has nothing against."""
-    entries = (*settings.scans_adapters, *settings.sources)
+    return readers_named((*settings.scans_adapters, *settings.sources))
+
+
+def readers_named(entries: Iterable[str]) -> dict[str, Reader]:
+    """Return topic -> what reads it, for entries `topic=name` of which nothing is wrong."""
     named = (entry.partition("=") for entry in entries)
     return {topic: ready(read_file(name)) for topic, _, name in named}
 

@@ -14,6 +14,7 @@ from agents.cli_dead_letters import add_dead_letters
 from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
+from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payloads_of
 from agents.cli_receive import add_receive
 from agents.cli_sources import add_sources
 from agents.cli_verbs import add_verbs
@@ -28,7 +29,15 @@ READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
 TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
 CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file", "carrier_codes"])
 REPLAY_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["carrier_codes"])
-EXPLAIN_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", "carrier_codes"])
+INPUT_FIELDS = [
+    "orders_topics",
+    "labels_topics",
+    "scans_topics",
+    "warehouse_topics",
+    "scans_adapters",
+    "sources",
+]
+EXPLAIN_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", "carrier_codes", *INPUT_FIELDS])
 
 app = typer.Typer(
     name="returnwatch",
@@ -130,10 +139,19 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
         typer.Option("--play-only", help="Only play the events, by the simulated clock of the settings."),
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data behind.")] = False,
+    carriers: Annotated[
+        bool,
+        typer.Option("--carriers", help="Play payloads as carriers' APIs and aggregators write them."),
+    ] = False,
 ) -> None:
     """Start a Kafka and a worker, and play a month of a shop's returns to them."""
     if speed is not None and minutes is not None:
         raise SettingsError([Finding("--speed", "comes together with --minutes", todo="give one of the two")])
+    if carriers and play_only:
+        why = "a running worker has to be wired to the topics of the payloads"
+        raise SettingsError(
+            [Finding("--carriers", "does not go with --play-only", why, "leave one of the two out")]
+        )
     from agents.demo_options import DemoOptions
     from agents.settings_loading import load_settings
 
@@ -149,6 +167,7 @@ def demo(  # noqa: PLR0913, PLR0917 - one parameter for each option
         days=days,
         play_only=play_only,
         keep=keep,
+        carriers=carriers,
     )
     from agents.demo import run_demo
 
@@ -220,11 +239,15 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
         bool,
         typer.Option("--log", help="Play a cluster's `parcels` and `returns`: is the same said to the byte?"),
     ] = False,
+    payload: Payloads = None,
+    adapter: AdapterName = None,
+    arrived: Arrived = None,
+    key: PayloadKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Play recorded events by a policy, in virtual time and without Kafka: what would have been said?"""
     if log:
-        if files or policy or against or topics:
+        if files or policy or against or topics or payload:
             why = "a log has its events, its policy and its times in it"
             raise SettingsError(
                 [Finding("--log", "goes with no events and no policy", why, "leave them out")]
@@ -232,11 +255,11 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
         from agents.replay_log import replay_log
 
         raise typer.Exit(replay_log(flags))
-    if bool(files) == topics:
+    if bool(files or payload) == topics:
         todo = "name files with records, or give --topics or --log to read a cluster"
-        raise SettingsError(
-            [Finding("FILE", "is missing" if not files else "does not go with --topics", todo=todo)]
-        )
+        what = "does not go with --topics" if topics else "is missing"
+        raise SettingsError([Finding("FILE", what, todo=todo)])
+    payloads = payloads_of(payload, adapter, arrived, key)
     if (since or before) and not topics:
         raise SettingsError(
             [Finding("--from, --to", "are of topics", todo="add --topics, or leave them out")]
@@ -247,6 +270,8 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if html and not against:
         raise SettingsError([Finding("--html", "is a report of two policies", todo="add --against FILE")])
     from agents import replay_command
+    from agents.adapters import readers_of
+    from agents.payload_files import Wiring
     from agents.settings_loading import load_settings
 
     settings = load_settings(flags)
@@ -259,9 +284,10 @@ def replay(  # noqa: PLR0913, PLR0917 - one parameter for each option
         html=html,
         as_json=as_json,
         carrier_codes=settings.carrier_codes,
+        wiring=Wiring(readers_of(settings), payloads),
     )
-    if files:
-        raise typer.Exit(replay_command.replay(files, options))
+    if not topics:
+        raise typer.Exit(replay_command.replay(files or [], options))
     from agents.explain_command import time_asked_for
 
     since_at = time_asked_for(since, "--from") if since is not None else None
@@ -289,10 +315,15 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter for each option
     ] = "occurred_at",
     rule: Rule = None,
     everything: Annotated[bool, typer.Option("--all", help="Also rules that wait for nothing.")] = False,
+    payload: Payloads = None,
+    adapter: AdapterName = None,
+    arrived: Arrived = None,
+    key: PayloadKey = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell why a rule fired for a return or a parcel, or why not: facts, clocks, verdicts."""
-    if not events and (policy or at):
+    payloads = payloads_of(payload, adapter, arrived, key)
+    if not events and payloads is None and (policy or at):
         given = "--policy" if policy else "--at"
         why = "a cluster has its policy and its time in its log"
         raise SettingsError([Finding(given, "belongs to recorded events", why, "add --events FILE")])
@@ -308,6 +339,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter for each option
         rule=RuleId(case_filter(rule, None, "all", None, None).rule) if rule else None,
         everything=everything,
         as_json=as_json,
+        payloads=payloads,
     )
     raise typer.Exit(explain_command.explain_name(flags, name, options))
 

@@ -20,8 +20,10 @@ import aiohttp
 from rich.console import Console
 from rich.live import Live
 
+from agents.demo_apis import rows_of, show_apis
 from agents.demo_options import DemoOptions
 from agents.demo_player import Player, moment_of
+from agents.demo_traffic import DemoTraffic, traffic_of
 from agents.demo_view import DemoView, show_score
 from agents.demo_worker import WorkerProcess
 from agents.embedded_kafka import EmbeddedKafka
@@ -30,18 +32,13 @@ from agents.escalation_reader import EscalationReader
 from agents.kafka_connection import open_admin
 from agents.settings import Settings
 from agents.topics import prepare_topics
-from schemas.policy import Policy
-from schemas.policy_loading import default_policy
 from simulation.expect_feeds import expected_of_feeds
 from simulation.feed_sight import Sight
-from simulation.feed_story import feeds_for_policy
 from simulation.holds import holds
 from simulation.oracle import expected
 from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Score, score
 from simulation.terms import Terms
-from simulation.warehouse import policy_of_this_world
-from simulation.world import World
 
 T = TypeVar("T")
 DEFAULT_MINUTES = 6.0
@@ -66,7 +63,7 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
         console = Console()
         if not console.is_terminal:
             console = Console(width=PLAIN_WIDTH)
-        world = World(options.seed, options.returns, days=options.days, feeds=True)
+        traffic = traffic_of(options)
         if options.play_only:
             if settings is None or settings.simulated is None:
                 raise BrokerUnreachableError(
@@ -76,7 +73,7 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
                         )
                     ]
                 )
-            asyncio.run(Player(settings, world.events, settings.simulated).run())
+            asyncio.run(Player(settings, traffic.sendings, settings.simulated).run())
             return 0
         directory = stack.enter_context(_directory(options))
         if options.bootstrap_servers:
@@ -86,10 +83,10 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
             appended = {"log.message.timestamp.type": "LogAppendTime"}
             kafka = stack.enter_context(EmbeddedKafka(directory / "kafka", extra_properties=appended))
             servers = (kafka.bootstrap_servers,)
-        run_settings = _settings(options, world, servers, directory)
+        run_settings = _settings(options, traffic, servers, directory)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            return asyncio.run(_Demo(options, world, run_settings, directory, console).run())
+            return asyncio.run(_Demo(options, traffic, run_settings, directory, console).run())
         except KeyboardInterrupt:
             console.print("stopped")
             return 130
@@ -111,16 +108,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _policy() -> Policy:
-    """What the worker goes by, and the judge."""
-    return policy_of_this_world(default_policy(), feeds_for_policy())
-
-
-def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], directory: Path) -> Settings:
+def _settings(
+    options: DemoOptions, traffic: DemoTraffic, servers: tuple[str, ...], directory: Path
+) -> Settings:
+    world = traffic.world
     span_seconds = (world.until_at - world.start_at).total_seconds()
     speed = options.speed or span_seconds / ((options.minutes or DEFAULT_MINUTES) * 60)
     policy_file = directory / "policy.json"
-    policy_file.write_text(_policy().model_dump_json(indent=1), encoding="utf-8")
+    policy_file.write_text(traffic.policy.model_dump_json(indent=1), encoding="utf-8")
     return Settings(
         bootstrap_servers=servers,
         app_id="returnwatch-demo",
@@ -138,6 +133,8 @@ def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], dire
         simulated_speed=speed,
         policy_file=policy_file,
         data_dir=directory / "worker",
+        scans_topics=traffic.scans_topics,
+        scans_adapters=traffic.scans_adapters,
         metrics_port=_free_port(),
         log_format="json",
     )
@@ -145,16 +142,22 @@ def _settings(options: DemoOptions, world: World, servers: tuple[str, ...], dire
 
 class _Demo:
     def __init__(
-        self, options: DemoOptions, world: World, settings: Settings, directory: Path, console: Console
+        self,
+        options: DemoOptions,
+        traffic: DemoTraffic,
+        settings: Settings,
+        directory: Path,
+        console: Console,
     ) -> None:
         assert settings.simulated is not None
         self._options = options
-        self._world = world
+        self._traffic = traffic
+        self._world = world = traffic.world
         self._settings = settings
         self._clock = settings.simulated
         self._console = console
         self._worker = WorkerProcess(settings, directory / "worker.log")
-        self._player = Player(settings, world.events, self._clock)
+        self._player = Player(settings, traffic.sendings, self._clock)
         self._reader = EscalationReader(settings, self._clock)
         self._reached_at = world.start_at
         self._held_up_seconds = 0.0
@@ -174,7 +177,7 @@ class _Demo:
             f"metrics: {self._worker.metrics_url}; Ctrl-C stops everything",
             soft_wrap=True,
         )
-        view = DemoView(self._world, self._player, self._reader, self._worker)
+        view = DemoView(self._player, self._reader, self._worker)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
                 await _beside(self._reader.run(), self._to_the_end(session, view))
@@ -182,6 +185,8 @@ class _Demo:
             result = await asyncio.to_thread(
                 self._score
             )  # takes a minute: the oracle reads every rule plainly
+        if self._traffic.apis:
+            show_apis(self._console, await asyncio.to_thread(rows_of, self._traffic))
         good = show_score(self._console, result, self._worker.starts)
         if self._held_up_seconds > TOLERANCE_SECONDS:
             held_up = (
@@ -220,7 +225,7 @@ class _Demo:
         tolerance = timedelta(seconds=patience_seconds * self._clock.speed)
         held_up = self._held_up_seconds > TOLERANCE_SECONDS
         said_within_seconds = patience_seconds if held_up else SAID_WITHIN_SECONDS
-        terms, ledger, until_at = Terms(_policy()), self._player.ledger, self._world.until_at
+        terms, ledger, until_at = Terms(self._traffic.policy), self._player.ledger, self._world.until_at
         assert self._world.feed is not None
         sight = Sight(self._world.feed, self._reader.marks.blurred, came_of_the_carrier(ledger))
         cases = expected(ledger, terms, until_at, tolerance, holds(sight, terms))

@@ -23,3 +23,5 @@ class DemoOptions:
     """Play the shop's events into running topics, by the clock of the settings; start nothing else."""
     keep: bool = False
     """Leave the data of broker and worker behind."""
+    carriers: bool = False
+    """Play what the carriers tell as their APIs and aggregators write it."""

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from schemas.vocabulary import CaseState, RuleId
 from simulation.scoreboard import Observed, Score
-from simulation.world import World
 
 if TYPE_CHECKING:
     from agents.demo_player import Player
@@ -31,10 +30,7 @@ STATE_STYLES = {
 class DemoView:
     """A rich renderable that is drawn anew twice a second."""
 
-    def __init__(
-        self, world: World, player: "Player", reader: "EscalationReader", worker: "WorkerProcess"
-    ) -> None:
-        self._world = world
+    def __init__(self, player: "Player", reader: "EscalationReader", worker: "WorkerProcess") -> None:
         self._player = player
         self._reader = reader
         self._worker = worker
@@ -46,9 +42,9 @@ class DemoView:
     def _clock(self) -> Text:
         now = self._player.simulated_now()
         mark = f"{self.watermark:%d %b %H:%M}" if self.watermark else "not known yet"
-        sent, total = self._player.position, len(self._world.events)
+        sent, total = self._player.position, self._player.total
         return Text(
-            f"{now:%a %d %b %Y %H:%M}  watermark {mark}  events {sent:,}/{total:,}  worker pid {self._worker.pid}"
+            f"{now:%a %d %b %Y %H:%M}  watermark {mark}  records {sent:,}/{total:,}  worker pid {self._worker.pid}"
             f" (starts: {self._worker.starts})",
             style="bold",
         )

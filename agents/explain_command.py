@@ -8,6 +8,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, SettingsError
 from agents.explain_events import played
@@ -15,8 +16,8 @@ from agents.explain_log import FETCH, LogStates
 from agents.explain_states import Clock, Subject, find_subjects
 from agents.explain_view import show
 from agents.kafka_connection import open_consumer, reachable, run
+from agents.payload_files import PayloadFiles, Wiring
 from agents.policy_reading import read_policy
-from agents.replay_reading import read_records
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import say, write_line
@@ -24,6 +25,7 @@ from schemas.explanations import Explanation, encode_explanation
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import RuleId
 from streams.explaining import explain
+from streams.intake import IntakeMapper, Refused
 from streams.reckoning import TellingPolicy
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,7 +34,10 @@ _MS = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ExplainOptions:
-    """What was asked for. Without `events` a cluster is asked, as it is now; policy, time and arrival are the events'."""
+    """What was asked for. Without `events` and `payloads` a cluster is asked, as it is now.
+
+    Policy, time and arrival are the events'.
+    """
 
     events: Sequence[Path]
     policy: Path | None
@@ -41,6 +46,7 @@ class ExplainOptions:
     rule: RuleId | None
     everything: bool
     as_json: bool
+    payloads: PayloadFiles | None = None
 
 
 def explain_name(flags: Mapping[str, object], name: str, options: ExplainOptions) -> int:
@@ -50,9 +56,9 @@ def explain_name(flags: Mapping[str, object], name: str, options: ExplainOptions
         SubjectNotFoundError: nothing is known by that name.
         CarrierCodesError, PolicyRefusedError, ReplayError, SettingsError: with every finding; then nothing is played.
     """
-    subjects = (
-        _of_events(flags, name, options) if options.events else run(_of_cluster(load_settings(flags), name))
-    )
+    settings = load_settings(flags)
+    recorded = options.events or options.payloads is not None
+    subjects = _of_events(settings, name, options) if recorded else run(_of_cluster(settings, name))
     for subject in subjects:
         told = _only(explain(subject.known, _policy(subject.clock)), options.rule)
         if options.as_json:
@@ -76,18 +82,28 @@ def time_asked_for(text: str, option: str = "--at") -> datetime:
     return at
 
 
-def _of_events(flags: Mapping[str, object], name: str, options: ExplainOptions) -> list[Subject]:
-    codes = read_carrier_codes(load_settings(flags).carrier_codes)
+def _of_events(settings: Settings, name: str, options: ExplainOptions) -> list[Subject]:
+    codes = read_carrier_codes(settings.carrier_codes)
     policy = read_policy(options.policy) if options.policy is not None else default_policy()
-    records = read_records(options.events, options.arrival)
+    wiring = Wiring(readers_of(settings), options.payloads)
+    mapper = IntakeMapper(codes, adapters=wiring.readers())
+    records = wiring.records(options.events, options.arrival)
     at_ms = (options.at - _EPOCH) // _MS if options.at is not None else records[-1].at_ms
-    where = ", ".join(map(str, options.events))
+    payloads = () if options.payloads is None else options.payloads.files
+    where = ", ".join(map(str, (*options.events, *payloads)))
     if options.at is not None:
         where += f" up to {options.at.isoformat()}"
-    states, refused = played(records, policy.to_log(), codes, at_ms, where)
+    states, refused = played(records, policy.to_log(), mapper, at_ms, where)
     if refused:
-        say(f"{refused} of {len(records)} records were refused by intake; `returnwatch replay` tells why")
+        say(f"{len(refused)} of {len(records)} records were refused by intake; {_why(refused)}")
     return run(find_subjects(states, name))
+
+
+def _why(refused: Sequence[Refused]) -> str:
+    """Of the first; the others have reasons of their own."""
+    first = refused[0]
+    more = "" if len(refused) == 1 else "the first: "
+    return f"{more}{first.reason.value}: {first.detail}"
 
 
 async def _of_cluster(settings: Settings, name: str) -> list[Subject]:

@@ -7,9 +7,8 @@ from operator import attrgetter
 from agents.explain_states import Clock
 from agents.replay_reading import Recorded
 from agents.virtual_time import VirtualTime
-from schemas.carrier_codes import CarrierCodes
 from streams.forgetting import LABELS, NO_SALT, Hidden, decode_hidden, hidden_name
-from streams.intake import IntakeMapper, Stage
+from streams.intake import IntakeMapper, Refused, Stage
 from streams.keys import split_parcel_key
 from streams.watermark import Forgotten
 
@@ -51,15 +50,14 @@ _STAGES: tuple[Stage, ...] = ("parcels", "returns")
 
 
 def played(
-    records: Sequence[Recorded], policy: bytes, codes: CarrierCodes, at_ms: int, where: str
-) -> tuple[PlayedStates, int]:
-    """The states at `at_ms` under a policy (a POLICY_KEY record), and how many records intake refused.
+    records: Sequence[Recorded], policy: bytes, mapper: IntakeMapper, at_ms: int, where: str
+) -> tuple[PlayedStates, list[Refused]]:
+    """The states at `at_ms` under a policy (a POLICY_KEY record), and what intake refused.
 
     Of the records, in order, those count that were appended by then.
     """
-    mapper = IntakeMapper(codes)
     engine = VirtualTime(policy, mapper=mapper)
-    refused = advanced_ms = 0
+    refused, advanced_ms = list[Refused](), 0
     for (appended_ms, kind, topic, partition), chunk in groupby(records, _of_one_chunk):
         if appended_ms > at_ms:
             break
@@ -69,7 +67,7 @@ def played(
         taken = mapper.map_chunk(list(chunk), kind, appended_ms, topic=topic, partition=partition)
         engine.take_in(taken.facts, appended_ms)
         engine.arrived(kind, 0, appended_ms, taken.arrivals)
-        refused += len(taken.refused)
+        refused += taken.refused
     else:
         engine.records_end()
     engine.advance(at_ms)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -11,15 +11,15 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
-from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
+from agents.payload_files import Wiring
 from agents.policy_reading import policy_findings
 from agents.replay_comparison import compare
 from agents.replay_playing import Replayed, Span, play
-from agents.replay_reading import Recorded, read_records
+from agents.replay_reading import Recorded
 from agents.replay_report import report
 from agents.replay_topics import read_topics
 from agents.settings import Settings
@@ -45,6 +45,7 @@ class ReplayOptions:
     as_json: bool
     carrier_codes: Path | None = None
     """The user's own tables."""
+    wiring: Wiring = field(default_factory=Wiring)
 
 
 class TopicRange(NamedTuple):
@@ -63,13 +64,13 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
     """
     policies = _policies(options)
     codes = read_carrier_codes(options.carrier_codes)
+    readers = options.wiring.readers()
     with _progress() as progress:
-        records = _read(source, options.arrival, progress)
+        records = _read(source, options, progress)
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        adapters = readers_of(source.settings) if isinstance(source, TopicRange) else {}
-        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
+        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=readers), progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
@@ -110,7 +111,7 @@ def _policies(options: ReplayOptions) -> list[tuple[str, Policy]]:
     return read
 
 
-def _read(source: Sequence[Path] | TopicRange, arrival: str, progress: Progress) -> list[Recorded]:
+def _read(source: Sequence[Path] | TopicRange, options: ReplayOptions, progress: Progress) -> list[Recorded]:
     if isinstance(source, TopicRange):
         reading = progress.add_task("reading", total=None)
         records = run(read_topics(*source, told=lambda done: progress.update(reading, completed=done)))
@@ -118,7 +119,9 @@ def _read(source: Sequence[Path] | TopicRange, arrival: str, progress: Progress)
         return records
     size = sum(file.stat().st_size for file in set(source) if file.is_file())
     reading = progress.add_task("reading", total=size)
-    records = read_records(source, arrival, lambda done: progress.update(reading, completed=done))
+    records = options.wiring.records(
+        source, options.arrival, lambda done: progress.update(reading, completed=done)
+    )
     progress.update(reading, completed=size)
     return records
 

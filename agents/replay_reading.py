@@ -72,7 +72,8 @@ class _WrongLineError(ValueError):
         self.what, self.why, self.todo = what, why, todo
 
 
-_NO_OFFSET = -1
+NO_OFFSET = -1
+"""Of a record that does not say where it stood."""
 _line = msgspec.json.Decoder(_Line).decode
 _shape = msgspec.json.Decoder(_Shape).decode
 _columns = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -160,7 +161,7 @@ def _record(line: bytes, arrival: str) -> Recorded:
         return _bare_event(line, arrival, error)
     value = _value(told)
     headers = tuple((name, text.encode()) for name, text in sorted(told.headers.items()))
-    offset = _NO_OFFSET if told.offset is None else told.offset
+    offset = NO_OFFSET if told.offset is None else told.offset
     at_ms = (told.appended_at - _EPOCH) // _MS
     key = None if told.key is None else told.key.encode()
     return Recorded(
@@ -197,7 +198,7 @@ def _bare_event(line: bytes, arrival: str, refusal: Exception) -> Recorded:
         todo = "give a record its `kind`, or an event its `type`"
         raise _WrongLineError("has neither kind nor type", why, todo)
     kind = _kind(shape)
-    return Recorded(_appended_ms(line, arrival), kind, kind.value, 0, _NO_OFFSET, line.strip(), ())
+    return Recorded(_appended_ms(line, arrival), kind, kind.value, 0, NO_OFFSET, line.strip(), ())
 
 
 def _kind(shape: _Shape) -> InputKind:
@@ -240,7 +241,7 @@ def in_order(records: list[Recorded]) -> list[Recorded]:
         place = one.topic, one.partition
         following[place] = max(following.get(place, 0), one.offset + 1)
     for index, one in enumerate(records):
-        if one.offset == _NO_OFFSET:
+        if one.offset == NO_OFFSET:
             place = one.topic, one.partition
             records[index] = one._replace(offset=following[place])
             following[place] += 1

@@ -35,9 +35,12 @@ def _is_elsewhere(scan: ParcelNews, places: Sequence[FacilityPlace]) -> bool:
 
 
 def _is_at(spot: Spot, place: FacilityPlace) -> bool:
-    """The country is the same, and so is everything else that the policy says of the place."""
+    """No other country is told, and the most precise that is told besides is what the policy writes there."""
     wanted = Spot.of(place.country, place.city, place.postal_code, place.site)
-    return all(part in {"", seen} for part, seen in zip(wanted, spot, strict=True))
+    told = next((part for part in ("site", "city", "postal_code") if getattr(spot, part)), None)
+    if spot.country not in {"", wanted.country}:
+        return False
+    return told is None or getattr(spot, told) == getattr(wanted, told)
 
 
 _MOVING: Final = {

@@ -1,12 +1,12 @@
 """What goes wrong on the way into the topics: records twice, other dialects, strays and records that are no events."""
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from simulation.carriers import LANES
+from simulation.carriers import LANES, Lane
 from simulation.happenings import (
     SCANS,
     WAREHOUSE,
@@ -77,7 +77,13 @@ def _in_some_dialect(draft: Draft, rng: random.Random) -> SimEvent:
     return write_plain(draft)
 
 
-def strays(count: int, rng: random.Random, since: datetime, until: datetime) -> Iterator[Draft]:
+def strays(
+    count: int,
+    rng: random.Random,
+    since: datetime,
+    until: datetime,
+    lanes: Sequence[tuple[float, Lane]] = LANES,
+) -> Iterator[Draft]:
     """Scans of parcels that nobody knows, by carriers and docks, and check-ins of returns that nobody asked for.
 
     None in the last week: of what comes to a dock, the outcome has to be known.
@@ -85,7 +91,7 @@ def strays(count: int, rng: random.Random, since: datetime, until: datetime) -> 
     span = max(0, int((until - since - _WEEK).total_seconds()))
     for number in range(count):
         at = since + timedelta(seconds=rng.randint(0, span))
-        lane = rng.choice(LANES)[1]
+        lane = rng.choice(lanes)[1]
         carrier, facility = lane.carrier, lane.facility.facility_id
         tracking = carrier.tracking_number(rng, 9_000_000 + number)
         parcel = {"carrier": carrier.name, "tracking_number": tracking}

@@ -4,7 +4,7 @@ One carrier carries the shop's outgoing parcels, too. So its feed has a steady r
 is the one that is watched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -92,9 +92,9 @@ class FeedStory:
         return self.outage.until_at + timedelta(seconds=int(through * BACKLOG.total_seconds()))
 
 
-def feeds_for_policy() -> dict[str, Any]:
-    """The `feeds` section of a policy for this world: all other feeds come to an end with the returns."""
-    unwatched = [*(carrier.name for carrier in CARRIERS), *(kind.value for kind in _OTHER_FEEDS)]
+def feeds_for_policy(carriers: Iterable[Carrier] = CARRIERS) -> dict[str, Any]:
+    """The `feeds` section of a policy for a world of these carriers: all other feeds come to an end with the returns."""
+    unwatched = [*(carrier.name for carrier in carriers), *(kind.value for kind in _OTHER_FEEDS)]
     special: Mapping[str, Any] = {"country": CALENDAR.country, "time_zone": CALENDAR.time_zone}
     return {
         "watched": True,

@@ -1,7 +1,7 @@
 """One return on its way: turns what happens to it into event drafts, in the words of each producer."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -48,6 +48,8 @@ class Journey:
     requested_at: datetime
     ends_at: datetime
     """End of the simulated time: nothing happens after it."""
+    lanes: Sequence[tuple[float, Lane]] = LANES
+    """(share, lane): among which another is chosen when this one does not fit."""
     drafts: list[Draft] = field(default_factory=list)
     return_ids: list[str] = field(default_factory=list)
     parcels: list[SimParcel] = field(default_factory=list)
@@ -73,7 +75,7 @@ class Journey:
     def choose_lane(self, fits: Callable[[Lane], object]) -> None:
         """Another lane, when this one does not fit."""
         if not fits(self.lane):
-            fitting = [(share, lane) for share, lane in LANES if fits(lane)]
+            fitting = [(share, lane) for share, lane in self.lanes if fits(lane)]
             shares, lanes = [share for share, _ in fitting], [lane for _, lane in fitting]
             self.lane = self.rng.choices(lanes, shares)[0]
 

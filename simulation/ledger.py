@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from schemas.carrier_codes import CarrierCodes, load_carrier_codes
 from schemas.events import KIND_OF_TYPE
 from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
-from simulation.happenings import Headers
+from simulation.happenings import Headers, SimEvent
 
 
 class Route(NamedTuple):
@@ -179,7 +179,7 @@ def read_ledger(events: Iterable[LedgerEvent]) -> Ledger:
     seen: set[Hashable] = set()
     for event in sorted(events, key=lambda event: event.appended_at):
         try:
-            body, envelope_id = _open(event)
+            body, envelope_id = opened(event)
             news = _understand(event, body, envelope_id, codes)
         except (ValueError, KeyError, TypeError, AttributeError):
             ledger.unreadable += 1
@@ -204,12 +204,15 @@ def _link(ledger: Ledger, parcel: str, item: ParcelNews) -> None:
                 parcels.append(parcel)
 
 
-_ProducerId = tuple[str, str, str]
+ProducerId = tuple[str, str, str]
 """(source or topic kind, event type, the producer's id)"""
 
 
-def _open(event: LedgerEvent) -> tuple[dict[str, Any], _ProducerId | None]:
-    """The event's fields, and the id that its producer gave it (None without one)."""
+def opened(event: LedgerEvent | SimEvent) -> tuple[dict[str, Any], ProducerId | None]:
+    """The event's fields, and the id that its producer gave it (None without one).
+
+    Raises ValueError, KeyError, TypeError or AttributeError for what is none.
+    """
     headers = dict(event.headers)
     body = json.loads(event.value)
     if b"cloudevents+json" in headers.get("content-type", b""):
@@ -221,7 +224,7 @@ def _open(event: LedgerEvent) -> tuple[dict[str, Any], _ProducerId | None]:
     return body, (event.kind, body["type"], body["id"]) if "id" in body else None
 
 
-def _namespace(event: LedgerEvent, producer_id: _ProducerId | None) -> str:
+def _namespace(event: LedgerEvent, producer_id: ProducerId | None) -> str:
     """In which the ids that a retraction names are unique: the CloudEvents source, else the kind of topic."""
     return event.kind if producer_id is None else producer_id[0]
 
@@ -234,7 +237,7 @@ def _time(text: str) -> datetime:
 
 
 def _understand(
-    event: LedgerEvent, body: dict[str, Any], producer_id: _ProducerId | None, codes: CarrierCodes
+    event: LedgerEvent, body: dict[str, Any], producer_id: ProducerId | None, codes: CarrierCodes
 ) -> list[tuple[str, ParcelNews | ReturnNews]]:
     kind, at = body["type"], _time(body["occurred_at"])
     identity = (kind, at, *_content(body)) if producer_id is None else producer_id

@@ -107,7 +107,7 @@ def wrong_delivery_taken_back(journey: Journey) -> None:
 
 def second_attempt(journey: Journey) -> None:
     """Nobody opened at first; the driver comes again the same day, and says so, which Colissimo's do not."""
-    journey.choose_lane(lambda lane: lane.carrier.attempted and lane.carrier is not COLISSIMO)
+    journey.choose_lane(lambda lane: lane.carrier.attempted and lane.carrier.name != COLISSIMO.name)
     attempted = journey.code(lambda carrier: carrier.attempted)
     parcel = labelled(journey)
     at = through_hubs(journey, parcel, handed_over(journey, parcel), most=2)

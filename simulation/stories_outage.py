@@ -87,7 +87,7 @@ def begin(number: int, feed: FeedStory, journey: Callable[[datetime], Journey]) 
     """Tell one of them. `journey`: makes one that is requested at a time."""
     before, told = OUTAGE[number % len(OUTAGE)]
     started = journey(feed.outage.from_at - before)
-    started.choose_lane(lambda lane: lane.carrier is CARRIER)
+    started.choose_lane(lambda lane: lane.carrier.name == CARRIER.name)
     started.requested_at += started.hours(3, 12)
     told.play(started)
     return started, told

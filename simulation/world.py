@@ -10,7 +10,7 @@ With `feeds`, the feed of one carrier can be watched: its traffic is steady, and
 import random
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -33,7 +33,6 @@ AFTERWARDS: Final = timedelta(days=3)
 
 _STORY_BOUNDS: Final = list(accumulate(story.share for story in STORIES))
 _GOLDEN: Final = (5**0.5 - 1) / 2
-_LANE_BOUNDS: Final = list(accumulate(share for share, _ in LANES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,16 @@ class World:
         days: float = 30,
         *,
         feeds: bool = False,
+        lanes: Sequence[tuple[float, Lane]] = LANES,
     ) -> None:
+        """`lanes`: (share of the requests, lane)."""
         self.seed = seed
         self.returns = returns
         self.start_at = start_at.astimezone(UTC).replace(microsecond=0)
         self.last_request_at = self.start_at + timedelta(days=days)
         self.until_at = self.last_request_at + TAIL
+        self._lanes = lanes
+        self._lane_bounds = list(accumulate(share for share, _ in lanes))
         self.feed = FeedStory(returns / days, self.start_at, self.last_request_at) if feeds else None
         """What happens to the feed that is watched; None: none is."""
         self.afterwards: list[SimEvent] = []
@@ -88,7 +91,9 @@ class World:
             for number in range(stories_outage.how_many(self.returns)):
                 events.extend(self._meanwhile(number, self.feed))
         rng = random.Random(f"{self.seed}/strays")
-        strays = faults.strays(round(self.returns * faults.STRAYS), rng, self.start_at, self.until_at)
+        strays = faults.strays(
+            round(self.returns * faults.STRAYS), rng, self.start_at, self.until_at, self._lanes
+        )
         events.extend(write_plain(draft) for draft in strays)
         bad = max(8, round(self.returns * faults.MALFORMED))
         for reason, event in faults.malformed(bad, rng, self.start_at, self.until_at):
@@ -107,7 +112,7 @@ class World:
         rng = random.Random(f"{self.seed}/{serial}/outage")
 
         def requested(at: datetime) -> Journey:
-            return Journey(rng, serial, _lane(rng), at, self.until_at)
+            return Journey(rng, serial, self._lane(rng), at, self.until_at, self._lanes)
 
         journey, story = stories_outage.begin(number, feed, requested)
         self._note(journey, story)
@@ -125,7 +130,7 @@ class World:
         span = int((self.last_request_at - self.start_at).total_seconds())
         requested = self.start_at + timedelta(seconds=int(span * (serial + rng.random()) / self.returns))
         story = self._story(serial)
-        journey = Journey(rng, serial, _lane(rng), requested, self.until_at)
+        journey = Journey(rng, serial, self._lane(rng), requested, self.until_at, self._lanes)
         story.play(journey)
         self._note(journey, story)
         return journey
@@ -139,6 +144,5 @@ class World:
         at = (random.Random(f"{self.seed}/stories").random() + serial * _GOLDEN) % 1 * _STORY_BOUNDS[-1]
         return STORIES[min(bisect(_STORY_BOUNDS, at), len(STORIES) - 1)]
 
-
-def _lane(rng: random.Random) -> Lane:
-    return LANES[min(bisect(_LANE_BOUNDS, rng.random()), len(LANES) - 1)][1]
+    def _lane(self, rng: random.Random) -> Lane:
+        return self._lanes[min(bisect(self._lane_bounds, rng.random()), len(self._lanes) - 1)][1]

@@ -1,6 +1,6 @@
 """The policy made ready for use: which budgets, allowances and calendar hold for one parcel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -347,15 +347,24 @@ def _most_specific(overrides: Sequence[_Override], about: About) -> _Override | 
 
 
 def _places_of(places: Sequence[FacilityPlace]) -> Places:
-    """What packed facts have for them, whichever part of one the carrier names; nothing but the country may be ours, too."""
+    """What packed facts have for them, whichever part of one the carrier names.
+
+    Nothing but the country may be ours, too, and so may a part of ours without a country, as some APIs write it.
+    """
     countries = {place_number(place_token(place.country, None, None, None)) for place in places}
-    named = {
-        place_number(token)
-        for place in places
+    named = _numbers_of((place.country, place) for place in places)
+    without_country = _numbers_of((None, place) for place in places)
+    return Places(frozenset(countries | named | without_country), frozenset(named - countries))
+
+
+def _numbers_of(places: Iterable[tuple[str | None, FacilityPlace]]) -> set[int]:
+    tokens = {
+        token
+        for country, place in places
         for token in (
-            place_token(place.country, None, None, place.site),
-            place_token(place.country, place.city, None, None),
-            place_token(place.country, None, place.postal_code, None),
+            place_token(country, None, None, place.site),
+            place_token(country, place.city, None, None),
+            place_token(country, None, place.postal_code, None),
         )
     }
-    return Places(frozenset(countries | named), frozenset(named - countries))
+    return {place_number(token) for token in tokens - {""}}

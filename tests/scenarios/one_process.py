@@ -4,18 +4,23 @@ Every `period` of simulated time what has appeared is taken in, and the watermar
 """
 
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
+from agents.adapters import Reader
 from agents.virtual_time import ONE_TOPIC_OF_EACH_KIND, InputRecord, VirtualTime, escalations_of
+from schemas.carrier_codes import load_carrier_codes
 from schemas.kpi_sums import KpiTable
 from schemas.outputs import Escalation, RefundSignal, decode_refund_signal
 from schemas.policy import Policy
 from schemas.return_journeys import ReturnJourney, decode_journey
 from schemas.topics import InputKind
+from simulation.api_traffic import Sending
 from simulation.happenings import SimEvent
 from simulation.scoreboard import Observed
+from streams.intake import IntakeMapper
 from streams.watermark import Outgoing
 
 PARTITIONS = 2
@@ -25,8 +30,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class SlowRoad(VirtualTime):
     """What intake writes to `returns` comes there later than the parcels' reports."""
 
-    def __init__(self, policy: bytes, delay: timedelta) -> None:
-        super().__init__(policy, partitions=PARTITIONS)
+    def __init__(
+        self, policy: bytes, delay: timedelta, adapters: Mapping[str, Reader] = MappingProxyType({})
+    ) -> None:
+        inputs = {**ONE_TOPIC_OF_EACH_KIND, **dict.fromkeys(adapters, 1)}
+        mapper = IntakeMapper(load_carrier_codes(), adapters=adapters)
+        super().__init__(policy, inputs=inputs, partitions=PARTITIONS, mapper=mapper)
         self._delay_ms = delay // timedelta(milliseconds=1)
         self._under_way: deque[tuple[int, int, bytes, bytes]] = deque()
         """(when it comes, partition, key, value)."""
@@ -50,8 +59,14 @@ class SlowRoad(VirtualTime):
 class OneProcess:
     """Feed it with `play`; `observed` holds every escalation with the simulated time at which it was said."""
 
-    def __init__(self, policy: Policy, *, slow_road: timedelta = timedelta(0)) -> None:
-        """`slow_road`: how much later than reports what intake writes to `returns` comes there."""
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        slow_road: timedelta = timedelta(0),
+        adapters: Mapping[str, Reader] = MappingProxyType({}),
+    ) -> None:
+        """`slow_road`: how much later than reports what intake writes to `returns` comes there. `adapters`: by topic."""
         self.observed: list[Observed] = []
         self.signals: list[RefundSignal] = []
         """Every refund signal, in the order of its telling."""
@@ -63,10 +78,10 @@ class OneProcess:
         """Every change of a case."""
         self.refused: list[str] = []
         self.slow_road = slow_road
-        self.offsets = dict.fromkeys(ONE_TOPIC_OF_EACH_KIND, 0)
-        self.engine = SlowRoad(policy.to_log(), slow_road)
+        self.offsets: Counter[str] = Counter()
+        self.engine = SlowRoad(policy.to_log(), slow_road, adapters)
 
-    def play(self, events: Iterable[SimEvent], until_at: datetime, period: timedelta) -> None:
+    def play(self, events: Iterable[SimEvent | Sending], until_at: datetime, period: timedelta) -> None:
         """Take the events in as they appear, and go on until `until_at`."""
         waiting = sorted(events, key=lambda event: event.appears_at)
         taken = 0
@@ -95,11 +110,13 @@ class OneProcess:
             if message.topic == "kpis":
                 self.kpis.apply(message.key, message.value, message.key.decode())
 
-    def _take_in(self, events: Sequence[SimEvent]) -> None:
+    def _take_in(self, events: Sequence[SimEvent | Sending]) -> None:
         for event in events:
-            record = InputRecord(self.offsets[event.kind], event.value, event.headers)
-            self.offsets[event.kind] += 1
-            taken = self.engine.append([record], InputKind(event.kind), _ms(event.appears_at))
+            topic = (event.api if isinstance(event, Sending) else "") or event.kind
+            record = InputRecord(self.offsets[topic], event.value, event.headers, event.key)
+            self.offsets[topic] += 1
+            at_ms = _ms(event.appears_at)
+            taken = self.engine.append([record], InputKind(event.kind), at_ms, topic=topic)
             self.refused += [refused.reason.value for refused in taken.refused]
 
     def _decide(self, now: datetime, arrived_at: datetime) -> None:

@@ -31,6 +31,7 @@ from agents.topics import prepare_topics
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
+from simulation.api_traffic import native
 from simulation.feed_story import FeedStory, feeds_for_policy
 from simulation.happenings import SimEvent
 from simulation.ledger import LedgerEvent
@@ -149,7 +150,7 @@ class Arena:
             Member(self.settings, self._directory / f"{name}-w{number}", alterations)
             for number in range(workers)
         ]
-        self.player = Player(self.settings, show.events, clock)
+        self.player = Player(self.settings, native(show.events), clock)
         self.exits: list[int] = []
         self.last_words: list[str] = []
         """What workers said that ended by themselves, and not because they were fenced."""

@@ -53,6 +53,24 @@ def test_a_facility_whose_places_nobody_told_us_can_be_anywhere() -> None:
     assert tape.of(ELSEWHERE) == []
 
 
+@pytest.mark.parametrize(
+    ("place", "suspected"),
+    [
+        ({"country": "FR", "city": "Lille"}, False),
+        ({"country": "FR"}, False),
+        ({"site": "lil1"}, False),
+        ({"site": "LYS1"}, True),
+        ({"country": "DE", "site": "LIL1"}, True),
+        ({"country": "FR", "city": "Lille", "site": "LYS1"}, True),
+    ],
+)
+def test_the_most_precise_that_a_carrier_writes_is_compared(
+    tape: Tape, place: dict[str, str], suspected: bool
+) -> None:
+    tape.scan(50, DELIVERED, place)
+    assert bool(tape.of(ELSEWHERE)) is suspected
+
+
 def test_a_neighbour_is_elsewhere_wherever_he_lives() -> None:
     tape = Tape("colissimo")
     tape.label(0, facility="SDF1")

@@ -67,6 +67,10 @@ def suspected(start: ParcelFact, reason: Reason = Reason.DUE, end: ParcelFact | 
         pytest.param([delivered(5, OURS)], [], id="to us"),
         pytest.param([delivered(5)], [], id="the carrier does not say where"),
         pytest.param([delivered(5, "FR")], [], id="it says no more than the country"),
+        pytest.param([delivered(5, "/lil1")], [], id="it names our site without its country"),
+        pytest.param(
+            [delivered(5, "/lys1")], [suspected(delivered(5, "/lys1"))], id="it names another without its country"
+        ),
         pytest.param([scan(4, YOURS), delivered(5, OURS)], [], id="seen elsewhere on the way"),
         pytest.param([delivered(5, YOURS)], [suspected(delivered(5, YOURS))], id="to another city"),
         pytest.param([delivered(5, "FR/paris")], [suspected(delivered(5, "FR/paris"))], id="to our other dock"),
