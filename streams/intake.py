@@ -164,7 +164,7 @@ class IntakeMapper:
     ) -> Trouble | None:
         """Add what one record tells; returns what of it could not be read."""
         if isinstance(reader, MessageSource):
-            headers = attributes_of(record.value or b"", record.headers)
+            headers = attributes_of(record.value or b"", record.headers) if record.headers else None
             message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
             return self._messages.add(chunk, message, record.offset)
         payload = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key)

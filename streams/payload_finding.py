@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from schemas.adapter_files import AdapterFile, CodeOf, PlaceOf, TimeOf, Unpack
+from schemas.adapter_files import PLACE, AdapterFile, CodeOf, PlaceOf, TimeOf, Unpack
 from schemas.adapter_paths import asks_around, compile_path, names_in
 from schemas.place_zones import place_zones
 from schemas.vocabulary import DeadLetterReason
-from streams.payload_times import ReadTime, TimeReader, When
+from streams.payload_times import NOTHING_MORE, ReadTime, TimeReader, When
 from streams.payload_tree import TEXT, json_in_text
 from streams.refusal import RefusalError
 
@@ -281,6 +281,14 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         midnight_is_a_day=time.midnight == "date_only",
         assumed=time.quality == "assumed",
     )
+
+    if is_alone and PLACE not in time.zone:
+
+        def find_alone(scope: Scope, _country: str, _region: str) -> tuple[str, ReadTime | None]:
+            text = _joined(pieces, scope)
+            return (text, reader.read(text, NOTHING_MORE)) if text else ("", None)
+
+        return find_alone
 
     def find(scope: Scope, country: str, region: str) -> tuple[str, ReadTime | None]:
         text = _joined(pieces, scope)

@@ -78,6 +78,9 @@ class When(NamedTuple):
     utc: str = ""
 
 
+NOTHING_MORE: Final = When()
+
+
 class TimeReader:
     """Reads times written in one way."""
 
@@ -117,9 +120,9 @@ class TimeReader:
         return None
 
     def _placed(self, text: str, at: datetime, form: str, is_date: bool, when: When) -> ReadTime:
-        local = _on_the_wall(at)
-        if not MINYEAR < local.year < MAXYEAR:
+        if not MINYEAR < at.year < MAXYEAR:
             raise OverflowError
+        local = _on_the_wall(at)
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
         start, end = _moments(local, first)
