@@ -95,6 +95,7 @@ docs: $(STAMP)  ## Write what is generated anew: contracts, the settings' page, 
 	$(BIN)/python -m agents.settings_reference
 	$(BIN)/python -m agents.rules_reference
 	$(BIN)/python -m agents.adapters_reference
+	$(BIN)/python -m tests.wiring_page
 
 clean:  ## Remove what can be made again, .venv included
 	rm -rf $(VENV) $(MUTATION) mutants build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .returnwatch

@@ -14,6 +14,7 @@ from schemas.field_words import About, folded, looks_personal, meaning
 from schemas.money import CURRENCIES
 from streams.message_paths import EACH, Names, path_of, written
 from streams.payload_finding import text_of
+from streams.payload_tree import TEXT
 from streams.refusal import RefusalError
 
 _TRACKING = re.compile(r"1Z[0-9A-Z]{16}|[A-Z]{2}\d{9}[A-Z]{2}|\d{12,22}|6[A-Z]\d{11}")
@@ -37,7 +38,7 @@ class FieldSeen:
     @property
     def name(self) -> str:
         """Its own name, in small words."""
-        return folded(next((one.lstrip("@#") for one in reversed(self.way) if one != EACH), ""))
+        return folded(next((one.lstrip("@") for one in reversed(self.way) if one != EACH), ""))
 
     @property
     def path(self) -> str:
@@ -56,7 +57,7 @@ class FieldSeen:
 
     def fits(self, about: About) -> str | None:
         """What its name means, by itself or with the name around it."""
-        around = [folded(one.lstrip("@#")) for one in self.way if one != EACH][-2:]
+        around = [folded(one.lstrip("@")) for one in self.way if one != EACH][-2:]
         alone = meaning(about, self.name)
         return alone if alone is not None else meaning(about, " ".join(around))
 
@@ -133,7 +134,8 @@ def _leaves(tree: Any, lists: set[Names], way: Names = (), bare: Names = ()) -> 
             yield from _leaves(item, lists, (*way, EACH), bare)
     elif isinstance(tree, dict):
         for name, inner in tree.items():
-            yield from _leaves(inner, lists, (*way, name), (*bare, name))
+            inside = () if name == TEXT else (name,)  # the element itself is asked for its text
+            yield from _leaves(inner, lists, (*way, *inside), (*bare, *inside))
     elif not isinstance(tree, list):
         yield way, tree
 

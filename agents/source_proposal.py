@@ -37,7 +37,7 @@ _ORDER = (
     "category", "return_reason", "resolution", "method", "service", "disposition",
 )  # fmt: skip
 _TIME_TAIL = re.compile(r" (at|on|date|time|timestamp|datetime)$")
-_UNIT = re.compile(r"\b(kg|lb|oz)\b")
+_UNIT = re.compile(r"\b(kg|lb|oz)(?=s?\b)")
 _MOST_STATUSES = 40
 
 

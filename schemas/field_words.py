@@ -11,7 +11,7 @@ from typing import Literal
 
 About = Literal[
     "type", "disposition", "mismatch", "resolution", "method", "field", "status", "text", "time", "money",
-    "place", "scan", "personal", "person",
+    "place", "scan", "personal", "person", "thing",
 ]  # fmt: skip
 _NOT_A_WORD = re.compile(r"[^0-9a-z]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -44,4 +44,6 @@ def looks_personal(path: str) -> bool:
     *around, name = names
     if any(one in words("person") for one in around):
         return True
-    return name in words("personal") and not (name == "name" and around)
+    if name == "name" and around:
+        return around[-1] not in words("thing")
+    return name in words("personal")
