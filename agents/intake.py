@@ -19,6 +19,7 @@ from faust.types.tuples import TP
 from agents.adapters import adapters_of
 from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
+from agents.envelopes import envelopes_of
 from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
@@ -29,7 +30,16 @@ from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.topics import InputKind
 from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN
-from streams.intake import ANSWERS, CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
+from streams.intake import (
+    ANSWERS,
+    CLAMPED,
+    NO_EVENT,
+    UNKNOWN_CARRIER,
+    UNMAPPED,
+    Acceptance,
+    Intake,
+    IntakeMapper,
+)
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
@@ -71,6 +81,7 @@ class IntakeStage:
             Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
             salt=token_hex(16),
             adapters=adapters_of(settings.scans_adapters),
+            envelopes=envelopes_of(settings.envelopes),
         )
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
@@ -184,7 +195,10 @@ class IntakeStage:
     def _count(self, tp: TP, records: int, taken: Intake) -> None:
         metrics = self._host.metrics
         refused = len(taken.refused)
-        metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
+        ignored = sum(count for (name, _), count in taken.counters.items() if name == NO_EVENT)
+        metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused - ignored)
+        if ignored:
+            metrics.events_consumed.labels(tp.topic, "ignored").inc(ignored)
         if refused:
             metrics.events_consumed.labels(tp.topic, "refused").inc(refused)
         for (name, label), count in taken.counters.items():
@@ -192,6 +206,8 @@ class IntakeStage:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
             elif name == ANSWERS:
                 metrics.answers.labels(label).inc(count)
+            elif name == NO_EVENT:
+                metrics.no_events.labels(label).inc(count)
             elif name == CLAMPED:
                 metrics.clamped_times.inc(count)
             elif name == UNKNOWN_CARRIER:

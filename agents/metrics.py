@@ -30,6 +30,7 @@ from prometheus_client.registry import Collector
 
 from agents.feed_metrics import FeedMetrics
 from agents.kpi_gauges import KpiGauges
+from schemas.envelopes import NoEvent
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 from streams.facts_of_payloads import ANSWER_KINDS
@@ -189,6 +190,11 @@ class Metrics:
             "Of payloads: an error in place of a history, no event yet, a scan that is too old.",
             "kind",
         )
+        self.no_events = self._counter(
+            "no_events",
+            "Records in order that tell of nothing: a row or a table was emptied, a tombstone.",
+            "kind",
+        )
         self.unknown_carriers = self._counter(
             "unknown_carriers", "Events of carriers that no table knows: their codes prove nothing."
         )
@@ -309,11 +315,12 @@ class Metrics:
                 self.escalations.labels(rule, transition)
             for why in NOT_TOLD.values():
                 self.not_told.labels(rule, why)
-        refused, answered = (
+        labels = (
             product((self.dead_letters,), DeadLetterReason),
             product((self.answers,), ANSWER_KINDS),
+            product((self.no_events,), NoEvent),
         )
-        for counted, label in chain(refused, answered):
+        for counted, label in chain(*labels):
             counted.labels(label)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.adapters import adapters_of
 from agents.carrier_tables import read_carrier_codes
+from agents.envelopes import envelopes_of
 from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
 from agents.settings import Settings
@@ -40,7 +41,7 @@ async def newest_samples(settings: Settings, topic: str, kind: InputKind, count:
         records = await _newest(consumer, partitions, count)
     acceptance = Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
     codes, adapters = read_carrier_codes(settings.carrier_codes), adapters_of(settings.scans_adapters)
-    mapper = IntakeMapper(codes, acceptance, adapters=adapters)
+    mapper = IntakeMapper(codes, acceptance, adapters=adapters, envelopes=envelopes_of(settings.envelopes))
     return [_sample(mapper, record, kind) for record in records]
 
 

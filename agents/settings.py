@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.durations import duration_text, parse_duration
+from schemas.envelopes import CHAINS
 from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicRole, TopicSpec, topic_specs
 
 ENV_PREFIX = "RETURNWATCH_"
@@ -138,6 +139,9 @@ class Settings(BaseSettings):
     scans_adapters: Names = ()
     """Input topics of scans that carry payloads as a carrier, an aggregator or a shop writes them: `topic=adapter`,
     an adapter's name or the path of your own `.yaml` file (docs/adapters.md). Other topics carry the contract's events."""
+    envelopes: Names = ()
+    """Input topics of any kind whose messages are wrapped: `topic=envelope`, one of `debezium`, `outbox`, `confluent`,
+    `confluent+debezium`, `confluent+outbox` (docs/envelopes.md). CloudEvents and gzip are seen by themselves."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
     commands_topics: Names = ("commands",)
@@ -405,10 +409,35 @@ def _adapters_have_their_topics(settings: Settings) -> list[Problem]:
     return problems
 
 
+def _envelopes_have_their_topics(settings: Settings) -> list[Problem]:
+    fields = ("envelopes",)
+    problems, seen = [], set[str]()
+    for entry in settings.envelopes:
+        topic, equals, envelope = entry.partition("=")
+        if not (topic and equals and envelope):
+            todo = f"write it as topic=envelope, like returns=debezium; there are {', '.join(CHAINS)}"
+            problems.append(Problem(fields, f"{entry!r} names no topic and envelope", todo=todo))
+            continue
+        if envelope not in CHAINS:
+            what = f"there is no envelope {envelope!r}"
+            problems.append(Problem(fields, what, todo=f"one of {', '.join(CHAINS)}, the outer first"))
+        if topic not in settings.topics.kinds():
+            todo = "add the topic under its kind, or correct its name"
+            problems.append(Problem(fields, f"{topic!r} is no input topic", todo=todo))
+        elif topic in seen:
+            todo = "join them with +, the outer first, or use two topics"
+            problems.append(
+                Problem(fields, f"{topic!r} has two envelopes", "a topic is written in one way", todo)
+            )
+        seen.add(topic)
+    return problems
+
+
 CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
     _some_input_is_read,
     _a_topic_has_one_kind,
     _adapters_have_their_topics,
+    _envelopes_have_their_topics,
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,

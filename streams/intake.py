@@ -7,23 +7,27 @@ with a reason and never affects the ones around it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from schemas.carrier_codes import CarrierCodes
+from schemas.envelopes import NoEvent
 from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.adapting import Adapter
-from streams.envelope import open_envelope, open_payload
+from streams.envelope import Wrapped, open_envelope, open_payload, with_defaults
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
+from streams.payload_tree import GZIP, unpacked
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
+from streams.topic_envelopes import TopicEnvelope
 
 __all__ = [
     "ANSWERS",
     "CLAMPED",
     "EVENTS",
+    "NO_EVENT",
     "OTHER",
     "UNKNOWN_CARRIER",
     "UNMAPPED",
@@ -33,6 +37,9 @@ __all__ = [
     "Refused",
     "Stage",
 ]
+
+
+NO_EVENT: Final = "no_event"
 
 
 class InputRecord(Protocol):
@@ -82,7 +89,8 @@ class Intake:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
+    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS and
+    NO_EVENT by kind."""
 
 
 class IntakeMapper:
@@ -95,12 +103,15 @@ class IntakeMapper:
         *,
         salt: str = "",
         adapters: Mapping[str, Adapter] | None = None,
+        envelopes: Mapping[str, TopicEnvelope] | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
-        payloads are written in; topics that are not there carry the contract's events.
+        payloads are written in; topics that are not there carry the contract's events. `envelopes`: topic -> what is around
+        either; topics that are not there have what can be seen by itself.
         """
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
+        self._envelopes = dict(envelopes or {})
         self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
@@ -124,27 +135,61 @@ class IntakeMapper:
         reader = self._readers[InputKind(kind)]
         appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
-        adapter = self._adapters.get(topic)
+        adapter, envelope = self._adapters.get(topic), self._envelopes.get(topic)
         if adapter is not None:
-            return _intake(chunk, self._adapt(chunk, records, adapter))
+            return _intake(chunk, self._adapt(chunk, records, adapter, envelope))
         refused = []
         for record in records:
             try:
-                value = reader.check(record.value)
+                value, headers = record.value, record.headers
+                defaults: dict[str, str] = {}
+                if envelope is not None:
+                    inside = self._inside(chunk, record, envelope)
+                    if inside is None:
+                        continue
+                    value, headers, defaults = inside
+                elif value is not None and value.startswith(GZIP):
+                    value = unpacked(sized(value, self._max_bytes), self._max_bytes)
+                value = reader.check(value)
                 source, event_id = "", ""
-                if record.headers:
-                    value, source, event_id = open_envelope(value, record.headers)
+                if headers:
+                    value, source, event_id = open_envelope(value, headers)
+                elif defaults:
+                    value = with_defaults(value, defaults)
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         return _intake(chunk, refused)
 
-    def _adapt(self, chunk: Chunk, records: Sequence[InputRecord], adapter: Adapter) -> list[Refused]:
+    def _inside(self, chunk: Chunk, record: InputRecord, envelope: TopicEnvelope) -> Wrapped | None:
+        """Return what is in the envelope that the settings name; None: no event, and that is counted. Raises RefusalError."""
+        value = record.value
+        if value is not None:
+            value = unpacked(sized(value, self._max_bytes), self._max_bytes)
+        inside = envelope.open(value, record.headers)
+        if isinstance(inside, NoEvent):
+            chunk.count(NO_EVENT, inside)
+            return None
+        return inside
+
+    def _adapt(
+        self,
+        chunk: Chunk,
+        records: Sequence[InputRecord],
+        adapter: Adapter,
+        envelope: TopicEnvelope | None,
+    ) -> list[Refused]:
         """Map payloads; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
         for record in records:
             try:
-                value = open_payload(sized(record.value, self._max_bytes), record.headers)
+                value, headers = record.value, record.headers
+                if envelope is not None:
+                    inside = self._inside(chunk, record, envelope)
+                    if inside is None:
+                        continue
+                    value, headers, _ = inside
+                value = open_payload(sized(value, self._max_bytes), headers)
                 payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, record.key)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
