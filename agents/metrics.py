@@ -40,6 +40,7 @@ STAGES = ("intake", "parcels", "returns")
 STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
+SCHEMA_RESULTS = ("found", "unknown", "unusable", "failed")
 PASSED_OVER = ("unreadable", "oversized")
 TRANSITIONS = ("opened", "historical", "escalated", "updated", "resolved", "retracted")
 NOT_TOLD = {
@@ -195,6 +196,12 @@ class Metrics:
             "Records in order that tell of nothing: a row or a table was emptied, a tombstone.",
             "kind",
         )
+        self.schema_fetches = self._counter(
+            "schema_fetches", "Schemas asked of the registry, by what came of it.", "result"
+        )
+        self.schema_registry_available = self._gauge(
+            "schema_registry_available", "0 while the schema registry is taken to be away."
+        )
         self.unknown_carriers = self._counter(
             "unknown_carriers", "Events of carriers that no table knows: their codes prove nothing."
         )
@@ -319,9 +326,11 @@ class Metrics:
             product((self.dead_letters,), DeadLetterReason),
             product((self.answers,), ANSWER_KINDS),
             product((self.no_events,), NoEvent),
+            product((self.schema_fetches,), SCHEMA_RESULTS),
         )
         for counted, label in chain(*labels):
             counted.labels(label)
+        self.schema_registry_available.set(1)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from agents import replay_view as view
 from agents.adapters import adapters_of
 from agents.carrier_tables import read_carrier_codes
+from agents.envelopes import envelopes_of
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
@@ -21,9 +22,10 @@ from agents.replay_comparison import compare
 from agents.replay_playing import Replayed, Span, play
 from agents.replay_reading import Recorded, read_records
 from agents.replay_report import report
-from agents.replay_topics import read_topics
+from agents.replay_topics import read_topics, schemas_of_records
 from agents.settings import Settings
 from agents.terminal import err, say
+from schemas.carrier_codes import CarrierCodes
 from schemas.policy import Policy
 from streams.intake import IntakeMapper
 
@@ -68,12 +70,27 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        adapters = adapters_of(source.settings.scans_adapters) if isinstance(source, TopicRange) else {}
-        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
+        mapper = _mapper(source, records, codes)
+        results, refused = _play(records, policies, span, mapper, progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
     return 0
+
+
+def _mapper(
+    source: Sequence[Path] | TopicRange, records: Sequence[Recorded], codes: CarrierCodes
+) -> IntakeMapper:
+    """Intake as the workers of these topics have it; files hold events of the contract."""
+    if not isinstance(source, TopicRange):
+        return IntakeMapper(codes)
+    settings = source.settings
+    return IntakeMapper(
+        codes,
+        adapters=adapters_of(settings.scans_adapters),
+        envelopes=envelopes_of(settings.envelopes),
+        schemas=run(schemas_of_records(settings, records)),
+    )
 
 
 def _show(played: view.Played, results: Sequence[Replayed], options: ReplayOptions) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.durations import duration_text, parse_duration
-from schemas.envelopes import CHAINS
+from schemas.envelopes import CHAINS, needs_registry
 from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicRole, TopicSpec, topic_specs
 
 ENV_PREFIX = "RETURNWATCH_"
@@ -142,6 +143,23 @@ class Settings(BaseSettings):
     envelopes: Names = ()
     """Input topics of any kind whose messages are wrapped: `topic=envelope`, one of `debezium`, `outbox`, `confluent`,
     `confluent+debezium`, `confluent+outbox` (docs/envelopes.md). CloudEvents and gzip are seen by themselves."""
+    schema_registry_url: str = ""
+    """Where the schemas of `confluent` topics are asked for: Confluent, Karapace, Redpanda, or Apicurio's `/apis/ccompat/v7`."""
+    schema_registry_username: str = ""
+    """For basic authentication; its password comes from a file."""
+    schema_registry_password: SecretStr = SecretStr("")
+    """Prefer `schema_registry_password_file`, or a secrets directory."""
+    schema_registry_password_file: Path | None = None
+    """File whose content is the password (one trailing newline is dropped)."""
+    schema_registry_token: SecretStr = SecretStr("")
+    """Bearer token, in place of user name and password. Prefer `schema_registry_token_file`."""
+    schema_registry_token_file: Path | None = None
+    """File whose content is the token."""
+    schema_registry_ca_file: Path | None = None
+    """Certificate authorities of the registry in PEM. Default: those of the system."""
+    schema_registry_wait: Duration = timedelta(seconds=10)
+    """How long records wait for a schema when the registry does not answer. Once per outage: what comes after that and
+    needs a schema that is not known yet goes to the dead letters at once, until the registry answers again."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
     commands_topics: Names = ("commands",)
@@ -235,6 +253,25 @@ class Settings(BaseSettings):
     @classmethod
     def _skew(cls, value: timedelta) -> timedelta:
         return _between(value, timedelta(0), timedelta(hours=1))
+
+    @field_validator("schema_registry_wait")
+    @classmethod
+    def _registry_wait(cls, value: timedelta) -> timedelta:
+        return _between(value, timedelta(milliseconds=100), timedelta(seconds=20))
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _registry_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ValueError(
+                "the address has a user name in it, which logs would show; use schema_registry_username"
+            )
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("is no address like https://registry:8081")
+        return value
 
     @field_validator(*INPUT_FIELDS)
     @classmethod
@@ -433,11 +470,35 @@ def _envelopes_have_their_topics(settings: Settings) -> list[Problem]:
     return problems
 
 
+def _schema_registry_is_whole(settings: Settings) -> list[Problem]:
+    url, user = "schema_registry_url", "schema_registry_username"
+    password, token = "schema_registry_password", "schema_registry_token"
+    problems = []
+    if needs_registry(settings.envelopes) and not settings.schema_registry_url:
+        what = "is missing, and `confluent` topics are read by the schemas of a registry"
+        problems.append(Problem((url, "envelopes"), what))
+    has = {
+        field: bool(getattr(settings, field).get_secret_value() or getattr(settings, f"{field}_file"))
+        for field in (password, token)
+    }
+    for field in (password, token):
+        if getattr(settings, field).get_secret_value() and getattr(settings, f"{field}_file") is not None:
+            what = "the secret is given as a value and as a file"
+            problems.append(Problem((f"{field}_file", field), what, todo="keep the file"))
+    if has[token] and (has[password] or settings.schema_registry_username):
+        what = "a token is given, and a user name or password"
+        problems.append(Problem((token, user, password), what, todo="keep one of the two"))
+    elif has[password] != bool(settings.schema_registry_username):
+        problems.append(Problem((user, password), "user name and password come together"))
+    return problems
+
+
 CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
     _some_input_is_read,
     _a_topic_has_one_kind,
     _adapters_have_their_topics,
     _envelopes_have_their_topics,
+    _schema_registry_is_whole,
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.adapters import adapter_findings
+from agents.envelopes import envelope_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
 from agents.settings import ENV_PREFIX, InconsistentError, Problem, Settings
@@ -20,13 +21,25 @@ OTHER_VARIABLES = frozenset({SECRETS_DIRECTORY})
 TEST_PREFIX = ENV_PREFIX + "TEST_"
 FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP)\w*)")
 """Kubernetes gives every pod such variables for a Service that is called `returnwatch`."""
-SECRET_FIELDS = frozenset({"sasl_password", "ssl_key_password", "forget_key"})
+SECRET_FIELDS = frozenset(
+    {
+        "sasl_password",
+        "ssl_key_password",
+        "forget_key",
+        "schema_registry_url",  # somebody may have written a password into it
+        "schema_registry_password",
+        "schema_registry_token",
+    }
+)
 FILE_FIELDS = (
     "sasl_password_file",
     "ssl_ca_file",
     "ssl_certificate_file",
     "ssl_key_file",
     "ssl_key_password_file",
+    "schema_registry_password_file",
+    "schema_registry_token_file",
+    "schema_registry_ca_file",
 )
 
 
@@ -45,6 +58,7 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
         raise SettingsError([*findings, *_refused(error, given, secrets)]) from error
     findings += _unreadable_files(settings, given, secrets)
     findings += adapter_findings(settings.scans_adapters, where_set("scans_adapters", given, secrets))
+    findings += envelope_findings(settings.envelopes, where_set("envelopes", given, secrets))
     if findings:
         raise SettingsError(findings)
     return settings

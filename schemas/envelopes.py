@@ -1,5 +1,6 @@
 """What may be around the messages of an input topic, as the setting `envelopes` names it (docs/envelopes.md)."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final
 
@@ -24,6 +25,11 @@ CHAINS: Final[dict[str, tuple[Envelope, ...]]] = {
     if chain
 }
 """Everything that a topic can be said to be written in."""
+
+
+def needs_registry(entries: Iterable[str]) -> bool:
+    """Whether some `topic=envelope` entry names one that cannot be opened without a schema registry."""
+    return any(Envelope.CONFLUENT in CHAINS.get(entry.partition("=")[2], ()) for entry in entries)
 
 
 class NoEvent(StrEnum):

@@ -71,7 +71,7 @@ NUMBER_TYPES: Final[Mapping[str, Callable[[int], str]]] = {
 """Type of a column -> what its number stands for."""
 JSON_TYPE: Final = "io.debezium.data.Json"
 _DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
-_ANY_SCALE: Final = "io.debezium.data.VariableScaleDecimal"
+ANY_SCALE_TYPE: Final = "io.debezium.data.VariableScaleDecimal"
 
 
 def plain_row(row: Any, schema: bytes, inside: str = "") -> Any:
@@ -104,8 +104,8 @@ def _type(schema: Any) -> Plain | None:
     if name == _DECIMAL:
         scale = _scale(schema.get("parameters"))
         return _checked(schema, str, lambda text: decimal_text(b64decode(text, validate=True), scale))
-    if name == _ANY_SCALE:
-        return _checked(schema, dict, _any_scale)
+    if name == ANY_SCALE_TYPE:
+        return _checked(schema, dict, any_scale_text)
     if name == JSON_TYPE:
         return _json
     if kind == "struct":
@@ -120,7 +120,8 @@ def _scale(parameters: Any) -> int:
     return int(text) if isinstance(text, str) and text.removeprefix("-").isdecimal() and len(text) < 5 else 0
 
 
-def _any_scale(value: dict[str, Any]) -> str:
+def any_scale_text(value: dict[str, Any]) -> str:
+    """Return a decimal that brings its own scale. Raises KeyError or ValueError."""
     return decimal_text(b64decode(value["value"], validate=True), int(value["scale"]))
 
 

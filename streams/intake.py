@@ -22,6 +22,7 @@ from streams.payload_tree import GZIP, unpacked
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
 from streams.topic_envelopes import TopicEnvelope
+from streams.wire_format import Schemas
 
 __all__ = [
     "ANSWERS",
@@ -104,14 +105,17 @@ class IntakeMapper:
         salt: str = "",
         adapters: Mapping[str, Adapter] | None = None,
         envelopes: Mapping[str, TopicEnvelope] | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
         payloads are written in; topics that are not there carry the contract's events. `envelopes`: topic -> what is around
-        either; topics that are not there have what can be seen by itself.
+        either; topics that are not there have what can be seen by itself. `schemas`: those of a registry that
+        are known, for chunks that do not bring theirs.
         """
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
         self._envelopes = dict(envelopes or {})
+        self._schemas = schemas or {}
         self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
@@ -126,25 +130,28 @@ class IntakeMapper:
         topic: str,
         partition: int,
         appended_ms: int | None = None,
+        schemas: Schemas | None = None,
     ) -> Intake:
         """Map the records of one input partition that arrived at `arrived_ms` (the log's clock).
 
         `kind` is an InputKind: it says which events the topic carries. `appended_ms`: when they had been appended at the latest,
-        if that is known to be earlier: what we read late was not late itself.
+        if that is known to be earlier: what we read late was not late itself. `schemas`: those of a registry that the
+        records name.
         """
         reader = self._readers[InputKind(kind)]
         appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
         adapter, envelope = self._adapters.get(topic), self._envelopes.get(topic)
+        schemas = self._schemas if schemas is None else schemas
         if adapter is not None:
-            return _intake(chunk, self._adapt(chunk, records, adapter, envelope))
+            return _intake(chunk, self._adapt(chunk, records, adapter, envelope, schemas))
         refused = []
         for record in records:
             try:
                 value, headers = record.value, record.headers
                 defaults: dict[str, str] = {}
                 if envelope is not None:
-                    inside = self._inside(chunk, record, envelope)
+                    inside = self._inside(chunk, record, envelope, schemas)
                     if inside is None:
                         continue
                     value, headers, defaults = inside
@@ -161,12 +168,14 @@ class IntakeMapper:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         return _intake(chunk, refused)
 
-    def _inside(self, chunk: Chunk, record: InputRecord, envelope: TopicEnvelope) -> Wrapped | None:
+    def _inside(
+        self, chunk: Chunk, record: InputRecord, envelope: TopicEnvelope, schemas: Schemas
+    ) -> Wrapped | None:
         """Return what is in the envelope that the settings name; None: no event, and that is counted. Raises RefusalError."""
         value = record.value
         if value is not None:
             value = unpacked(sized(value, self._max_bytes), self._max_bytes)
-        inside = envelope.open(value, record.headers)
+        inside = envelope.open(value, record.headers, schemas)
         if isinstance(inside, NoEvent):
             chunk.count(NO_EVENT, inside)
             return None
@@ -178,6 +187,7 @@ class IntakeMapper:
         records: Sequence[InputRecord],
         adapter: Adapter,
         envelope: TopicEnvelope | None,
+        schemas: Schemas,
     ) -> list[Refused]:
         """Map payloads; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
@@ -185,7 +195,7 @@ class IntakeMapper:
             try:
                 value, headers = record.value, record.headers
                 if envelope is not None:
-                    inside = self._inside(chunk, record, envelope)
+                    inside = self._inside(chunk, record, envelope, schemas)
                     if inside is None:
                         continue
                     value, headers, _ = inside

@@ -15,8 +15,8 @@ ACTIONS: Final[dict[DeadLetterReason, str]] = {
     _REASON.TOO_DEEP: "Flatten the event: no event of the contract nests deeper than three levels.",
     _REASON.NOT_AN_OBJECT: "Send one JSON object per record, not a list or a bare value.",
     _REASON.NOT_FINITE: "JSON knows no NaN or Infinity: leave the field out when the number is not known.",
-    _REASON.BAD_ENVELOPE: "Send CloudEvents 1.0 with id, source, specversion and type, and JSON data; plain JSON; or what the setting "
-    "envelopes says of the topic (docs/envelopes.md).",
+    _REASON.BAD_ENVELOPE: "Send CloudEvents 1.0 with id, source, specversion and type, and JSON data; plain JSON; "
+    "or what the setting envelopes says of the topic (docs/envelopes.md).",
     _REASON.UNKNOWN_TYPE: "Use a `type` of the input contract; other events belong on another topic.",
     _REASON.WRONG_TOPIC: "Send this type to a topic of its own kind, or list this topic under that kind.",
     _REASON.MISSING_FIELD: "Add the field; docs/contracts.md says what each event needs.",
@@ -26,6 +26,10 @@ ACTIONS: Final[dict[DeadLetterReason, str]] = {
     _REASON.NOT_XML: "Send well-formed XML without a document type, or name the adapter of what the topic carries.",
     _REASON.UNKNOWN_SHAPE: "Name the adapter of the API that writes to this topic (setting scans_adapters).",
     _REASON.TOO_MANY: "Ask the carrier for fewer parcels at once, and send each answer as a record of its own.",
+    _REASON.UNKNOWN_SCHEMA_ID: "Register the schema, or correct the setting schema_registry_url; then redrive.",
+    _REASON.SCHEMA_REGISTRY_UNAVAILABLE: "Mend the schema registry or its settings (`returnwatch check`); then redrive.",
+    _REASON.BAD_SCHEMA: "Register a schema that docs/envelopes.md describes, and write with that; what it was is in the detail.",
+    _REASON.SCHEMA_MISMATCH: "Write the data with the schema whose id they carry.",
 }
 
 

@@ -18,6 +18,11 @@ def wrapped_mapper(chain: str, **more: Any) -> IntakeMapper:
     return IntakeMapper(load_carrier_codes(), envelopes={TOPIC: TopicEnvelope(CHAINS[chain])}, **more)
 
 
+def framed(number: int, body: bytes) -> bytes:
+    """A record as a schema registry's serializer writes it."""
+    return b"\x00" + number.to_bytes(4, "big") + body
+
+
 def take_wrapped(chain: str, *values: Any, kind: InputKind = InputKind.CARRIER_SCANS, **more: Any) -> Intake:
     """What intake makes of the records of such a topic."""
     mapper = wrapped_mapper(chain, **more)

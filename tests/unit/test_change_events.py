@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.topics import InputKind
-from schemas.vocabulary import DeadLetterReason, Milestone
+from schemas.vocabulary import DeadLetterReason
 from tests.envelopes import no_events, refusal, take_wrapped
 from tests.input_events import order, scan, take_in
 

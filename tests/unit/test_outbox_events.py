@@ -85,7 +85,12 @@ def test_a_row_without_a_payload_is_counted(value: Any) -> None:
 
 @pytest.mark.parametrize("as_text", [True, False])
 def test_a_cloud_event_in_a_payload_is_opened_and_keeps_its_own_identity(as_text: bool) -> None:
-    event = {"specversion": "1.0", "id": "42", "source": "/carriers/ups", "type": "com.shop.carrier_scan.v1"}
+    event: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": "42",
+        "source": "/carriers/ups",
+        "type": "com.shop.carrier_scan.v1",
+    }
     event |= {"time": NOON, "data": _payload()}
     _, fact = _fact(_record(json.dumps(event) if as_text else event))
     outside = [("content-type", b"application/cloudevents+json")]
@@ -94,7 +99,7 @@ def test_a_cloud_event_in_a_payload_is_opened_and_keeps_its_own_identity(as_text
 
 
 def test_a_payload_for_an_adapter_is_handed_on_as_it_is() -> None:
-    history = {"carrier": "usps", "tracking_number": "N1", "tracking_history": []}
+    history: dict[str, Any] = {"carrier": "usps", "tracking_number": "N1", "tracking_history": []}
     event = {"status": "TRANSIT", "status_details": "Arrived", "status_date": "2026-03-01T10:00:00Z"}
     history["tracking_history"] = [event]
     adapters = {TOPIC: Adapter(shipped_adapter("shippo_tracks"))}
