@@ -63,7 +63,7 @@ def written(schema: Any, value: Any) -> bytes:
 
 def _scan(**fields: Any) -> bytes:
     row = scan(**fields) | {"occurred_at": WHEN}
-    return written(SCAN, {name: value for name, value in row.items() if name not in {"ce"}})
+    return written(SCAN, row)
 
 
 def _schemas(*schemas: Any) -> dict[int, Any]:
