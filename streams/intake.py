@@ -161,6 +161,7 @@ class IntakeMapper:
                 source, event_id = "", ""
                 if headers:
                     value, source, event_id = open_envelope(value, headers)
+                    value = reader.check(value)
                 elif defaults:
                     value = with_defaults(value, defaults)
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
