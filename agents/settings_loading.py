@@ -14,7 +14,8 @@ from agents.adapters import adapter_findings
 from agents.envelopes import envelope_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
-from agents.settings import ENV_PREFIX, InconsistentError, Problem, Settings
+from agents.settings import ENV_PREFIX, Settings
+from agents.settings_consistency import InconsistentError, Problem
 
 SECRETS_DIRECTORY = ENV_PREFIX + "SECRETS_DIR"
 OTHER_VARIABLES = frozenset({SECRETS_DIRECTORY})
