@@ -16,6 +16,7 @@ from streams.wire_format import SchemaReader
 
 _MAIN: Final = "returnwatch-main.proto"
 _MAX_INDEXES: Final = 16
+_MOST_MESSAGES: Final = 100_000
 UNSPECIFIED: Final = object()
 """Of an enum: as good as a field that is not there."""
 
@@ -161,8 +162,8 @@ def _indexes(data: bytes) -> tuple[tuple[int, ...], bytes]:
             indexes.append(index)
     except IndexError:
         raise _mismatch("the message indexes are cut off") from None
-    if min(indexes) < 0:
-        raise _mismatch("a message index below 0")
+    if not all(0 <= index < _MOST_MESSAGES for index in indexes):
+        raise _mismatch("a message index that no schema has")
     return tuple(indexes), data[at:]
 
 

@@ -20,9 +20,8 @@ from tests.chaos.plan import Plan
 from tests.chaos.processes import PATIENCE_S, WorkerProcess, workers
 from tests.chaos.traffic import label, scan, send_events
 from tests.command_line import Answer, returnwatch
-from tests.envelopes import framed
+from tests.envelopes import framed, written
 from tests.schema_registry import SmallRegistry
-from tests.unit.test_avro_data import written
 
 INPUTS = {**ONE_OF_EACH, "scans": ("scans", "avro", "rows")}
 _TEXTS = ("type", "id", "carrier", "tracking_number", "api", "code_type", "code")
@@ -105,7 +104,14 @@ async def test_wrapped_events_are_read_and_an_outage_of_the_registry_loses_nothi
         await counted(worker, "returnwatch_no_events_total", 1, kind="deleted")
         await counted(worker, "returnwatch_no_events_total", 1, kind="tombstone")
         await counted(worker, "returnwatch_dead_letters_total", 1, reason="unknown_schema_id")
-        await check_tells(settings, 0, url, ": departed", "no event: tombstone", "refused, unknown_schema_id")
+        await check_tells(
+            settings,
+            0,
+            url,
+            ": in_transit (carrier_scan)",
+            "no event: tombstone",
+            "refused, unknown_schema_id",
+        )
 
         await registry.stop()
         lost = avro_scan(2, 3)

@@ -17,7 +17,7 @@ from streams.avro_data import avro_reader
 from streams.refusal import RefusalError
 from streams.registered_schemas import MAX_SCHEMA_BYTES, Registered, reader_of
 from streams.wire_format import Unusable
-from tests.envelopes import framed, no_events, refusal, take_wrapped
+from tests.envelopes import AVRO_PLACE, AVRO_SCAN, framed, maybe, no_events, refusal, take_wrapped, written
 from tests.input_events import order, records, scan, take_in
 
 R = DeadLetterReason
@@ -25,45 +25,9 @@ SCANS = InputKind.CARRIER_SCANS
 WHEN = datetime(2026, 3, 2, 11, tzinfo=UTC)
 
 
-def _maybe(kind: Any) -> dict[str, Any]:
-    return {"type": ["null", kind], "default": None}
-
-
-PLACE = {
-    "type": "record",
-    "name": "Place",
-    "fields": [{"name": "country", "type": "string"}, {"name": "city", "type": "string"}],
-}
-SCAN = {
-    "type": "record",
-    "name": "Scan",
-    "namespace": "shop.returns",
-    "fields": [
-        {
-            "name": "type",
-            "type": {"type": "enum", "name": "T", "symbols": ["carrier_scan", "scan_retracted"]},
-        },
-        {"name": "id", **_maybe("string")},
-        {"name": "occurred_at", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "carrier", "type": "string"},
-        {"name": "tracking_number", "type": "string"},
-        {"name": "code", **_maybe("string")},
-        {"name": "direction", **_maybe({"type": "enum", "name": "Dir", "symbols": ["return", "outbound"]})},
-        {"name": "place", **_maybe(PLACE)},
-    ],
-}
-
-
-def written(schema: Any, value: Any) -> bytes:
-    """The value in Avro, by a writer that is not ours."""
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(json.dumps(schema))), value)
-    return out.getvalue()
-
-
 def _scan(**fields: Any) -> bytes:
     row = scan(**fields) | {"occurred_at": WHEN}
-    return written(SCAN, row)
+    return written(AVRO_SCAN, row)
 
 
 def _schemas(*schemas: Any) -> dict[int, Any]:
@@ -79,7 +43,7 @@ def _read(schema: Any, value: Any) -> Any:
 
 def test_an_event_of_the_contract_in_avro_is_the_same_fact() -> None:
     value = framed(1, _scan(direction="return"))
-    intake = take_wrapped("confluent", value, schemas=_schemas(SCAN))
+    intake = take_wrapped("confluent", value, schemas=_schemas(AVRO_SCAN))
     same = take_in(SCANS, scan(direction="return", occurred_at="2026-03-02T11:00:00Z"))
     assert not intake.refused
     assert [fact[2].replace(b'"wrapped",0', b'"carrier-scans-topic",3') for fact in intake.facts] == [
@@ -93,8 +57,8 @@ def test_a_change_event_of_debezium_in_avro_is_opened_twice() -> None:
         "type": "record",
         "name": "Envelope",
         "fields": [
-            {"name": "before", **_maybe(SCAN)},
-            {"name": "after", **_maybe("shop.returns.Scan")},
+            {"name": "before", **maybe(AVRO_SCAN)},
+            {"name": "after", **maybe("shop.returns.Scan")},
             {"name": "source", "type": source},
             {"name": "op", "type": "string"},
         ],
@@ -146,7 +110,7 @@ def test_a_payload_of_an_outbox_in_avro_is_a_text_or_bytes(schema: str) -> None:
     ids=str,
 )  # fmt: skip
 def test_each_type_is_written_as_json_has_it(kind: Any, value: Any, text: Any) -> None:
-    schema = {"type": "record", "name": "Row", "fields": [{"name": "it", **_maybe(kind)}]}
+    schema = {"type": "record", "name": "Row", "fields": [{"name": "it", **maybe(kind)}]}
     assert _read(schema, {"it": value}) == {"it": text}
     assert _read(schema, {"it": None}) == {"it": None}
 
@@ -164,11 +128,11 @@ def test_references_are_resolved_and_a_type_may_hold_itself() -> None:
     value = {"place": place, "in": [{"place": place, "in": []}]}
     out = io.BytesIO()
     named: dict[str, Any] = {}
-    fastavro.parse_schema(json.loads(json.dumps(PLACE)), named_schemas=named)
+    fastavro.parse_schema(json.loads(json.dumps(AVRO_PLACE)), named_schemas=named)
     fastavro.schemaless_writer(
         out, fastavro.parse_schema(json.loads(json.dumps(tree)), named_schemas=named), value
     )
-    assert json.loads(avro_reader(json.dumps(tree), [json.dumps(PLACE)])(out.getvalue())) == value
+    assert json.loads(avro_reader(json.dumps(tree), [json.dumps(AVRO_PLACE)])(out.getvalue())) == value
 
 
 NODE = '{"type": "record", "name": "N", "fields": [{"name": "next", "type": ["null", "N"]}]}'
@@ -182,11 +146,11 @@ for _depth in range(1, 20):
 @pytest.mark.parametrize(
     ("schema", "data", "reason"),
     [
-        (SCAN, b"", R.SCHEMA_MISMATCH),
-        (SCAN, _scan()[:-3], R.SCHEMA_MISMATCH),
-        (SCAN, _scan() + b"x", R.SCHEMA_MISMATCH),
-        (SCAN, b"\x7f" + _scan()[1:], R.SCHEMA_MISMATCH),
-        (SCAN, written("string", "another schema's"), R.SCHEMA_MISMATCH),
+        (AVRO_SCAN, b"", R.SCHEMA_MISMATCH),
+        (AVRO_SCAN, _scan()[:-3], R.SCHEMA_MISMATCH),
+        (AVRO_SCAN, _scan() + b"x", R.SCHEMA_MISMATCH),
+        (AVRO_SCAN, b"\x7f" + _scan()[1:], R.SCHEMA_MISMATCH),
+        (AVRO_SCAN, written("string", "another schema's"), R.SCHEMA_MISMATCH),
         ('"string"', b"\x02\xff", R.SCHEMA_MISMATCH),
         ('"string"', b"\x01", R.SCHEMA_MISMATCH),
         ('"long"', b"\xff" * 12, R.SCHEMA_MISMATCH),
@@ -253,7 +217,7 @@ def test_a_null_value_is_refused_where_no_row_can_have_been_deleted() -> None:
 
 def test_a_schema_that_nobody_asked_for_is_no_reason_to_stop() -> None:
     good, lost = framed(1, _scan(id="a")), framed(2, _scan(id="b"))
-    intake = take_wrapped("confluent", good, lost, good, schemas=_schemas(SCAN))
+    intake = take_wrapped("confluent", good, lost, good, schemas=_schemas(AVRO_SCAN))
     assert [(one.record.offset, one.reason.value) for one in intake.refused] == [
         (1, "schema_registry_unavailable")
     ]
@@ -273,7 +237,7 @@ def test_a_schema_of_another_type_is_refused() -> None:
 
 
 def test_the_same_event_in_json_and_in_avro_has_one_identity() -> None:
-    avro = take_wrapped("confluent", framed(1, _scan()), schemas=_schemas(SCAN)).facts
+    avro = take_wrapped("confluent", framed(1, _scan()), schemas=_schemas(AVRO_SCAN)).facts
     plain = take_in(SCANS, scan(occurred_at="2026-03-02T11:00:00Z")).facts
     assert avro[0][2].split(b",")[0] == plain[0][2].split(b",")[0]
 
@@ -305,7 +269,7 @@ def test_a_decimal_is_an_amount_of_the_contract() -> None:
 def test_a_refusal_says_where_and_not_what() -> None:
     data = _scan(carrier="Ms Canary")[:-4]
     with pytest.raises(RefusalError) as told:
-        avro_reader(json.dumps(SCAN))(data)
+        avro_reader(json.dumps(AVRO_SCAN))(data)
     assert "Canary" not in str(told.value)
     assert "at byte" in told.value.detail
     assert records(framed(1, data))

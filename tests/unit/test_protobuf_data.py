@@ -13,43 +13,11 @@ from schemas.vocabulary import DeadLetterReason
 from streams.protobuf_data import ProtoFile, protobuf_reader
 from streams.registered_schemas import Reference, Registered, reader_of
 from streams.wire_format import Unusable
-from tests.envelopes import framed, refusal, take_wrapped
+from tests.envelopes import field, framed, refusal, scan_file, take_wrapped
 from tests.input_events import scan, take_in
 
 R = DeadLetterReason
 SCANS = InputKind.CARRIER_SCANS
-TIME = ".google.protobuf.Timestamp"
-
-
-def _field(message: Any, name: str, number: int, kind: Any = Field.TYPE_STRING, of: str = "") -> None:
-    field = message.field.add(name=name, number=number, type=kind, label=1)
-    if of:
-        field.type_name = of
-
-
-def scan_file() -> descriptor_pb2.FileDescriptorProto:
-    """What a registry gives serialized for a schema with events of the contract, and an enum by the style guide."""
-    file = descriptor_pb2.FileDescriptorProto(name="default", package="shop", syntax="proto3")
-    file.dependency.append("google/protobuf/timestamp.proto")
-    file.message_type.add(name="Other")
-    event = file.message_type.add(name="Scan")
-    _field(event, "type", 1, Field.TYPE_ENUM, ".shop.EventType")
-    _field(event, "id", 2)
-    _field(event, "occurred_at", 3, Field.TYPE_MESSAGE, TIME)
-    for number, name in enumerate(("carrier", "tracking_number", "code", "text"), 4):
-        _field(event, name, number)
-    _field(event, "direction", 8, Field.TYPE_ENUM, ".shop.Direction")
-    _field(event, "place", 9, Field.TYPE_MESSAGE, ".shop.Scan.Place")
-    place = event.nested_type.add(name="Place")
-    _field(place, "country", 1)
-    _field(place, "city", 2)
-    types = file.enum_type.add(name="EventType")
-    for number, name in enumerate(("EVENT_TYPE_UNSPECIFIED", "EVENT_TYPE_CARRIER_SCAN")):
-        types.value.add(name=name, number=number)
-    directions = file.enum_type.add(name="Direction")
-    for number, name in enumerate(("unknown", "return", "outbound")):
-        directions.value.add(name=name, number=number)
-    return file
 
 
 def message_of(file: descriptor_pb2.FileDescriptorProto, name: str, *others: Any) -> Any:
@@ -106,12 +74,12 @@ def _everything() -> descriptor_pb2.FileDescriptorProto:
         Field.TYPE_INT64, Field.TYPE_UINT64, Field.TYPE_DOUBLE, Field.TYPE_BOOL, Field.TYPE_BYTES,
     ]  # fmt: skip
     for number, kind in enumerate(kinds, 1):
-        _field(row, f"f{number}", number, kind)
+        field(row, f"f{number}", number, kind)
     row.field.add(name="many", number=6, type=Field.TYPE_INT32, label=3)
     entry = row.nested_type.add(name="NamesEntry")
     entry.options.map_entry = True
-    _field(entry, "key", 1)
-    _field(entry, "value", 2, Field.TYPE_INT64)
+    field(entry, "key", 1)
+    field(entry, "value", 2, Field.TYPE_INT64)
     row.field.add(name="names", number=7, type=Field.TYPE_MESSAGE, type_name=".e.Row.NamesEntry", label=3)
     row.field.add(name="rows", number=8, type=Field.TYPE_MESSAGE, type_name=".e.Row", label=3)
     for number, kind in (
@@ -124,7 +92,7 @@ def _everything() -> descriptor_pb2.FileDescriptorProto:
         (15, "google.protobuf.BytesValue"),
         (16, "google.protobuf.Duration"),
     ):
-        _field(row, f"f{number}", number, Field.TYPE_MESSAGE, f".{kind}")
+        field(row, f"f{number}", number, Field.TYPE_MESSAGE, f".{kind}")
     return file
 
 
@@ -166,10 +134,10 @@ def test_a_message_is_found_by_its_indexes_also_inside_another() -> None:
 
 def test_imports_are_resolved_by_the_names_that_the_registry_gives() -> None:
     shared = descriptor_pb2.FileDescriptorProto(name="whatever", package="shared", syntax="proto3")
-    _field(shared.message_type.add(name="Parcel"), "number", 1)
+    field(shared.message_type.add(name="Parcel"), "number", 1)
     file = descriptor_pb2.FileDescriptorProto(name="default", package="shop", syntax="proto3")
     file.dependency.append("shared/parcel.proto")
-    _field(file.message_type.add(name="Label"), "parcel", 1, Field.TYPE_MESSAGE, ".shared.Parcel")
+    field(file.message_type.add(name="Label"), "parcel", 1, Field.TYPE_MESSAGE, ".shared.Parcel")
     imports = [ProtoFile("shared/parcel.proto", shared.SerializeToString())]
     read = protobuf_reader(file.SerializeToString(), imports)
     assert json.loads(read(b"\x00" + _tag(1, 2, b"\x0a\x011"))) == {"parcel": {"number": "1"}}
@@ -191,6 +159,7 @@ def test_imports_are_resolved_by_the_names_that_the_registry_gives() -> None:
         b"\x7e" + b"\x00" * 40,
         b"\x02\x0e" + b"\x00",
         b"\x02\x01",
+        b"\x02" + b"\xfe" * 9 + b"\x01",
         b"\x04\x02\x0c",
         SECOND + scan_message()[:-2],
         SECOND + b"\xff\xff\xff",
