@@ -236,7 +236,7 @@ class Settings(BaseSettings):
     @field_validator("schema_registry_wait")
     @classmethod
     def _registry_wait(cls, value: timedelta) -> timedelta:
-        return _between(value, timedelta(milliseconds=100), timedelta(seconds=20))
+        return _between(value, timedelta(milliseconds=100), timedelta(seconds=12))
 
     @field_validator("schema_registry_url")
     @classmethod

@@ -199,7 +199,11 @@ class _Later:
 
 
 def _long(data: _Data) -> int:
-    number, bits = 0, 0
+    byte = data.data[data.at]
+    data.at += 1
+    if byte < 0x80:
+        return (byte >> 1) ^ -(byte & 1)
+    number, bits = byte & 0x7F, 7
     while True:
         byte = data.data[data.at]
         data.at += 1

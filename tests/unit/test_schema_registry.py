@@ -80,7 +80,7 @@ async def test_a_schema_is_asked_for_once_also_by_many_at_a_time(small: SmallReg
 async def test_an_id_that_the_registry_does_not_know_is_told_at_once_and_not_asked_for_again(
     small: SmallRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry, metrics = await _opened(small, "20s")
+    registry, metrics = await _opened(small, "12s")
     for _ in range(3):
         known = (await registry.known({9}))[9]
         assert _reason(known) == "unknown_schema_id"
@@ -133,7 +133,7 @@ async def test_what_hangs_is_given_up_when_the_wait_is_over(small: SmallRegistry
 
 
 async def test_a_short_outage_is_waited_out_and_nothing_is_refused(small: SmallRegistry) -> None:
-    registry, _ = await _opened(small, "20s")
+    registry, _ = await _opened(small, "12s")
     small.mood = "broken"
     asking = asyncio.ensure_future(registry.known({1}))
     await _until_asked(small)
