@@ -56,6 +56,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("scans_adapters", "--scans-adapter", "TOPIC=ADAPTER ...", "What a topic of scans is written in; may be repeated."),
         ("envelopes", "--envelope", "TOPIC=ENVELOPE ...", "What is around the messages of a topic; may be repeated."),
         ("schema_registry_url", "--schema-registry", "URL", "Where schemas of `confluent` topics are asked for."),
+        ("sources", "--source", "TOPIC=SOURCE ...", "What a topic of your own messages is written in; may be repeated."),
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
         ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),
         ("topic_prefix", "--topic-prefix", "TEXT", "Begins the names of our own topics."),

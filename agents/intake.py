@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
 from agents.envelopes import envelopes_of
@@ -83,7 +83,7 @@ class IntakeStage:
             codes,
             Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
             salt=token_hex(16),
-            adapters=adapters_of(settings.scans_adapters),
+            adapters=readers_of(settings),
             envelopes=self._envelopes,
         )
         self._registry = registry_of(settings, host.metrics)

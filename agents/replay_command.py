@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.envelopes import envelopes_of
 from agents.errors import Finding, PolicyRefusedError, ReplayError
@@ -87,7 +87,7 @@ def _mapper(
     settings = source.settings
     return IntakeMapper(
         codes,
-        adapters=adapters_of(settings.scans_adapters),
+        adapters=readers_of(settings),
         envelopes=envelopes_of(settings.envelopes),
         schemas=run(schemas_of_records(settings, records)),
     )

@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     schema_registry_wait: Duration = timedelta(seconds=10)
     """How long records wait for a schema when the registry does not answer. Once per outage: what comes after that and
     needs a schema that is not known yet goes to the dead letters at once, until the registry answers again."""
+    sources: Names = ()
+    """Input topics that carry messages of your own: `topic=source`, the path of your `.yaml` file or the name of a shipped one
+    (docs/wiring.md). Of any kind but `commands`. An adapter may be named here, too."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
     commands_topics: Names = ("commands",)

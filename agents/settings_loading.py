@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.adapters import adapter_findings
+from agents.adapters import reader_findings
 from agents.envelopes import envelope_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
@@ -58,7 +58,8 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
     except ValidationError as error:
         raise SettingsError([*findings, *_refused(error, given, secrets)]) from error
     findings += _unreadable_files(settings, given, secrets)
-    findings += adapter_findings(settings.scans_adapters, where_set("scans_adapters", given, secrets))
+    where = (where_set(field, given, secrets) for field in ("scans_adapters", "sources"))
+    findings += reader_findings(settings, *where)
     findings += envelope_findings(settings.envelopes, where_set("envelopes", given, secrets))
     if findings:
         raise SettingsError(findings)

@@ -47,8 +47,10 @@ def compile_path(text: str) -> Path:
     def find(value: Any) -> Any:
         try:
             return search(value)
-        except JMESPathError:
-            return None  # a function got what it does not take, such as a null: nothing is found
+        except (JMESPathError, TypeError):
+            return (
+                None  # a function or comparison got what it does not take, such as a null: nothing is found
+            )
 
     return find
 

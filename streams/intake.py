@@ -14,10 +14,12 @@ from schemas.envelopes import NoEvent
 from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
-from streams.adapting import Adapter
+from streams.adapting import Adapter, Trouble
 from streams.envelope import Wrapped, open_envelope, open_payload, with_defaults
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
+from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
+from streams.message_reading import MessageSource, attributes_of
 from streams.payload_tree import GZIP, unpacked
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
@@ -103,14 +105,14 @@ class IntakeMapper:
         acceptance: Acceptance | None = None,
         *,
         salt: str = "",
-        adapters: Mapping[str, Adapter] | None = None,
+        adapters: Mapping[str, Adapter | MessageSource] | None = None,
         envelopes: Mapping[str, TopicEnvelope] | None = None,
         schemas: Schemas | None = None,
     ) -> None:
-        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
-        payloads are written in; topics that are not there carry the contract's events. `envelopes`: topic -> what is around
-        either; topics that are not there have what can be seen by itself. `schemas`: those of a registry that
-        are known, for chunks that do not bring theirs.
+        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
+        reads its payloads or messages; topics that are not there carry the contract's events. `envelopes`: topic -> what is
+        around either; topics that are not there have what can be seen by itself. `schemas`: those of a registry that are known,
+        for chunks that do not bring theirs.
         """
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
@@ -119,6 +121,7 @@ class IntakeMapper:
         self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
+        self._messages = MessageFacts(self._facts)
         self._payloads = PayloadFacts(codes, self._facts, accept.max_future, accept.max_past)
 
     def map_chunk(
@@ -186,31 +189,51 @@ class IntakeMapper:
         self,
         chunk: Chunk,
         records: Sequence[InputRecord],
-        adapter: Adapter,
+        reader: Adapter | MessageSource,
         envelope: TopicEnvelope | None,
         schemas: Schemas,
     ) -> list[Refused]:
-        """Map payloads; a record is refused for what of it could not be read, and what could be read counts."""
+        """Map payloads or messages; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
         for record in records:
             try:
-                value, headers = record.value, record.headers
+                whole, headers = record.value, record.headers
                 if envelope is not None:
                     inside = self._inside(chunk, record, envelope, schemas)
                     if inside is None:
                         continue
-                    value, headers, _ = inside
-                value = open_payload(sized(value, self._max_bytes), headers)
-                payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, record.key)
+                    whole, headers = inside.value, inside.headers
+                value = open_payload(sized(whole, self._max_bytes), headers)
+                if (
+                    envelope is not None
+                ):  # the others may still tell something: of an outbox row its id and type
+                    others = [one for one in record.headers if one[0].lower() != "content-type"]
+                    headers = [*others, *headers]
+                trouble = self._read(chunk, record, value, reader, Wrapped(whole or b"", headers, {}))
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
                 continue
-            trouble = self._payloads.add(
-                chunk, payload, adapter.name, history=adapter.tells_history, offset=record.offset
-            )
             if trouble is not None:
                 refused.append(Refused(record, trouble.reason, trouble.detail, ACTIONS[trouble.reason]))
         return refused
+
+    def _read(
+        self,
+        chunk: Chunk,
+        record: InputRecord,
+        value: bytes,
+        reader: Adapter | MessageSource,
+        around: Wrapped,
+    ) -> Trouble | None:
+        """Add what one record tells; returns what of it could not be read. `around`: what the value came out of."""
+        if isinstance(reader, MessageSource):
+            headers = attributes_of(around.value, around.headers)
+            message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
+            return self._messages.add(chunk, message, record.offset)
+        payload = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key)
+        return self._payloads.add(
+            chunk, payload, reader.name, history=reader.tells_history, offset=record.offset
+        )
 
 
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:

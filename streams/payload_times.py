@@ -122,11 +122,11 @@ class TimeReader:
             raise OverflowError
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
-        start = end = _moment(local, first, later=False)
-        if first is not last or not isinstance(first, timezone):
-            end = _moment(local, last, later=True)
+        start, end = _moments(local, first)
+        if first is not last:
+            end = _moments(local, last)[1]
         if is_date:
-            end = _moment(local + _DAY, last, later=True) - 1
+            end = _moments(local + _DAY, last)[1] - 1
             quality = TimeQuality.DATE_ONLY
         elif self._assumed:
             quality = TimeQuality.ASSUMED
@@ -169,13 +169,14 @@ def _quality_of_named(name: str, *, sure: bool) -> TimeQuality:
     return TimeQuality.OFFSET if name == "UTC" else TimeQuality.DERIVED_FROM_PLACE
 
 
-def _moment(local: datetime, zone: tzinfo, *, later: bool) -> int:
-    """Return the epoch milliseconds of a local time; where a clock change makes it two moments, one of them."""
+def _moments(local: datetime, zone: tzinfo) -> tuple[int, int]:
+    """Return the epoch milliseconds of a local time: twice the same, but where a clock change makes it two moments."""
     ahead_ms = _ahead_ms(zone, local.date())
     if ahead_ms is not None:
-        return wall_ms(local) - ahead_ms
+        moment = wall_ms(local) - ahead_ms
+        return moment, moment
     moments = [epoch_ms(local.replace(tzinfo=zone, fold=fold).astimezone(UTC)) for fold in (0, 1)]
-    return max(moments) if later else min(moments)
+    return min(moments), max(moments)
 
 
 @lru_cache(maxsize=8192)
