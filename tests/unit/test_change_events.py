@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from schemas.source_checks import load_source
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
-from tests.envelopes import no_events, refusal, take_wrapped
+from streams.message_reading import MessageSource
+from tests.envelopes import TOPIC, no_events, refusal, take_wrapped
 from tests.input_events import order, scan, take_in
 
 R = DeadLetterReason
@@ -138,6 +140,29 @@ def test_a_time_without_a_zone_is_not_taken_for_utc() -> None:
         scan(occurred_at=1773000000123456),
     )
     assert refusal(take_wrapped("debezium", wrapped))[0] in {R.BAD_VALUE, R.WRONG_TYPE}
+
+
+def test_a_source_gives_the_zone_that_a_column_does_not_have() -> None:
+    file = """
+source: rows
+format: json
+events:
+  type: checked_in
+  fields:
+    return_id: rma
+    occurred_at: {from: scanned, zone: Europe/Paris}
+"""
+    rows = MessageSource(load_source(file, "rows.yaml"))
+    wrapped = _with_schema(
+        [_column("scanned", "int64", "io.debezium.time.MicroTimestamp")],
+        {"rma": "R1", "scanned": 1772452800000000},
+    )
+    deleted = _change("d", None, before={"rma": "R1"})
+    intake = take_wrapped("debezium", wrapped, deleted, kind=InputKind.WAREHOUSE, adapters={TOPIC: rows})
+    assert not intake.refused
+    ((stage, key, fact),) = intake.facts
+    assert (stage, key) == ("returns", b"R1")
+    assert b'"occurred_ms":1772449200000,' in fact  # noon in Paris
 
 
 def test_decimals_of_any_scale_are_written_out() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from schemas.adapter_loading import shipped_adapter
+from schemas.source_checks import load_source
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.adapting import Adapter
+from streams.message_reading import MessageSource
 from tests.envelopes import TOPIC, no_events, refusal, take_wrapped
 from tests.input_events import NOON, Record, only_parcel_fact, scan, take_in
 
@@ -106,6 +108,33 @@ def test_a_payload_for_an_adapter_is_handed_on_as_it_is() -> None:
     intake = take_wrapped("outbox", _record(json.dumps(history)), adapters=adapters)
     assert not intake.refused
     assert only_parcel_fact(intake)[0] == "usps:N1"
+
+
+def test_a_source_can_ask_for_the_headers_of_an_outbox_row() -> None:
+    file = """
+source: outbox
+format: json
+events:
+  type:
+    from: '"$headers".eventtype'
+    values: {Scanned: carrier_scan}
+  fields:
+    id: '"$headers".id'
+    carrier: by
+    tracking_number: number
+    code: code
+    occurred_at: at
+"""
+    rows = MessageSource(load_source(file, "outbox.yaml"))
+    payload = json.dumps({"by": "ups", "number": "1Z999", "code": "OR", "at": NOON})
+    headers = [
+        ("id", ID.encode()),
+        ("eventType", b"Scanned"),
+        ("content-type", b"application/cloudevents+avro"),
+    ]
+    intake = take_wrapped("outbox", _record(payload, headers), adapters={TOPIC: rows})
+    assert not intake.refused
+    assert only_parcel_fact(intake)[1].identity == only_parcel_fact(take_in(SCANS, scan(id=ID)))[1].identity
 
 
 @pytest.mark.parametrize(
