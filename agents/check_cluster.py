@@ -7,13 +7,15 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.check import SAMPLES, Report
-from agents.errors import Finding, UserError
+from agents.errors import Finding, SettingsError, UserError
 from agents.kafka_connection import open_admin, reachable, run
+from agents.registry_client import UnavailableError, greet
 from agents.rights import Right, ask_rights
 from agents.samples import Sample, newest_samples
 from agents.settings import Settings
 from agents.terminal import out
 from agents.topics import TopicCheck, TopicState, inspect_topics
+from schemas.envelopes import needs_registry
 from schemas.topics import TopicRole
 
 
@@ -34,6 +36,7 @@ async def _check(report: Report, settings: Settings, wait: timedelta) -> None:
         checks = await inspect_topics(admin, settings.topic_specs())
     _tell_topics(report, checks)
     _tell_rights(report, settings, await ask_rights(settings, checks))
+    await _tell_registry(report, settings)
     kinds = settings.topics.kinds()
     for check in checks:
         if check.spec.role is TopicRole.INPUT and check.partitions:
@@ -72,6 +75,23 @@ def _tell_rights(report: Report, settings: Settings, rights: list[Right]) -> Non
     report.say("rights", text, missing)
 
 
+async def _tell_registry(report: Report, settings: Settings) -> None:
+    if not needs_registry(settings.envelopes):
+        return
+    url, findings = settings.schema_registry_url, list[Finding]()
+    try:
+        await greet(settings)
+    except UnavailableError as error:
+        what = f"the schema registry at {url}: {error}"
+        why = "records that need a schema which is not known yet would go to the dead letters"
+        findings = [
+            Finding("schema_registry_url", what, why, "correct the address, credentials or authorities")
+        ]
+    except SettingsError as error:
+        findings = list(error.findings)
+    report.say("registry", url, findings)
+
+
 def _tell_samples(report: Report, topic: str, samples: list[Sample]) -> None:
     refused = sum(1 for sample in samples if sample.refused)
     nothing = sum(1 for sample in samples if sample.proves_nothing)
@@ -95,7 +115,8 @@ def _becomes(sample: Sample) -> Text:
     if sample.refused:
         return Text(f"refused, {sample.refused}", style="red")
     style = "yellow" if sample.proves_nothing else ""
-    return Text("\n".join(sample.becomes) or "nothing that is kept", style=style)
+    nothing = f"no event: {sample.no_event}" if sample.no_event else "nothing that is kept"
+    return Text("\n".join(sample.becomes) or nothing, style=style)
 
 
 def _counted(number: int, noun: str) -> str:

@@ -54,6 +54,8 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("labels_topics", "--labels-topic", "TOPIC ...", "Input of label events; may be repeated."),
         ("scans_topics", "--scans-topic", "TOPIC ...", "Input of carrier scans; may be repeated."),
         ("scans_adapters", "--scans-adapter", "TOPIC=ADAPTER ...", "What a topic of scans is written in; may be repeated."),
+        ("envelopes", "--envelope", "TOPIC=ENVELOPE ...", "What is around the messages of a topic; may be repeated."),
+        ("schema_registry_url", "--schema-registry", "URL", "Where schemas of `confluent` topics are asked for."),
         ("sources", "--source", "TOPIC=SOURCE ...", "What a topic of your own messages is written in; may be repeated."),
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
         ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),

@@ -19,18 +19,30 @@ from faust.types.tuples import TP
 from agents.adapters import readers_of
 from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
+from agents.envelopes import envelopes_of
 from agents.fencing import NO_HEADERS, Message, send_grouped
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
 from agents.markers import Markers, Progress
 from agents.metrics import Metrics
+from agents.schema_registry import registry_of
 from agents.settings import Settings
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.topics import InputKind
 from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN
-from streams.intake import ANSWERS, CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
+from streams.intake import (
+    ANSWERS,
+    CLAMPED,
+    NO_EVENT,
+    UNKNOWN_CARRIER,
+    UNMAPPED,
+    Acceptance,
+    Intake,
+    IntakeMapper,
+)
 from streams.keys import partition_of
+from streams.wire_format import Schemas
 
 log = structlog.get_logger(__name__)
 
@@ -66,12 +78,17 @@ class IntakeStage:
         }
         self._host = host
         self._flow = flow
+        self._envelopes = envelopes_of(settings.envelopes)
         self._mapper = IntakeMapper(
             codes,
             Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
             salt=token_hex(16),
             adapters=readers_of(settings),
+            envelopes=self._envelopes,
         )
+        self._registry = registry_of(settings, host.metrics)
+        self._schemas: dict[TP, Schemas] = {}
+        """Partition -> those that the chunk in hand is read with."""
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)
 
@@ -92,9 +109,12 @@ class IntakeStage:
         for lane in self._lanes.values():
             await lane.close()
         self._lanes.clear()
+        if self._registry is not None:
+            await self._registry.close()
 
     async def _handle(self, tp: TP, chunk: Chunk) -> None:
         host, progress = self._host, self._host.progress
+        await self._learn(tp, chunk)
         if not host.is_open(tp) or chunk.next <= progress.at(tp):
             host.metrics.stale_chunks.inc()
             return
@@ -120,6 +140,14 @@ class IntakeStage:
             return
         progress.done[tp] = chunk.next
         await host.markers.flush()
+
+    async def _learn(self, tp: TP, chunk: Chunk) -> None:
+        """Have at hand the schemas that a chunk is written with. Only this partition waits, and not for long."""
+        envelope = self._envelopes.get(tp.topic)
+        if envelope is None or self._registry is None:
+            return
+        ids = envelope.needs(record.value for record in chunk)
+        self._schemas[tp] = await self._registry.known(ids) if ids else {}
 
     async def _forward(self, tp: TP, chunk: Chunk) -> None:
         """Forward a chunk; returns when all of it is acknowledged."""
@@ -152,6 +180,7 @@ class IntakeStage:
                 topic=tp.topic,
                 partition=tp.partition,
                 appended_ms=appended_ms,
+                schemas=self._schemas.get(tp),
             )
             for stage, key, value in taken.facts:
                 topic, count = targets[stage]
@@ -184,7 +213,10 @@ class IntakeStage:
     def _count(self, tp: TP, records: int, taken: Intake) -> None:
         metrics = self._host.metrics
         refused = len(taken.refused)
-        metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused)
+        ignored = sum(count for (name, _), count in taken.counters.items() if name == NO_EVENT)
+        metrics.events_consumed.labels(tp.topic, "accepted").inc(records - refused - ignored)
+        if ignored:
+            metrics.events_consumed.labels(tp.topic, "ignored").inc(ignored)
         if refused:
             metrics.events_consumed.labels(tp.topic, "refused").inc(refused)
         for (name, label), count in taken.counters.items():
@@ -192,6 +224,8 @@ class IntakeStage:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
             elif name == ANSWERS:
                 metrics.answers.labels(label).inc(count)
+            elif name == NO_EVENT:
+                metrics.no_events.labels(label).inc(count)
             elif name == CLAMPED:
                 metrics.clamped_times.inc(count)
             elif name == UNKNOWN_CARRIER:

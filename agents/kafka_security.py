@@ -59,18 +59,20 @@ def faust_credentials(settings: Settings) -> Any:
 
 def sasl_password(settings: Settings) -> str:
     """The password, from its file if there is one. Raises SettingsError if the file cannot be read."""
-    return _secret(settings.sasl_password, settings.sasl_password_file, "sasl_password_file")
+    return secret_text(settings.sasl_password, settings.sasl_password_file, "sasl_password_file")
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     """TLS as configured, None for a protocol without. Raises SettingsError for files that cannot be used."""
     if settings.security_protocol not in {"SSL", "SASL_SSL"}:
         return None
-    context = _trusting(settings.ssl_ca_file)
+    context = trusting(settings.ssl_ca_file, "ssl_ca_file", "the brokers'")
     context.check_hostname = settings.ssl_check_hostname
     certificate = settings.ssl_certificate_file
     if certificate is not None:
-        password = _secret(settings.ssl_key_password, settings.ssl_key_password_file, "ssl_key_password_file")
+        password = secret_text(
+            settings.ssl_key_password, settings.ssl_key_password_file, "ssl_key_password_file"
+        )
         try:
             context.load_cert_chain(certificate, settings.ssl_key_file, password or None)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; ValueError: a password is needed
@@ -86,16 +88,18 @@ def _uses_sasl(settings: Settings) -> bool:
     return settings.security_protocol.startswith("SASL_")
 
 
-def _trusting(authorities: Path | None) -> ssl.SSLContext:
+def trusting(authorities: Path | None, field: str, whose: str) -> ssl.SSLContext:
+    """TLS that trusts these authorities, else those of the system. Raises SettingsError: the file cannot be used."""
     try:
         return ssl.create_default_context(cafile=authorities)
     except OSError as error:
         what = f"{str(authorities)!r} holds no usable certificate: {_in_words(error)}"
-        todo = "give the PEM file of the authority that signed the brokers' certificates"
-        raise SettingsError([Finding("ssl_ca_file", what, todo=todo)]) from error
+        todo = f"give the PEM file of the authority that signed {whose} certificates"
+        raise SettingsError([Finding(field, what, todo=todo)]) from error
 
 
-def _secret(value: SecretStr, file: Path | None, field: str) -> str:
+def secret_text(value: SecretStr, file: Path | None, field: str) -> str:
+    """A secret, from its file if there is one. Raises SettingsError if the file cannot be read."""
     if file is None:
         return value.get_secret_value()
     try:

@@ -30,6 +30,7 @@ from prometheus_client.registry import Collector
 
 from agents.feed_metrics import FeedMetrics
 from agents.kpi_gauges import KpiGauges
+from schemas.envelopes import NoEvent
 from schemas.outputs import Severity
 from schemas.vocabulary import AnswerReason, CommandType, DeadLetterReason, RuleId
 from streams.facts_of_payloads import ANSWER_KINDS
@@ -39,6 +40,7 @@ STAGES = ("intake", "parcels", "returns")
 STATEFUL_STAGES = ("parcels", "returns")
 RESULTS = ("accepted", "refused", "ignored")
 """What intake did with a record: made facts of it, refused it to dead-letters, or needed nothing of it."""
+SCHEMA_RESULTS = ("found", "unknown", "unusable", "failed")
 PASSED_OVER = ("unreadable", "oversized")
 TRANSITIONS = ("opened", "historical", "escalated", "updated", "resolved", "retracted")
 NOT_TOLD = {
@@ -189,6 +191,17 @@ class Metrics:
             "Of payloads: an error in place of a history, no event yet, a scan that is too old.",
             "kind",
         )
+        self.no_events = self._counter(
+            "no_events",
+            "Records in order that tell of nothing: a row or a table was emptied, a tombstone.",
+            "kind",
+        )
+        self.schema_fetches = self._counter(
+            "schema_fetches", "Schemas asked of the registry, by what came of it.", "result"
+        )
+        self.schema_registry_available = self._gauge(
+            "schema_registry_available", "0 while the schema registry is taken to be away."
+        )
         self.unknown_carriers = self._counter(
             "unknown_carriers", "Events of carriers that no table knows: their codes prove nothing."
         )
@@ -309,12 +322,15 @@ class Metrics:
                 self.escalations.labels(rule, transition)
             for why in NOT_TOLD.values():
                 self.not_told.labels(rule, why)
-        refused, answered = (
+        labels = (
             product((self.dead_letters,), DeadLetterReason),
             product((self.answers,), ANSWER_KINDS),
+            product((self.no_events,), NoEvent),
+            product((self.schema_fetches,), SCHEMA_RESULTS),
         )
-        for counted, label in chain(refused, answered):
+        for counted, label in chain(*labels):
             counted.labels(label)
+        self.schema_registry_available.set(1)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)
         for stage in STATEFUL_STAGES:

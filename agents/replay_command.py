@@ -1,7 +1,7 @@
 """`returnwatch replay`: what a policy says about recorded events, and how another one differs from it."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
+from agents.adapters import Reader
 from agents.carrier_tables import read_carrier_codes
+from agents.envelopes import envelopes_of
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
 from agents.kafka_connection import run
@@ -21,9 +23,10 @@ from agents.replay_comparison import compare
 from agents.replay_playing import Replayed, Span, play
 from agents.replay_reading import Recorded
 from agents.replay_report import report
-from agents.replay_topics import read_topics
+from agents.replay_topics import read_topics, schemas_of_records
 from agents.settings import Settings
 from agents.terminal import err, say
+from schemas.carrier_codes import CarrierCodes
 from schemas.policy import Policy
 from streams.intake import IntakeMapper
 
@@ -70,11 +73,30 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=readers), progress)
+        mapper = _mapper(source, records, codes, readers)
+        results, refused = _play(records, policies, span, mapper, progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)
     say(f"{len(records) / seconds:,.0f} events/s: {len(records):,} played in {seconds:.1f} s")
     return 0
+
+
+def _mapper(
+    source: Sequence[Path] | TopicRange,
+    records: Sequence[Recorded],
+    codes: CarrierCodes,
+    readers: Mapping[str, Reader],
+) -> IntakeMapper:
+    """Intake as the workers of these topics have it; what files hold is in no envelope."""
+    if not isinstance(source, TopicRange):
+        return IntakeMapper(codes, adapters=readers)
+    settings = source.settings
+    return IntakeMapper(
+        codes,
+        adapters=readers,
+        envelopes=envelopes_of(settings.envelopes),
+        schemas=run(schemas_of_records(settings, records)),
+    )
 
 
 def _show(played: view.Played, results: Sequence[Replayed], options: ReplayOptions) -> None:

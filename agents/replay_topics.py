@@ -1,6 +1,6 @@
 """Recorded events from the input topics of a cluster: all that they hold, or what was appended in a range of time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from aiokafka.structs import ConsumerRecord
@@ -10,8 +10,11 @@ from agents.explain_log import FETCH
 from agents.kafka_connection import open_consumer, reachable
 from agents.log_reading import partitions_of, read_to_end
 from agents.replay_reading import Recorded, in_order
+from agents.schema_registry import schemas_of
 from agents.settings import Settings
 from schemas.topics import InputKind
+from schemas.vocabulary import DeadLetterReason
+from streams.wire_format import Schemas, Unusable
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -46,6 +49,21 @@ async def read_topics(
         todo = "check --from, --to and the names of the topics"
         raise ReplayError([Finding(where, "no records", "a replay of nothing would say nothing", todo)])
     return in_order(records)
+
+
+async def schemas_of_records(settings: Settings, records: Sequence[Recorded]) -> Schemas:
+    """Return the schemas that recorded events are written with.
+
+    Raises:
+        ReplayError: the registry cannot be asked: a replay without these records would tell something else.
+    """
+    schemas = await schemas_of(settings, [(one.topic, one.value) for one in records])
+    for known in schemas.values():
+        if isinstance(known, Unusable) and known.reason is DeadLetterReason.SCHEMA_REGISTRY_UNAVAILABLE:
+            why = "events that cannot be read would be missing in what is told"
+            todo = "correct its address or credentials; `returnwatch check --connect` tells how it answers"
+            raise ReplayError([Finding("schema_registry_url", known.detail, why, todo)])
+    return schemas
 
 
 def _recorded(one: "ConsumerRecord[bytes, bytes]", kind: InputKind) -> Recorded:

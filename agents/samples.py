@@ -8,13 +8,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
+from agents.envelopes import envelopes_of
 from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
+from agents.schema_registry import schemas_of
 from agents.settings import Settings
 from schemas.facts import FORGET_KEY, CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Evidence, Milestone
-from streams.intake import Acceptance, IntakeMapper
+from streams.intake import NO_EVENT, Acceptance, IntakeMapper
 from streams.parcel_look import OWN_KEY
 
 QUIET_POLLS = 10
@@ -31,6 +33,8 @@ class Sample(NamedTuple):
     """Why it would go to the dead letters, and what to do about it."""
     proves_nothing: bool = False
     """A carrier code that the tables do not know."""
+    no_event: str = ""
+    """A NoEvent: it is in order, and nothing is made of it."""
 
 
 async def newest_samples(settings: Settings, topic: str, kind: InputKind, count: int) -> list[Sample]:
@@ -38,9 +42,11 @@ async def newest_samples(settings: Settings, topic: str, kind: InputKind, count:
     partitions = await partitions_of(settings, topic)
     async with open_consumer(settings) as consumer:
         records = await _newest(consumer, partitions, count)
+    envelopes = envelopes_of(settings.envelopes)
+    schemas = await schemas_of(settings, [(record.topic, record.value) for record in records])
     acceptance = Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
     codes, adapters = read_carrier_codes(settings.carrier_codes), readers_of(settings)
-    mapper = IntakeMapper(codes, acceptance, adapters=adapters)
+    mapper = IntakeMapper(codes, acceptance, adapters=adapters, envelopes=envelopes, schemas=schemas)
     return [_sample(mapper, record, kind) for record in records]
 
 
@@ -53,7 +59,10 @@ def _sample(mapper: IntakeMapper, record: Any, kind: InputKind) -> Sample:
         refused = intake.refused[0]
         return Sample(where, (), f"{refused.reason.value}: {refused.detail}; {refused.action}")
     lines = tuple(_line(stage, key, value) for stage, key, value in intake.facts)
-    return Sample(where, lines, proves_nothing=any(name == "unmapped" for name, _ in intake.counters))
+    no_event = next((label for name, label in intake.counters if name == NO_EVENT), "")
+    return Sample(
+        where, lines, proves_nothing=any(name == "unmapped" for name, _ in intake.counters), no_event=no_event
+    )
 
 
 def _line(stage: str, key: bytes, value: bytes) -> str:

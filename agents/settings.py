@@ -6,23 +6,23 @@ in the log. The reference page docs/settings.md is generated from this file.
 
 import re
 import socket
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from agents.durations import duration_text, parse_duration
-from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicRole, TopicSpec, topic_specs
+from agents.settings_consistency import INPUT_FIELDS, InconsistentError, inconsistencies
+from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicSpec, topic_specs
 
 ENV_PREFIX = "RETURNWATCH_"
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 NO_NAMES = "none"
-INPUT_FIELDS = ("orders_topics", "labels_topics", "scans_topics", "warehouse_topics", "commands_topics")
 
 
 def _split(value: object) -> object:
@@ -60,25 +60,6 @@ class SimulatedTime(NamedTuple):
     def append_ms(self, simulated_ms: int) -> int:
         """The append time at which it is `simulated_ms` in the simulated world."""
         return self.origin_ms + int((simulated_ms - self.starts_ms) / self.speed)
-
-
-class Problem(NamedTuple):
-    """Settings that do not go together: the one to change first, then the others that are concerned."""
-
-    fields: tuple[str, ...]
-    what: str
-    why: str = ""
-    todo: str = ""
-
-
-class InconsistentError(ValueError):
-    """Each setting is good, but not with the others."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        super().__init__(
-            "\n".join(f"{problem.fields[0]}: {problem.what}; {problem.todo}" for problem in problems)
-        )
 
 
 class Settings(BaseSettings):
@@ -138,6 +119,26 @@ class Settings(BaseSettings):
     scans_adapters: Names = ()
     """Input topics of scans that carry payloads as a carrier, an aggregator or a shop writes them: `topic=adapter`,
     an adapter's name or the path of your own `.yaml` file (docs/adapters.md). Other topics carry the contract's events."""
+    envelopes: Names = ()
+    """Input topics of any kind whose messages are wrapped: `topic=envelope`, one of `debezium`, `outbox`, `confluent`,
+    `confluent+debezium`, `confluent+outbox` (docs/envelopes.md). CloudEvents and gzip are seen by themselves."""
+    schema_registry_url: str = ""
+    """Where the schemas of `confluent` topics are asked for: Confluent, Karapace, Redpanda, or Apicurio's `/apis/ccompat/v7`."""
+    schema_registry_username: str = ""
+    """For basic authentication; its password comes from a file."""
+    schema_registry_password: SecretStr = SecretStr("")
+    """Prefer `schema_registry_password_file`, or a secrets directory."""
+    schema_registry_password_file: Path | None = None
+    """File whose content is the password (one trailing newline is dropped)."""
+    schema_registry_token: SecretStr = SecretStr("")
+    """Bearer token, in place of user name and password. Prefer `schema_registry_token_file`."""
+    schema_registry_token_file: Path | None = None
+    """File whose content is the token."""
+    schema_registry_ca_file: Path | None = None
+    """Certificate authorities of the registry in PEM. Default: those of the system."""
+    schema_registry_wait: Duration = timedelta(seconds=10)
+    """How long records wait for a schema when the registry does not answer. Once per outage: what comes after that and
+    needs a schema that is not known yet goes to the dead letters at once, until the registry answers again."""
     sources: Names = ()
     """Input topics that carry messages of your own: `topic=source`, the path of your `.yaml` file or the name of a shipped one
     (docs/wiring.md). Of any kind but `commands`. An adapter may be named here, too."""
@@ -235,6 +236,25 @@ class Settings(BaseSettings):
     def _skew(cls, value: timedelta) -> timedelta:
         return _between(value, timedelta(0), timedelta(hours=1))
 
+    @field_validator("schema_registry_wait")
+    @classmethod
+    def _registry_wait(cls, value: timedelta) -> timedelta:
+        return _between(value, timedelta(milliseconds=100), timedelta(seconds=12))
+
+    @field_validator("schema_registry_url")
+    @classmethod
+    def _registry_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if "@" in parts.netloc:
+            raise ValueError(
+                "the address has a user name in it, which logs would show; use schema_registry_username"
+            )
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("is no address like https://registry:8081")
+        return value
+
     @field_validator(*INPUT_FIELDS)
     @classmethod
     def _topic_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -311,128 +331,3 @@ def _between(value: timedelta, least: timedelta, most: timedelta) -> timedelta:
 
 def _epoch_ms(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-
-
-def _some_input_is_read(settings: Settings) -> list[Problem]:
-    if any(settings.topics.inputs.values()):
-        return []
-    return [
-        Problem(INPUT_FIELDS, "every kind of input topic is empty", todo="name at least one topic to read")
-    ]
-
-
-def _a_topic_has_one_kind(settings: Settings) -> list[Problem]:
-    owners = {
-        spec.name: "is one of our own" for spec in settings.topic_specs() if spec.role is not TopicRole.INPUT
-    }
-    problems = []
-    for field in INPUT_FIELDS:
-        for name in getattr(settings, field):
-            if name in owners:
-                why = "what an event may be depends on the kind of its topic"
-                problems.append(Problem((field,), f"{name!r} {owners[name]}", why, "name it once"))
-            owners[name] = f"is also in {field}"
-    return problems
-
-
-def _sasl_is_whole(settings: Settings) -> list[Problem]:
-    fields = ("sasl_password_file", "sasl_password", "sasl_username", "security_protocol")
-    password, protocol = settings.sasl_password.get_secret_value(), settings.security_protocol
-    if not protocol.startswith("SASL"):
-        if not (settings.sasl_username or password or settings.sasl_password_file):
-            return []
-        todo = "use SASL_SSL or SASL_PLAINTEXT, or remove the user name and password"
-        return [Problem(fields[::-1], f"{protocol} sends no user name, yet one is given", todo=todo)]
-    problems = []
-    if not settings.sasl_username:
-        problems.append(Problem(fields[2:], f"is empty, and {protocol} needs one"))
-    if not password and settings.sasl_password_file is None:
-        problems.append(Problem(fields, f"no password is given, and {protocol} needs one"))
-    if password and settings.sasl_password_file is not None:
-        problems.append(
-            Problem(fields, "the password is given as a value and as a file", todo="keep the file")
-        )
-    return problems
-
-
-def _tls_is_whole(settings: Settings) -> list[Problem]:
-    files = ("ssl_ca_file", "ssl_certificate_file", "ssl_key_file")
-    problems = []
-    protocol = settings.security_protocol
-    if any(getattr(settings, field) for field in files) and not protocol.endswith("SSL"):
-        what = f"{protocol} does not encrypt, yet TLS files are given"
-        problems.append(
-            Problem(("security_protocol", *files), what, todo="use SSL or SASL_SSL, or remove the files")
-        )
-    if (settings.ssl_certificate_file is None) != (settings.ssl_key_file is None):
-        problems.append(Problem(files[1:], "certificate and key come together", todo="give both or neither"))
-    if settings.ssl_key_password.get_secret_value() and settings.ssl_key_password_file is not None:
-        fields = ("ssl_key_password_file", "ssl_key_password")
-        problems.append(
-            Problem(fields, "the password is given as a value and as a file", todo="keep the file")
-        )
-    return problems
-
-
-def _simulated_time_is_allowed(settings: Settings) -> list[Problem]:
-    fields = ("simulated_time", "simulated_origin_at", "simulated_starts_at", "simulated_speed")
-    if settings.simulated_time:
-        if settings.simulated_origin_at is not None:
-            return []
-        what = "is missing; simulated time needs the broker time at which its clock starts"
-        return [Problem(("simulated_origin_at", "simulated_time"), what)]
-    if not (settings.simulated_origin_at or settings.simulated_starts_at or settings.simulated_speed != 1.0):
-        return []
-    why = "deadlines would follow a clock that is not the world's"
-    todo = "add --simulated-time, or remove the simulated clock"
-    return [Problem(fields, "is off, yet a simulated clock is described", why, todo)]
-
-
-def _readers_have_their_topics(settings: Settings) -> list[Problem]:
-    scans, inputs = set(settings.scans_topics), {*settings.orders_topics, *settings.labels_topics}
-    inputs |= {*settings.scans_topics, *settings.warehouse_topics}
-    seen = set[str]()
-    problems = _of_readers("scans_adapters", settings.scans_adapters, scans, "scans_topics", seen)
-    return problems + _of_readers("sources", settings.sources, inputs, "orders_topics", seen)
-
-
-def _of_readers(
-    field: str, entries: tuple[str, ...], topics: set[str], topics_field: str, seen: set[str]
-) -> list[Problem]:
-    """`seen`: topics that have a reader; grows."""
-    noun, example = (
-        ("adapter", "ups=ups_track_alert") if field == "scans_adapters" else ("source", "wms=wms.yaml")
-    )
-    of_what = "no input topic of scans" if field == "scans_adapters" else "no input topic of events"
-    problems = []
-    for entry in entries:
-        topic, equals, name = entry.partition("=")
-        if not (topic and equals and name):
-            what = f"{entry!r} names no topic and {noun}"
-            problems.append(Problem((field,), what, todo=f"write it as topic={noun}, like {example}"))
-        elif topic not in topics:
-            listed = (
-                "scans_topics" if field == "scans_adapters" else "the topics of its kind, as orders_topics"
-            )
-            todo = f"add the topic to {listed}, or correct its name"
-            problems.append(Problem((field, topics_field), f"{topic!r} is {of_what}", todo=todo))
-        elif topic in seen:
-            what, why = f"{topic!r} has two adapters", "a topic is written in one way"
-            problems.append(Problem((field,), what, why, "name one, or use two topics"))
-        seen.add(topic)
-    return problems
-
-
-CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
-    _some_input_is_read,
-    _a_topic_has_one_kind,
-    _readers_have_their_topics,
-    _sasl_is_whole,
-    _tls_is_whole,
-    _simulated_time_is_allowed,
-)
-
-
-def inconsistencies(settings: Settings) -> list[Problem]:
-    """Everything that does not hold between settings."""
-    return [problem for check in CONSISTENCY for problem in check(settings)]

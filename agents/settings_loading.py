@@ -11,22 +11,36 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from agents.adapters import reader_findings
+from agents.envelopes import envelope_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
-from agents.settings import ENV_PREFIX, InconsistentError, Problem, Settings
+from agents.settings import ENV_PREFIX, Settings
+from agents.settings_consistency import InconsistentError, Problem
 
 SECRETS_DIRECTORY = ENV_PREFIX + "SECRETS_DIR"
 OTHER_VARIABLES = frozenset({SECRETS_DIRECTORY})
 TEST_PREFIX = ENV_PREFIX + "TEST_"
 FROM_KUBERNETES = re.compile(rf"{ENV_PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_(TCP|UDP)\w*)")
 """Kubernetes gives every pod such variables for a Service that is called `returnwatch`."""
-SECRET_FIELDS = frozenset({"sasl_password", "ssl_key_password", "forget_key"})
+SECRET_FIELDS = frozenset(
+    {
+        "sasl_password",
+        "ssl_key_password",
+        "forget_key",
+        "schema_registry_url",  # somebody may have written a password into it
+        "schema_registry_password",
+        "schema_registry_token",
+    }
+)
 FILE_FIELDS = (
     "sasl_password_file",
     "ssl_ca_file",
     "ssl_certificate_file",
     "ssl_key_file",
     "ssl_key_password_file",
+    "schema_registry_password_file",
+    "schema_registry_token_file",
+    "schema_registry_ca_file",
 )
 
 
@@ -46,6 +60,7 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
     findings += _unreadable_files(settings, given, secrets)
     where = (where_set(field, given, secrets) for field in ("scans_adapters", "sources"))
     findings += reader_findings(settings, *where)
+    findings += envelope_findings(settings.envelopes, where_set("envelopes", given, secrets))
     if findings:
         raise SettingsError(findings)
     return settings

@@ -320,6 +320,12 @@ class DeadLetterReason(StrEnum):
     UNKNOWN_SHAPE = "unknown_shape"
     """Well-formed, and no payload of the API whose adapter reads the topic."""
     TOO_MANY = "too_many"
+    UNKNOWN_SCHEMA_ID = "unknown_schema_id"
+    SCHEMA_REGISTRY_UNAVAILABLE = "schema_registry_unavailable"
+    """Redriven later, the record can be read."""
+    BAD_SCHEMA = "bad_schema"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    """Data that their own schema does not describe."""
 
 
 PHYSICAL_CARRIER_EVIDENCE = frozenset({Evidence.AGENT_SCAN, Evidence.CARRIER_SCAN})

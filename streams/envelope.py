@@ -20,6 +20,16 @@ _REQUIRED = ("ce_specversion", "ce_id", "ce_source", "ce_type")
 _MAX_ATTRIBUTE_CHARS = 1024
 
 
+class Wrapped(NamedTuple):
+    """What was in an outer layer (streams/topic_envelopes.py), to be opened further."""
+
+    value: bytes
+    headers: Headers
+    """What of the record's headers still says something about the value."""
+    defaults: dict[str, str]
+    """Fields of the contract that the layer gives where the message has none."""
+
+
 class Opened(NamedTuple):
     """What was in the envelope. `source` and `id` are "" for a record without one."""
 
@@ -45,7 +55,7 @@ _decode_structured = msgspec.json.Decoder(_Structured).decode
 def open_envelope(value: bytes, headers: Headers) -> Opened:
     """Return the plain JSON of a record and its CloudEvents identity. Raises RefusalError (BAD_ENVELOPE)."""
     named = {name.lower(): content for name, content in headers}
-    content_type = _text(named, "content-type")
+    content_type = header_text(named, "content-type")
     if content_type.lower().startswith("application/cloudevents"):
         return _open_structured(value, content_type)
     if not any(name in named for name in _REQUIRED):
@@ -80,13 +90,13 @@ def _payload_of(value: bytes) -> bytes:
 
 
 def _open_binary(value: bytes, named: dict[str, bytes | None], content_type: str) -> Opened:
-    attributes = {name: _text(named, name) for name in _REQUIRED}
+    attributes = {name: header_text(named, name) for name in _REQUIRED}
     missing = [name for name, content in attributes.items() if not content]
     if missing:
         raise _bad(f"headers missing or empty: {', '.join(missing)}")
     _check(attributes["ce_specversion"], content_type or "application/json")
-    named_in_envelope = _default_fields(attributes["ce_type"], _text(named, "ce_time"))
-    return Opened(_with_defaults(value, named_in_envelope), attributes["ce_source"], attributes["ce_id"])
+    named_in_envelope = _default_fields(attributes["ce_type"], header_text(named, "ce_time"))
+    return Opened(with_defaults(value, named_in_envelope), attributes["ce_source"], attributes["ce_id"])
 
 
 def _open_structured(value: bytes, content_type: str) -> Opened:
@@ -103,7 +113,7 @@ def _open_structured(value: bytes, content_type: str) -> Opened:
     ):
         raise _bad("id, source and type must be there and not be empty")
     data = bytes(event.data) or _decoded(event.data_base64)
-    return Opened(_with_defaults(data, _default_fields(event.type, event.time)), event.source, event.id)
+    return Opened(with_defaults(data, _default_fields(event.type, event.time)), event.source, event.id)
 
 
 def _check(version: str, content_type: str) -> None:
@@ -126,16 +136,21 @@ def _decoded(data_base64: str) -> bytes:
 
 def _default_fields(ce_type: str, ce_time: str) -> dict[str, str]:
     """Return the fields that the envelope can give: the last word of its type, before a version, and its time."""
-    words = ce_type.split(".")
-    if len(words) > 1 and words[-1][:1] == "v" and words[-1][1:].isdigit():
-        words.pop()
-    fields = {"type": words[-1]}
+    fields = {"type": last_word(ce_type)}
     if ce_time:
         fields["occurred_at"] = ce_time
     return fields
 
 
-def _with_defaults(value: bytes, defaults: dict[str, str]) -> bytes:
+def last_word(dotted: str) -> str:
+    """Return the last word of an event type, before a version such as `.v1`."""
+    words = dotted.split(".")
+    if len(words) > 1 and words[-1][:1] == "v" and words[-1][1:].isdigit():
+        words.pop()
+    return words[-1]
+
+
+def with_defaults(value: bytes, defaults: dict[str, str]) -> bytes:
     """Put fields before an object's own fields: of two equal names, JSON readers take the last."""
     body = value.strip()
     if not body.startswith(b"{"):
@@ -145,7 +160,8 @@ def _with_defaults(value: bytes, defaults: dict[str, str]) -> bytes:
     return fields + rest if rest.startswith(b"}") else fields + b"," + rest
 
 
-def _text(named: dict[str, bytes | None], name: str) -> str:
+def header_text(named: dict[str, bytes | None], name: str) -> str:
+    """Return what a header says; "": it is not there. Raises RefusalError (BAD_ENVELOPE): no text, or too long."""
     content = named.get(name)
     if content is None:
         return ""

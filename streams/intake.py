@@ -7,25 +7,30 @@ with a reason and never affects the ones around it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from schemas.carrier_codes import CarrierCodes
+from schemas.envelopes import NoEvent
 from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.adapting import Adapter, Trouble
-from streams.envelope import open_envelope, open_payload
+from streams.envelope import Wrapped, open_envelope, open_payload, with_defaults
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
 from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
 from streams.message_reading import MessageSource, attributes_of
+from streams.payload_tree import GZIP, unpacked
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
+from streams.topic_envelopes import TopicEnvelope
+from streams.wire_format import Schemas
 
 __all__ = [
     "ANSWERS",
     "CLAMPED",
     "EVENTS",
+    "NO_EVENT",
     "OTHER",
     "UNKNOWN_CARRIER",
     "UNMAPPED",
@@ -35,6 +40,9 @@ __all__ = [
     "Refused",
     "Stage",
 ]
+
+
+NO_EVENT: Final = "no_event"
 
 
 class InputRecord(Protocol):
@@ -84,7 +92,8 @@ class Intake:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
+    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS and
+    NO_EVENT by kind."""
 
 
 class IntakeMapper:
@@ -97,12 +106,18 @@ class IntakeMapper:
         *,
         salt: str = "",
         adapters: Mapping[str, Adapter | MessageSource] | None = None,
+        envelopes: Mapping[str, TopicEnvelope] | None = None,
+        schemas: Schemas | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
-        reads its payloads or messages; topics that are not there carry the contract's events.
+        reads its payloads or messages; topics that are not there carry the contract's events. `envelopes`: topic -> what is
+        around either; topics that are not there have what can be seen by itself. `schemas`: those of a registry that are known,
+        for chunks that do not bring theirs.
         """
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
+        self._envelopes = dict(envelopes or {})
+        self._schemas = schemas or {}
         self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
@@ -118,40 +133,82 @@ class IntakeMapper:
         topic: str,
         partition: int,
         appended_ms: int | None = None,
+        schemas: Schemas | None = None,
     ) -> Intake:
         """Map the records of one input partition that arrived at `arrived_ms` (the log's clock).
 
         `kind` is an InputKind: it says which events the topic carries. `appended_ms`: when they had been appended at the latest,
-        if that is known to be earlier: what we read late was not late itself.
+        if that is known to be earlier: what we read late was not late itself. `schemas`: those of a registry that the
+        records name.
         """
         reader = self._readers[InputKind(kind)]
         appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
-        adapter = self._adapters.get(topic)
+        adapter, envelope = self._adapters.get(topic), self._envelopes.get(topic)
+        schemas = self._schemas if schemas is None else schemas
         if adapter is not None:
-            return _intake(chunk, self._adapt(chunk, records, adapter))
+            return _intake(chunk, self._adapt(chunk, records, adapter, envelope, schemas))
         refused = []
         for record in records:
             try:
-                value = reader.check(record.value)
+                value, headers = record.value, record.headers
+                defaults: dict[str, str] = {}
+                if envelope is not None:
+                    inside = self._inside(chunk, record, envelope, schemas)
+                    if inside is None:
+                        continue
+                    value, headers, defaults = inside
+                elif value is not None and value.startswith(GZIP):
+                    value = unpacked(sized(value, self._max_bytes), self._max_bytes)
+                value = reader.check(value)
                 source, event_id = "", ""
-                if record.headers:
-                    value, source, event_id = open_envelope(value, record.headers)
+                if headers:
+                    value, source, event_id = open_envelope(value, headers)
                     value = reader.check(value)
+                elif defaults:
+                    value = with_defaults(value, defaults)
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         return _intake(chunk, refused)
 
+    def _inside(
+        self, chunk: Chunk, record: InputRecord, envelope: TopicEnvelope, schemas: Schemas
+    ) -> Wrapped | None:
+        """Return what is in the envelope that the settings name; None: no event, and that is counted. Raises RefusalError."""
+        value = record.value
+        if value is not None:
+            value = unpacked(sized(value, self._max_bytes), self._max_bytes)
+        inside = envelope.open(value, record.headers, schemas)
+        if isinstance(inside, NoEvent):
+            chunk.count(NO_EVENT, inside)
+            return None
+        return inside
+
     def _adapt(
-        self, chunk: Chunk, records: Sequence[InputRecord], reader: Adapter | MessageSource
+        self,
+        chunk: Chunk,
+        records: Sequence[InputRecord],
+        reader: Adapter | MessageSource,
+        envelope: TopicEnvelope | None,
+        schemas: Schemas,
     ) -> list[Refused]:
         """Map payloads or messages; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
         for record in records:
             try:
-                value = open_payload(sized(record.value, self._max_bytes), record.headers)
-                trouble = self._read(chunk, record, value, reader)
+                whole, headers = record.value, record.headers
+                if envelope is not None:
+                    inside = self._inside(chunk, record, envelope, schemas)
+                    if inside is None:
+                        continue
+                    whole, headers = inside.value, inside.headers
+                value = open_payload(sized(whole, self._max_bytes), headers)
+                if envelope is not None:
+                    # The others may still tell something: of an outbox row its id and type.
+                    others = [one for one in record.headers if one[0].lower() != "content-type"]
+                    headers = [*others, *headers]
+                trouble = self._read(chunk, record, value, reader, Wrapped(whole or b"", headers, {}))
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
                 continue
@@ -160,11 +217,16 @@ class IntakeMapper:
         return refused
 
     def _read(
-        self, chunk: Chunk, record: InputRecord, value: bytes, reader: Adapter | MessageSource
+        self,
+        chunk: Chunk,
+        record: InputRecord,
+        value: bytes,
+        reader: Adapter | MessageSource,
+        around: Wrapped,
     ) -> Trouble | None:
-        """Add what one record tells; returns what of it could not be read."""
+        """Add what one record tells; returns what of it could not be read. `around`: what the value came out of."""
         if isinstance(reader, MessageSource):
-            headers = attributes_of(record.value or b"", record.headers) if record.headers else None
+            headers = attributes_of(around.value, around.headers)
             message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
             return self._messages.add(chunk, message, record.offset)
         payload = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key)

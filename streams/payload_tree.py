@@ -17,7 +17,7 @@ from streams.reading import MAX_DEPTH, check_json, check_utf8
 from streams.refusal import RefusalError
 
 TEXT: Final = "#text"
-_GZIP = b"\x1f\x8b"
+GZIP: Final = b"\x1f\x8b"
 _MAX_ATTRIBUTES = 64
 _SPACE = b" \t\r\n"
 _any_json = msgspec.json.Decoder().decode
@@ -25,7 +25,7 @@ _any_json = msgspec.json.Decoder().decode
 
 def unpacked(value: bytes, max_bytes: int) -> bytes:
     """Return a body without its gzip, if it has one. Raises RefusalError (truncated, too large)."""
-    if not value.startswith(_GZIP):
+    if not value.startswith(GZIP):
         return value
     stream = zlib.decompressobj(wbits=31)
     try:

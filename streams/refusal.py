@@ -10,11 +10,13 @@ ACTIONS: Final[dict[DeadLetterReason, str]] = {
     _REASON.NULL_VALUE: "Send an event; input topics know no deletions. To take one back, send a retraction.",
     _REASON.TOO_LARGE: "Send one event per record, without attachments; the limit is the setting max_record_bytes.",
     _REASON.WRONG_ENCODING: "Encode the JSON text as UTF-8, without a byte order mark.",
-    _REASON.NOT_JSON: "Send one JSON object per record (plain JSON, not a schema registry's binary format).",
+    _REASON.NOT_JSON: "Send one JSON object per record; for a schema registry's binary format name the envelope of the topic "
+    "(setting envelopes).",
     _REASON.TOO_DEEP: "Flatten the event: no event of the contract nests deeper than three levels.",
     _REASON.NOT_AN_OBJECT: "Send one JSON object per record, not a list or a bare value.",
     _REASON.NOT_FINITE: "JSON knows no NaN or Infinity: leave the field out when the number is not known.",
-    _REASON.BAD_ENVELOPE: "Send CloudEvents 1.0 with id, source, specversion and type, and JSON data; or plain JSON.",
+    _REASON.BAD_ENVELOPE: "Send CloudEvents 1.0 with id, source, specversion and type, and JSON data; plain JSON; "
+    "or what the setting envelopes says of the topic (docs/envelopes.md).",
     _REASON.UNKNOWN_TYPE: "Use a `type` of the input contract; other events belong on another topic.",
     _REASON.WRONG_TOPIC: "Send this type to a topic of its own kind, or list this topic under that kind.",
     _REASON.MISSING_FIELD: "Add the field; docs/contracts.md says what each event needs.",
@@ -24,6 +26,10 @@ ACTIONS: Final[dict[DeadLetterReason, str]] = {
     _REASON.NOT_XML: "Send well-formed XML without a document type, or name the adapter of what the topic carries.",
     _REASON.UNKNOWN_SHAPE: "Name the adapter or source of what writes to this topic (settings scans_adapters and sources).",
     _REASON.TOO_MANY: "Ask the carrier for fewer parcels at once, and send each answer as a record of its own.",
+    _REASON.UNKNOWN_SCHEMA_ID: "Register the schema, or correct the setting schema_registry_url; then redrive.",
+    _REASON.SCHEMA_REGISTRY_UNAVAILABLE: "Mend the schema registry or its settings (`returnwatch check`); then redrive.",
+    _REASON.BAD_SCHEMA: "Register a schema that docs/envelopes.md describes, and write with that; what it was is in the detail.",
+    _REASON.SCHEMA_MISMATCH: "Write the data with the schema whose id they carry.",
 }
 
 

@@ -3,10 +3,13 @@
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.envelopes import AVRO_SCAN, framed, written
 from tests.fuzz.targets import GOOD
 from tests.golden_payloads import goldens
+from tests.input_events import scan
 
 CORPUS = Path(__file__).with_name("corpus")
 _CLOUD_EVENT = {"specversion": "1.0", "id": "1", "source": "//shop", "type": "carrier_scan"}
@@ -42,9 +45,32 @@ def seeds(target: str) -> Iterator[bytes]:
             yield b"content-type: application/cloudevents+json\n\n" + structured
             attributes = "".join(f"ce_{name}: {value}\n" for name, value in _CLOUD_EVENT.items())
             yield attributes.encode() + b"\n" + json.dumps(event).encode()
+    elif target == "wrapped":
+        yield from _wrapped()
     else:
         for path in _PATHS:
             yield path.encode() + b"\n" + _DOCUMENT
+
+
+def _wrapped() -> Iterator[bytes]:
+    row = scan()
+    change = {"before": None, "after": row, "source": {"table": "scans"}, "op": "c", "ts_ms": 1}
+    struct = {
+        "type": "struct",
+        "fields": [{"type": "int64", "name": "io.debezium.time.Date", "field": "code"}],
+    }
+    schema = {"type": "struct", "fields": [struct | {"field": "after"}]}
+    for one in (row, change, {"schema": schema, "payload": change}, {"schema": struct, "payload": row}):
+        yield b"debezium\n" + json.dumps(one).encode()
+    event = {"schema": None, "payload": json.dumps({**_CLOUD_EVENT, "data": row})}
+    for payload in (row, json.dumps(row), event):
+        yield b"outbox|row-1|carrier_scan\n" + json.dumps(payload).encode()
+    data = written(AVRO_SCAN, row | {"occurred_at": datetime(2026, 3, 2, tzinfo=UTC)})
+    yield b"confluent\n" + framed(1, data)
+    yield b"confluent+debezium\n" + framed(2, json.dumps(change).encode())
+    yield b"confluent\n" + framed(3, b"\x02\x02\x22\x03ups")
+    yield b"confluent+outbox|row-1|carrier_scan\n" + framed(4, written("string", json.dumps(row)))
+    yield b"avro\n" + json.dumps(AVRO_SCAN).encode() + b"\n" + data
 
 
 def kept(target: str) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ Some bytes of an input choose (a kind of topic, an adapter), up to the first lin
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -15,12 +16,18 @@ from jmespath.exceptions import JMESPathError
 from schemas.adapter_loading import shipped_adapter, shipped_adapters
 from schemas.adapter_paths import asks_around, compile_path
 from schemas.carrier_codes import load_carrier_codes
+from schemas.envelopes import CHAINS
 from schemas.facts import FORGET_KEY, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from streams.adapting import MAX_EVENTS, Adapter
 from streams.envelope import open_envelope, open_payload
 from streams.intake import Intake, IntakeMapper
 from streams.refusal import RefusalError
+from streams.registered_schemas import AVRO, JSON, PROTOBUF, Registered, reader_of
+from streams.topic_envelopes import TopicEnvelope
+from streams.wire_format import Unusable
+from tests.envelopes import AVRO_SCAN as SCHEMA
+from tests.envelopes import scan_file
 from tests.input_events import NOON_MS, Record, command, dock, label, order, scan
 
 GOOD: Final[Mapping[InputKind, dict[str, Any]]] = {
@@ -71,6 +78,23 @@ def envelope(data: bytes) -> None:
     _among_good_ones(_mapper(), InputKind.CARRIER_SCANS, "carrier-scans", value, None, named)
 
 
+def wrapped(data: bytes) -> None:
+    """A record in a said envelope, by schemas that are there; or a schema, and data of it."""
+    chosen, value = _chosen(data)
+    chain, *headers = chosen.split(b"|")
+    if chain == b"avro":
+        schema, _, body = value.partition(b"\n")
+        known = reader_of(Registered(7, AVRO, schema.decode("utf-8", "replace")))
+        if not isinstance(known, Unusable):
+            _or_refused(lambda: known(body))
+        return
+    names = tuple(CHAINS)
+    name = chain.decode("ascii", "replace")
+    topic = name if name in CHAINS else names[sum(chain) % len(names)]
+    named = [("id", headers[0]), *(("eventType", one) for one in headers[1:])] if headers else []
+    _among_good_ones(_wrapped_mapper(), InputKind.CARRIER_SCANS, topic, value, None, named)
+
+
 def expressions(data: bytes) -> None:
     """A path and a document: found is what JMESPath itself finds, however we went there."""
     chosen, value = _chosen(data)
@@ -97,6 +121,7 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "decode": decode,
     "envelope": envelope,
     "expressions": expressions,
+    "wrapped": wrapped,
 }
 
 
@@ -104,6 +129,18 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
 def _mapper() -> IntakeMapper:
     readers = {name: Adapter(shipped_adapter(name)) for name in shipped_adapters()}
     return IntakeMapper(load_carrier_codes(), adapters=readers)
+
+
+@cache
+def _wrapped_mapper() -> IntakeMapper:
+    envelopes = {chain: TopicEnvelope(layers) for chain, layers in CHAINS.items()}
+    schemas = {
+        1: reader_of(Registered(1, AVRO, json.dumps(SCHEMA))),
+        2: reader_of(Registered(2, JSON, "{}")),
+        3: reader_of(Registered(3, PROTOBUF, b64encode(scan_file().SerializeToString()).decode())),
+        4: reader_of(Registered(4, AVRO, '"string"')),
+    }
+    return IntakeMapper(load_carrier_codes(), envelopes=envelopes, schemas=schemas)
 
 
 def _among_good_ones(

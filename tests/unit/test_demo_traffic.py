@@ -5,7 +5,8 @@ import pytest
 from agents.demo_apis import rows_of
 from agents.demo_options import DemoOptions
 from agents.demo_traffic import DemoTraffic, topic_of, traffic_of
-from agents.settings import Settings, inconsistencies
+from agents.settings import Settings
+from agents.settings_consistency import inconsistencies
 from simulation.api_shapes import SHAPES
 from simulation.world import World
 from tests.command_line import returnwatch
