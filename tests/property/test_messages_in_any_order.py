@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.adapters import read_file, ready
@@ -63,6 +63,7 @@ def _sent(draw: Any) -> tuple[str, list[Any]]:
     return name, draw(st.permutations(messages))
 
 
+@settings(deadline=None)
 @given(_sent())
 def test_shuffled_and_repeated_messages_end_in_the_same_state(case: tuple[str, list[Any]]) -> None:
     name, messages = case
@@ -76,6 +77,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_any_value_in_any_place_is_read_or_refused(name: str, data: st.DataObject) -> None:
     message = json.loads(json.dumps(data.draw(st.sampled_from(MESSAGES[name]))))
@@ -92,6 +94,7 @@ def test_any_value_in_any_place_is_read_or_refused(name: str, data: st.DataObjec
     assert len(taken.refused) <= 1
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(KINDS)), st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(name: str, value: bytes) -> None:
     taken = INTAKE.map_chunk([PayloadRecord(value)], KINDS[name], ARRIVED_MS, topic=name, partition=0)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.facts import ParcelFact, decode_parcel_fact
@@ -46,6 +46,7 @@ def _known(golden: Golden, sent: list[tuple[bytes, int]]) -> dict[str, tuple[byt
     return {key: (state.facts, state.marks) for key, state in states.items()}
 
 
+@settings(deadline=None)
 @given(_sent_again())
 def test_shuffled_repeated_and_incomplete_histories_end_in_the_same_state(
     case: tuple[Golden, list[tuple[bytes, int]]],
@@ -61,6 +62,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(JSON_GOLDENS), st.data())
 def test_any_value_in_any_place_is_read_or_refused(golden: Golden, data: st.DataObject) -> None:
     payload = json.loads(golden.file.read_text(encoding="utf-8"))
@@ -70,6 +72,7 @@ def test_any_value_in_any_place_is_read_or_refused(golden: Golden, data: st.Data
     assert len(result.refused) <= 1
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted({golden.adapter for golden in goldens()})), st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(adapter: str, value: bytes) -> None:
     intake = mapper(adapter)
