@@ -226,7 +226,7 @@ class IntakeMapper:
     ) -> Trouble | None:
         """Add what one record tells; returns what of it could not be read. `around`: what the value came out of."""
         if isinstance(reader, MessageSource):
-            headers = attributes_of(around.value, around.headers)
+            headers = attributes_of(around.value, around.headers) if around.headers else None
             message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
             return self._messages.add(chunk, message, record.offset)
         payload = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key)
