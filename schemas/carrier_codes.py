@@ -12,7 +12,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from schemas.carrier_table_checks import read_tables
-from schemas.carrier_tables import ANY_CARRIER, CodeRow, Key, Tables, folded_name
+from schemas.carrier_tables import AMBIGUOUS, ANY_CARRIER, CodeRow, Key, Tables, folded_name
 from schemas.vocabulary import Evidence, Milestone
 
 OUTBOUND = "outbound"
@@ -28,6 +28,13 @@ class Meaning(NamedTuple):
     milestone: Milestone
     evidence: Evidence
     known: bool
+    ambiguous: bool = False
+    """A row says that it can mean several things, and neither text nor direction told which."""
+
+    @property
+    def understood(self) -> bool:
+        """Whether somebody knows what it means; what nobody does is counted as unmapped."""
+        return self.known and not self.ambiguous
 
 
 UNKNOWN = Meaning(Milestone.UNMAPPED, Evidence.SYSTEM, known=False)
@@ -84,7 +91,7 @@ class CarrierCodes:
         self._readings: dict[Key, list[_Reading]] = {}
         for row in self.rows:
             pattern = re.compile(row.text_pattern, re.IGNORECASE) if row.text_pattern else None
-            meaning = Meaning(row.milestone, row.evidence, known=True)
+            meaning = Meaning(row.milestone, row.evidence, known=True, ambiguous=row.confidence == AMBIGUOUS)
             self._readings.setdefault(row.key, []).append(_Reading(row, pattern, meaning))
         self.aliases = {folded_name(alias): carrier for alias, carrier in aliases.items()}
         self._code_types: dict[tuple[str, str], str] = {}

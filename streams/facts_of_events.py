@@ -225,7 +225,7 @@ class FactMaker:
         else:
             what = (event.api or "", event.code_type or "", code or f"milestone {meaning.milestone.value}")
             identity = stamp.identity("carrier_scan", key, *what, event.direction or "", place)
-        if not meaning.known:
+        if not meaning.understood:
             chunk.count(UNMAPPED, carrier if carrier in self._known_carriers else OTHER)
         fact = ParcelFact(
             identity,
@@ -244,7 +244,7 @@ class FactMaker:
         )
         chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
         feed = carrier if carrier in self._known_carriers else OTHER
-        chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
+        chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.understood)
 
     def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
         _, key = self.parcel_of(chunk, event.carrier, event.tracking_number)

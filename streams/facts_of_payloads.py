@@ -81,12 +81,12 @@ class PayloadFacts:
             time = scan.time
             clamped = time.start_ms > chunk.arrived_ms + self._max_future_ms
             any_clamped = any_clamped or clamped
-            if not meaning.known:
+            if not meaning.understood:
                 chunk.count(UNMAPPED, feed)
             if clamped:
                 chunk.count(CLAMPED, _EVENT)
             if time.start_ms >= latest:
-                latest, latest_unmapped = time.start_ms, not meaning.known
+                latest, latest_unmapped = time.start_ms, not meaning.understood
             occurred_ms = chunk.arrived_ms if clamped else _occurred_ms(time, meaning, ends, chunk.arrived_ms)
             fact = self._fact(
                 chunk, scan, meaning, adapter, (carrier, key), source, occurred_ms, clamped=clamped
