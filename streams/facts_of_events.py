@@ -57,6 +57,7 @@ from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
 from streams.epoch import epoch_ms
 from streams.facts_of_commands import case_command, forget_command
+from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
 from streams.keys import FEED, parcel_key
 from streams.parcel_look import OWN_KEY
@@ -114,6 +115,8 @@ class Chunk:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of every LATENESS_SAMPLE-th record."""
+    gaps: list[NotUnderstood] | None = None
+    """What was not understood; None: nobody asks."""
 
     def arrived(self, feed: str, written_ms: int, *, clamped: bool, unmapped: bool = False) -> None:
         """Add one to what came of a feed."""
@@ -227,6 +230,9 @@ class FactMaker:
             identity = stamp.identity("carrier_scan", key, *what, event.direction or "", place)
         if not meaning.understood:
             chunk.count(UNMAPPED, carrier if carrier in self._known_carriers else OTHER)
+            if chunk.gaps is not None:
+                asked = ((event.api or "", event.code_type or "", code),)
+                chunk.gaps.append(NotUnderstood(key, carrier, asked, event.text or "", event.direction or ""))
         fact = ParcelFact(
             identity,
             meaning.milestone,

@@ -17,6 +17,7 @@ from streams.adapting import Adapter
 from streams.envelope import open_envelope, open_payload
 from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
+from streams.gaps import NotUnderstood
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
 
@@ -80,9 +81,11 @@ class Intake:
     the kind of another input.
     """
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
+    gaps: list[NotUnderstood] = field(default_factory=list)
+    """The scans that were not understood, if the mapper was made to tell them."""
 
 
 class IntakeMapper:
@@ -95,10 +98,12 @@ class IntakeMapper:
         *,
         salt: str = "",
         adapters: Mapping[str, Adapter] | None = None,
+        tells_gaps: bool = False,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
-        payloads are written in; topics that are not there carry the contract's events.
+        payloads are written in; topics that are not there carry the contract's events. `tells_gaps`: fill `Intake.gaps`.
         """
+        self._tells_gaps = tells_gaps
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
         self._max_bytes = accept.max_bytes
@@ -124,6 +129,8 @@ class IntakeMapper:
         reader = self._readers[InputKind(kind)]
         appended_ms = arrived_ms if appended_ms is None else min(arrived_ms, appended_ms)
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
+        if self._tells_gaps:
+            chunk.gaps = []
         adapter = self._adapters.get(topic)
         if adapter is not None:
             return _intake(chunk, self._adapt(chunk, records, adapter))
@@ -159,4 +166,4 @@ class IntakeMapper:
 
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:
     counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
-    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms)
+    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms, chunk.gaps or [])
