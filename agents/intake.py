@@ -29,7 +29,16 @@ from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.topics import InputKind
 from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN
-from streams.intake import ANSWERS, CLAMPED, UNKNOWN_CARRIER, UNMAPPED, Acceptance, Intake, IntakeMapper
+from streams.intake import (
+    ANSWERS,
+    CLAMPED,
+    DOUBTFUL_NUMBER,
+    UNKNOWN_CARRIER,
+    UNMAPPED,
+    Acceptance,
+    Intake,
+    IntakeMapper,
+)
 from streams.keys import partition_of
 
 log = structlog.get_logger(__name__)
@@ -190,6 +199,8 @@ class IntakeStage:
         for (name, label), count in taken.counters.items():
             if name == UNMAPPED:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
+            elif name == DOUBTFUL_NUMBER:
+                metrics.doubtful_numbers.labels(metrics.carrier(label)).inc(count)
             elif name == ANSWERS:
                 metrics.answers.labels(label).inc(count)
             elif name == CLAMPED:

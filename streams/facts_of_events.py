@@ -55,11 +55,12 @@ from schemas.facts import (
 from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
+from streams.check_digits import doubt_of
 from streams.epoch import epoch_ms
 from streams.facts_of_commands import case_command, forget_command
 from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
-from streams.keys import FEED, parcel_key
+from streams.keys import FEED, parcel_key, split_parcel_key
 from streams.parcel_look import OWN_KEY
 from streams.places import place_token
 from streams.refusal import RefusalError
@@ -70,6 +71,7 @@ EVENTS: Final = "events"
 UNMAPPED: Final = "unmapped"
 UNKNOWN_CARRIER: Final = "unknown_carrier"
 CLAMPED: Final = "clamped"
+DOUBTFUL_NUMBER: Final = "doubtful_number"
 OTHER: Final = "other"
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -261,6 +263,8 @@ class FactMaker:
 
     def _label_created(self, chunk: Chunk, event: LabelCreated, stamp: _Stamp) -> None:
         carrier, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
+        if doubt_of(*split_parcel_key(key)):
+            chunk.count(DOUBTFUL_NUMBER, carrier)
         value_minor, currency = _money(event.value)
         terms = LabelTerms(
             _returns_of(event),

@@ -15,7 +15,17 @@ from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.adapting import Adapter
 from streams.envelope import open_envelope, open_payload
-from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
+from streams.facts_of_events import (
+    CLAMPED,
+    DOUBTFUL_NUMBER,
+    EVENTS,
+    OTHER,
+    UNKNOWN_CARRIER,
+    UNMAPPED,
+    Chunk,
+    FactMaker,
+    Stage,
+)
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
 from streams.gaps import NotUnderstood
 from streams.reading import EventReader, sized
@@ -24,6 +34,7 @@ from streams.refusal import ACTIONS, RefusalError
 __all__ = [
     "ANSWERS",
     "CLAMPED",
+    "DOUBTFUL_NUMBER",
     "EVENTS",
     "OTHER",
     "UNKNOWN_CARRIER",
@@ -81,7 +92,7 @@ class Intake:
     the kind of another input.
     """
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
+    """(name, label) -> count: EVENTS by type, UNMAPPED, DOUBTFUL_NUMBER and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
     gaps: list[NotUnderstood] = field(default_factory=list)
