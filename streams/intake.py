@@ -92,7 +92,7 @@ class Intake:
     the kind of another input.
     """
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(name, label) -> count: EVENTS by type, UNMAPPED, DOUBTFUL_NUMBER and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS by kind."""
+    """(name, label) -> count: EVENTS and CLAMPED by type, ANSWERS by kind, the others by carrier."""
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
     gaps: list[NotUnderstood] = field(default_factory=list)
