@@ -16,7 +16,7 @@ SECS ?= 600
 MUTATION := .venv-mutation
 MUTANTS ?= $(shell nproc)
 
-.PHONY: help venv demo test test-all chaos mutation lint format bench docs clean
+.PHONY: help venv demo test test-all chaos mutation fuzz lint format bench docs clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -73,6 +73,9 @@ $(MUTATION)/.installed: requirements-mutation.lock
 	test -x $(MUTATION)/bin/pip || $(PYTHON) -m venv $(MUTATION)
 	$(MUTATION)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
 	@touch $@
+
+fuzz: $(STAMP)  ## Look for bytes that break what reads them: SECS a target (make fuzz SECS=600 ARGS="adapters --keep")
+	$(BIN)/python -m tests.fuzz --seconds $(SECS) --found . $(ARGS)
 
 lint: $(STAMP)  ## Check style, types and the borders between the rooms
 	$(BIN)/ruff check

@@ -18,6 +18,9 @@ _NAME = r'(?:[A-Za-z_][A-Za-z0-9_]*|"[^"\\]+")'
 _DOTTED = re.compile(rf"{_NAME}(?:\.{_NAME})*")
 _NOT_OF_A_PART = re.compile(rf"!{_NAME}[.\[]")
 _PART = re.compile(_NAME)
+MAX_SIGNS = 100
+"""Of one path. JMESPath goes one call deeper with each, also when it is asked."""
+_NESTS = "[({!&|<>=.,:"
 
 
 def compile_path(text: str) -> Path:
@@ -27,6 +30,13 @@ def compile_path(text: str) -> Path:
         return _itself
     if _DOTTED.fullmatch(text):
         return _walk([part.strip('"') for part in _PART.findall(text)])
+    choices = [part.strip() for part in text.split("||")]
+    if all(part == "@" or _DOTTED.fullmatch(part) for part in choices):
+        return _first_true([compile_path(part) for part in choices])
+    if sum(text.count(sign) for sign in _NESTS) > MAX_SIGNS:
+        raise ValueError(
+            f"a path of more than {MAX_SIGNS} of {' '.join(_NESTS)} is not read; take several paths, or steps"
+        )
     if _NOT_OF_A_PART.search(text):
         raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
     try:
@@ -54,6 +64,20 @@ def names_in(text: str) -> list[str]:
 def asks_around(text: str) -> bool:
     """Whether a path names something around what it is asked of."""
     return '"$' in text
+
+
+def _first_true(paths: list[Path]) -> Path:
+    """`a || b` without the interpreter: the first that JMESPath takes for true, else the last."""
+
+    def first(value: Any) -> Any:
+        found = None
+        for path in paths:
+            found = path(value)
+            if found or (found == 0 and found is not False):
+                return found
+        return found
+
+    return first
 
 
 def _itself(value: Any) -> Any:

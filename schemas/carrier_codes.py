@@ -105,6 +105,8 @@ class CarrierCodes:
         """The carriers that the tables know, by their canonical names."""
         self._names: dict[str, str] = {}
         self._cache: dict[_Question, _Answer] = {}
+        self._wordings: dict[tuple[_Question, str], Meaning] = {}
+        """What the text of an event decides: most texts of a carrier are one of some hundred."""
 
     def carrier(self, name: str) -> str:
         """Return the canonical name of a carrier: by alias, else in lower case with `_` for all but a-z, 0-9.
@@ -147,7 +149,15 @@ class CarrierCodes:
         if answer is None:
             answer = self._remember(question)
         meaning, candidates = answer
-        return meaning if meaning is not None else _meaning(_by_text(candidates, text or ""))
+        if meaning is not None:
+            return meaning
+        wording = (question, text or "")
+        meaning = self._wordings.get(wording)
+        if meaning is None:
+            if len(self._wordings) >= _CACHE_SIZE:
+                self._wordings.clear()
+            meaning = self._wordings[wording] = _meaning(_by_text(candidates, text or ""))
+        return meaning
 
     def explain(
         self,

@@ -14,11 +14,10 @@ from streams.payload_finding import (
     CodeSeen,
     Scope,
     carrier_of,
-    city_of,
     code_of,
-    country_of,
     direction_of,
     first_text,
+    place_of,
     seen_by_of,
     steps_of,
     time_of,
@@ -109,29 +108,30 @@ class Adapter:
             detail = f"nothing that {self.name} payloads have was found in it"
             raise RefusalError(DeadLetterReason.UNKNOWN_SHAPE, detail)
         packages = walk_steps(self._packages, whole, MAX_PACKAGES, f"{MAX_PACKAGES} packages")
-        payload, left = Payload([], 0, 0, []), MAX_EVENTS
-        errors, empty = 0, int(not packages)
+        histories: list[list[ScanSeen]] = []
+        troubles: list[Trouble] = []
+        errors, empty, left = 0, int(not packages), MAX_EVENTS
         for place, package in enumerate(packages):
             if self._package_error is not None and self._package_error(package):
                 errors += 1
                 continue
             events = walk_steps(self._events, package.as_package(), left, f"{MAX_EVENTS} events")
             left -= len(events)
+            before = len(histories) + len(troubles)
             if events:
-                self._history(package, events, place, arrived_ms, payload)
-            else:
-                empty += 1
-        return payload._replace(histories=_by_parcel(payload.histories), errors=errors, empty=empty)
+                histories += self._history(package, events, place, arrived_ms, troubles)
+            empty += len(histories) + len(troubles) == before
+        return Payload(_by_parcel(histories), errors, empty, troubles)
 
     def _history(
-        self, package: Scope, events: list[Scope], place: int, arrived_ms: int, payload: Payload
-    ) -> None:
-        """Add a parcel's events to the payload."""
+        self, package: Scope, events: list[Scope], place: int, arrived_ms: int, troubles: list[Trouble]
+    ) -> list[list[ScanSeen]]:
+        """Return the history of a parcel, if it has one; what cannot be read is added to the troubles."""
         number = self._number(package)
         if not 0 < len(number) <= _MAX_KEY_CHARS:
             why = f"packages[{place}]: no tracking number of 1 to {_MAX_KEY_CHARS} characters"
-            payload.troubles.append(Trouble(DeadLetterReason.MISSING_FIELD, why))
-            return
+            troubles.append(Trouble(DeadLetterReason.MISSING_FIELD, why))
+            return []
         carrier, direction = self._carrier(package), self._direction(package)
         seen: list[ScanSeen] = []
         for at, event in enumerate(events):
@@ -139,15 +139,14 @@ class Adapter:
             if isinstance(read, ScanSeen):
                 seen.append(read)
             elif read is not None:
-                payload.troubles.append(
-                    read._replace(detail=f"packages[{place}].events[{at}]: {read.detail}")
-                )
-        if seen:
-            payload.histories.append(seen)
+                troubles.append(read._replace(detail=f"packages[{place}].events[{at}]: {read.detail}"))
+        return [seen] if seen else []
 
 
 def _by_parcel(histories: list[list[ScanSeen]]) -> list[list[ScanSeen]]:
     """Return one history for each parcel: some payloads repeat the parcel with each event."""
+    if len(histories) <= 1:
+        return histories
     together: dict[tuple[str, str], list[ScanSeen]] = {}
     for scans in histories:
         together.setdefault((scans[0].carrier, scans[0].number), []).extend(scans)
@@ -158,22 +157,14 @@ class _EventReader:
     """Reads one event."""
 
     def __init__(self, file: AdapterFile) -> None:
-        event, place = file.event, file.event.place
+        event = file.event
         self._seen_by = seen_by_of(file)
         self._codes = [code_of(code, file.adapter) for code in event.codes]
         self._times = [time_of(one) for one in event.times]
         self._at_arrival = event.without_time == "arrival"
         self._text = first_text(event.text, MAX_TEXT_CHARS)
         self._skip = truth(event.skip)
-        self._country, self._region = (
-            country_of(place.country, place.country_otherwise),
-            first_text(place.region),
-        )
-        self._city, self._postal_code, self._site = (
-            city_of(place.city),
-            first_text(place.postal_code),
-            first_text(place.site),
-        )
+        self._where = place_of(event.place)
         self._id = first_text((event.id,) if event.id else (), _MAX_KEY_CHARS)
         self._retracted = truth(event.retracted)
 
@@ -183,14 +174,13 @@ class _EventReader:
         """Return the event; None: it is none of this parcel."""
         if self._skip is not None and self._skip(event):
             return None
-        country, region = self._country(event), self._region(event)
-        time = self._time(event, country, region, arrived_ms)
+        where = self._where(event)
+        time = self._time(event, where.place[0], where.region, arrived_ms)
         if isinstance(time, Trouble):
             return time
-        codes = tuple(seen for code in self._codes if (seen := code(event)) is not None)
+        codes = tuple([seen for code in self._codes if (seen := code(event)) is not None])
         event_id = self._id(event)
         retracted = bool(event_id) and self._retracted is not None and self._retracted(event)
-        place = (country, self._city(event), self._postal_code(event), self._site(event))
         return ScanSeen(
             carrier,
             self._seen_by(event) or carrier,
@@ -199,7 +189,7 @@ class _EventReader:
             self._text(event),
             time,
             direction,
-            place,
+            where.place,
             event_id,
             retracted,
         )

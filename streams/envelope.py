@@ -4,7 +4,6 @@ A record whose headers say nothing of CloudEvents is plain JSON. What the event'
 envelope says; only the envelope's id goes before the event's, because source and id together are unique.
 """
 
-import binascii
 import json
 from base64 import b64decode
 from collections.abc import Sequence
@@ -68,12 +67,15 @@ def open_payload(value: bytes, headers: Headers) -> bytes:
 def _payload_of(value: bytes) -> bytes:
     try:
         event = _decode_structured(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _bad(str(error)) from None
     data = bytes(event.data) or _decoded(event.data_base64)
     if not data.startswith(b'"'):
         return data
-    text = msgspec.json.decode(data, type=str)  # XML, or JSON, in a text
+    try:
+        text = msgspec.json.decode(data, type=str)  # XML, or JSON, in a text
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad(str(error)) from None
     return text.encode("utf-8", "replace")
 
 
@@ -92,7 +94,7 @@ def _open_structured(value: bytes, content_type: str) -> Opened:
         raise _bad("only application/cloudevents+json is read, one event per record")
     try:
         event = _decode_structured(value)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _bad(str(error)) from None
     _check(event.specversion, event.datacontenttype)
     if (
@@ -115,7 +117,7 @@ def _check(version: str, content_type: str) -> None:
 def _decoded(data_base64: str) -> bytes:
     try:
         data = b64decode(data_base64, validate=True)
-    except binascii.Error:
+    except ValueError:  # also of letters that are no ASCII
         raise _bad("data_base64 is not base64") from None
     if not data:
         raise _bad("no data")

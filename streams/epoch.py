@@ -1,12 +1,21 @@
 """Times as whole milliseconds since 1970."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_ON_THE_WALL = datetime(1970, 1, 1)  # noqa: DTZ001 - for times without a zone
 
 
 def epoch_ms(at: datetime) -> int:
     """Return an aware time as epoch milliseconds, by whole numbers; earlier than 1970 is negative."""
-    passed = at - _EPOCH
+    return _ms(at - _EPOCH)
+
+
+def wall_ms(local: datetime) -> int:
+    """Return what a clock on the wall shows, without its zone, as milliseconds since it showed the beginning of 1970."""
+    return _ms(local - _EPOCH_ON_THE_WALL)
+
+
+def _ms(passed: timedelta) -> int:
     return passed.days * _DAY_MS + passed.seconds * 1000 + passed.microseconds // 1000

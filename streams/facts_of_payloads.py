@@ -22,6 +22,7 @@ ERROR, EMPTY, TOO_OLD = "error", "empty", "too_old"
 """Labels of ANSWERS: an error or "not found" in place of a history; no event yet; a scan that is too old to count."""
 ANSWER_KINDS: Final = (ERROR, EMPTY, TOO_OLD)
 _EVENT: Final = "carrier_scan"
+_NOWHERE = ("", "", "", "")
 _MILLISECOND = timedelta(milliseconds=1)
 _LAST_STEPS = frozenset({Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE, Milestone.RETURNED_TO_SENDER})
 
@@ -116,8 +117,8 @@ class PayloadFacts:
         clamped: bool,
     ) -> ParcelFact:
         carrier, key = parcel
-        code = next((code.code for code in scan.codes if code.code), "")
-        place = self._maker.place_of(scan.place) if any(scan.place) else ""
+        coded = [code for code in scan.codes if code.code]
+        place = self._maker.place_of(scan.place) if scan.place != _NOWHERE else ""
         if scan.event_id:
             identity = identity_of_id(f"adapter {adapter}", _EVENT, f"{key} {scan.event_id}")
             if scan.retracted:
@@ -125,7 +126,7 @@ class PayloadFacts:
                 seen = (occurred_ms, chunk.arrived_ms, source)
                 return ParcelFact(taken_back, Milestone.UNMAPPED, Evidence.SYSTEM, *seen, retracts=identity)
         else:
-            said = [f"{each.api} {each.type} {each.code}" for each in scan.codes if each.code]
+            said = [f"{each.api} {each.type} {each.code}" for each in coded]
             if not said:
                 said = [f"milestone {meaning.milestone.value}"]
             identity = identity_of_content(
@@ -140,7 +141,7 @@ class PayloadFacts:
             source,
             scan.time.quality,
             place,
-            code,
+            coded[0].code if coded else "",
             LabelTerms((), carrier) if meaning.milestone is Milestone.LABEL_VOIDED else None,
             "",
             0,
@@ -149,13 +150,15 @@ class PayloadFacts:
 
     def _meaning(self, scan: ScanSeen) -> Meaning:
         """Return what the first code proves that the tables know."""
-        carrier = self._codes.carrier(scan.seen_by)
+        carrier, lookup, direction = (
+            self._codes.carrier(scan.seen_by),
+            self._codes.lookup,
+            scan.direction or None,
+        )
         for code in scan.codes:
             if code.only_for and carrier not in code.only_for:
                 continue
-            meaning = self._codes.lookup(
-                carrier, code.api, code.type, code.code, scan.text, scan.direction or None
-            )
+            meaning = lookup(carrier, code.api, code.type, code.code, scan.text, direction)
             if meaning.known:
                 return meaning
         return UNKNOWN
@@ -176,6 +179,8 @@ def _occurred_ms(time: ReadTime, meaning: Meaning, ends: list[int], arrived_ms: 
     A step on the way of which only the date is known is not put behind a delivery of the same day, whose hour is known.
     `ends`: when the parcel's last steps were, those whose hour is known.
     """
+    if time.start_ms == time.end_ms:
+        return time.start_ms
     latest = max(time.start_ms, min(time.end_ms, arrived_ms))
     if time.quality is TimeQuality.DATE_ONLY and meaning.milestone not in _LAST_STEPS:
         return min([latest, *(ended_ms for ended_ms in ends if time.start_ms <= ended_ms)])

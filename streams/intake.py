@@ -152,6 +152,7 @@ class IntakeMapper:
                 source, event_id = "", ""
                 if record.headers:
                     value, source, event_id = open_envelope(value, record.headers)
+                    value = reader.check(value)
                 self._facts.add(chunk, reader.read(value), record.offset, source, event_id)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))

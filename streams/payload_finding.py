@@ -1,10 +1,10 @@
 """From the paths of an adapter file to functions that find texts in a payload. Compiled once; nothing is kept of a payload."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from schemas.adapter_files import AdapterFile, CodeOf, TimeOf, Unpack
+from schemas.adapter_files import AdapterFile, CodeOf, PlaceOf, TimeOf, Unpack
 from schemas.adapter_paths import asks_around, compile_path, names_in
 from schemas.place_zones import place_zones
 from schemas.vocabulary import DeadLetterReason
@@ -13,6 +13,9 @@ from streams.payload_tree import TEXT, json_in_text
 from streams.refusal import RefusalError
 
 MAX_TEXT_CHARS: Final = 256
+MAX_PLACES: Final = 4096
+MAX_WORDS: Final = 1024
+"""That are at hand, of an adapter, and of one of its codes."""
 
 
 class CodeSeen(NamedTuple):
@@ -101,12 +104,32 @@ def _text_at(path: str, most: int) -> Find:
         find = _found(path)
         return lambda scope: text_of(find(scope))[:most]
 
+    return _text_of(names[0], most) if len(names) == 1 else _text_inside(names[:-1], names[-1], most)
+
+
+def _text_of(name: str, most: int) -> Find:
+    def look(scope: Scope) -> str:
+        value = scope.here
+        if type(value) is not dict:
+            return ""
+        value = value.get(name)
+        if value is None:
+            return ""
+        return value.strip()[:most] if type(value) is str else text_of(value)[:most]
+
+    return look
+
+
+def _text_inside(outer: list[str], name: str, most: int) -> Find:
     def walk(scope: Scope) -> str:
         value = scope.here
-        for name in names:
+        for each in outer:
             if type(value) is not dict:
                 return ""
-            value = value.get(name)
+            value = value.get(each)
+        if type(value) is not dict:
+            return ""
+        value = value.get(name)
         return value.strip()[:most] if type(value) is str else text_of(value)[:most]
 
     return walk
@@ -138,21 +161,25 @@ def walk_steps(
     """Return what the steps lead to. Raises RefusalError when it is more than `most`; `limit`: of the whole payload."""
     found = [start]
     for find, is_json in steps:
-        found = [scope for each in found for scope in _step(each, find, is_json=is_json)]
+        found = _step(found, find, is_json=is_json)
         if len(found) > most:
             raise RefusalError(DeadLetterReason.TOO_MANY, f"more than {limit} in one payload")
     return found
 
 
-def _step(scope: Scope, find: Callable[[Scope], Any], *, is_json: bool) -> Iterator[Scope]:
-    value = find(scope)
-    if is_json:
-        value = json_in_text(value) if isinstance(value, str) else None
-    for item in value if isinstance(value, list) else [value]:
-        if item is scope.here:
-            yield scope
-        elif item or item == 0:
-            yield scope.at(item)
+def _step(scopes: list[Scope], find: Callable[[Scope], Any], *, is_json: bool) -> list[Scope]:
+    led_to: list[Scope] = []
+    for scope in scopes:
+        value = find(scope)
+        if is_json:
+            value = json_in_text(value) if isinstance(value, str) else None
+        if value is scope.here and not isinstance(value, list):
+            led_to.append(scope)
+        elif isinstance(value, list):
+            led_to += [scope.at(item) for item in value if item or item == 0]
+        elif value or value == 0:
+            led_to.append(scope.at(value))
+    return led_to
 
 
 def carrier_of(file: AdapterFile) -> Find:
@@ -180,42 +207,52 @@ def direction_of(file: AdapterFile) -> Find:
     return lambda scope: words.get(find(scope), "")
 
 
-def country_of(paths: tuple[str, ...], otherwise: str | None) -> Find:
-    find, known, default = first_text(paths), lru_cache(maxsize=4096)(place_zones().country), otherwise or ""
+class Where(NamedTuple):
+    """The place of an event. `region` is for the time zone only."""
 
-    def country(scope: Scope) -> str:
-        name = find(scope)
-        return (known(name) or name) if name else default
-
-    return country
+    region: str
+    place: tuple[str, str, str, str]
+    """Country (alpha-2 where it is known), city, postal code, site."""
 
 
-def city_of(paths: tuple[str, ...]) -> Find:
-    """Return a function that gives a city without what stands beside it: where a number is, a street may be."""
-    find = first_text(paths)
+def place_of(place: PlaceOf) -> Callable[[Scope], Where]:
+    """Return a function that gives an event's place. Carriers name the same places all day long: those are at hand."""
+    found = (place.country, place.region, place.city, place.postal_code, place.site)
+    country, region, city, postal_code, site = (first_text(paths) for paths in found)
+    default = place.country_otherwise or ""
 
-    def city(scope: Scope) -> str:
-        text = find(scope)
-        if not any(letter.isdigit() for letter in text):
-            return text
-        parts = [part.strip() for part in text.split(",")]
-        return ", ".join(part for part in parts if not any(letter.isdigit() for letter in part))
+    @lru_cache(maxsize=MAX_PLACES)
+    def read(*texts: str) -> Where:
+        country, region, city, postal_code, site = texts
+        country = (place_zones().country(country) or country) if country else default
+        return Where(region, (country, _without_a_street(city), postal_code, site))
 
-    return city
+    return lambda scope: read(country(scope), region(scope), city(scope), postal_code(scope), site(scope))
+
+
+def _without_a_street(city: str) -> str:
+    """Return a city without what stands beside it: where a number is, a street may be."""
+    if not any(letter.isdigit() for letter in city):
+        return city
+    parts = [part.strip() for part in city.split(",")]
+    return ", ".join(part for part in parts if not any(letter.isdigit() for letter in part))
 
 
 def code_of(code: CodeOf, adapter: str) -> Callable[[Scope], CodeSeen | None]:
     api, parts = code.api or adapter, [first_text((path,)) for path in code.code]
     of_type = first_text((code.type_from,)) if code.type_from is not None else None
 
+    if not parts and of_type is None:
+        of_text = CodeSeen(api, code.type, "", code.only_for)
+        return lambda _: of_text
     if len(parts) == 1 and of_type is None:
         only, kind_of_only, owners = parts[0], code.type, code.only_for
 
-        def find_one(scope: Scope) -> CodeSeen | None:
-            word = only(scope)
+        @lru_cache(maxsize=MAX_WORDS)
+        def seen(word: str) -> CodeSeen | None:
             return CodeSeen(api, kind_of_only, word, owners) if word else None
 
-        return find_one
+        return lambda scope: seen(only(scope))
 
     def find(scope: Scope) -> CodeSeen | None:
         kind = code.type

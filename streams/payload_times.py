@@ -6,17 +6,17 @@ what nobody wrote. It is never later than the payload itself.
 """
 
 import re
-from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
-from functools import lru_cache
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from schemas.adapter_files import EPOCH_MS, EPOCH_S, ISO, OFFSETS, PLACE
 from schemas.place_zones import Zones, place_zones
 from schemas.vocabulary import TimeQuality
-from streams.epoch import epoch_ms
+from streams.epoch import epoch_ms, wall_ms
 
-_IN_ORDER = ("Y", "m", "d", "H", "M", "S")
+_SAMPLES = (datetime(2011, 12, 10, 9, 8, 7), datetime(2027, 3, 4, 15, 26, 37))  # noqa: DTZ001 - no zone is asked for
 _DIRECTIVE = re.compile("%([a-zA-Z])")
 _DAY = timedelta(days=1)
 _FARTHEST_OFFSET = timedelta(hours=14)
@@ -62,8 +62,8 @@ class ReadTime(NamedTuple):
 
     written: str
     """As the payload has it: part of the event's identity."""
-    local: datetime | None
-    """The clock on the wall, without a zone; None: the payload says no time."""
+    at: datetime | None
+    """The same, with a zone if it says one; None: the payload says no time."""
     start_ms: int
     end_ms: int
     quality: TimeQuality
@@ -110,7 +110,7 @@ class TimeReader:
             return None
         moment = epoch_ms(at)
         quality = TimeQuality.ASSUMED if self._assumed else TimeQuality.OFFSET
-        return ReadTime(text, at.replace(tzinfo=None), moment, moment, quality)
+        return ReadTime(text, at, moment, moment, quality)
 
     def read(self, text: str, when: When) -> ReadTime | None:
         """Return the time in a text, or None if it is written in another way."""
@@ -125,7 +125,9 @@ class TimeReader:
         return None
 
     def _placed(self, text: str, at: datetime, form: str, is_date: bool, when: When) -> ReadTime:
-        local = at.replace(tzinfo=None)
+        local = _on_the_wall(at)
+        if not MINYEAR < local.year < MAXYEAR:
+            raise OverflowError
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
         start = end = _moment(local, first, later=False)
@@ -140,7 +142,7 @@ class TimeReader:
             self._assumed or start != end
         ):  # not sure of the zone, or of the hour: clocks were set forward or back in it
             quality = TimeQuality.ASSUMED
-        return ReadTime(text, local, start, end, quality)
+        return ReadTime(text, at, start, end, quality)
 
     def _away(self, local: datetime, written_ms: int, when: When) -> tuple[int, int, TimeQuality]:
         """Return from when to when a time may be that has an offset, where the account's home may have given it the offset."""
@@ -194,10 +196,24 @@ def _quality_of_named(name: str, *, sure: bool) -> TimeQuality:
 
 def _moment(local: datetime, zone: tzinfo, *, later: bool) -> int:
     """Return the epoch milliseconds of a local time; where a clock change makes it two moments, one of them."""
-    if isinstance(zone, timezone):
-        return epoch_ms(local.replace(tzinfo=zone))
+    ahead_ms = _ahead_ms(zone, local.date())
+    if ahead_ms is not None:
+        return wall_ms(local) - ahead_ms
     moments = [epoch_ms(local.replace(tzinfo=zone, fold=fold).astimezone(UTC)) for fold in (0, 1)]
     return max(moments) if later else min(moments)
+
+
+@lru_cache(maxsize=8192)
+def _ahead_ms(zone: tzinfo, day: date) -> int | None:
+    """Return how far ahead of UTC a zone's clocks are all that day; None: they are changed."""
+    times = [datetime.combine(day, at) for at in (time.min, time(12), time.max)]
+    offsets = {zone.utcoffset(at.replace(fold=fold)) for at in times for fold in (0, 1)}
+    ahead = offsets.pop()
+    return None if offsets or ahead is None else ahead // timedelta(milliseconds=1)
+
+
+def _on_the_wall(at: datetime) -> datetime:
+    return at if at.tzinfo is None else at.replace(tzinfo=None)
 
 
 def _parsed(text: str, form: str) -> tuple[datetime, bool] | None:
@@ -222,12 +238,12 @@ def _is_date(form: str) -> bool:
 
 def _of_digits(text: str, form: str) -> datetime | None:
     """Return what strptime would for a form of numbers only, written in full, in a tenth of the time; None: ask strptime."""
-    pattern, order = _digits(form)
+    pattern, order, is_iso = _digits(form)
     found = pattern.fullmatch(text) if pattern is not None else None
     if found is None:
         return None
-    if order == _IN_ORDER[: len(order)]:
-        return datetime(*map(int, found.groups()))  # type: ignore[arg-type]  # noqa: DTZ001 - the zone comes later
+    if is_iso:
+        return datetime.fromisoformat(text)
     parts = dict(zip(order, map(int, found.groups()), strict=True))
     return datetime(  # noqa: DTZ001 - the zone comes later
         parts["Y"], parts["m"], parts["d"], parts.get("H", 0), parts.get("M", 0), parts.get("S", 0)
@@ -235,12 +251,20 @@ def _of_digits(text: str, form: str) -> datetime | None:
 
 
 @lru_cache(maxsize=256)
-def _digits(form: str) -> tuple[re.Pattern[str] | None, tuple[str, ...]]:
+def _digits(form: str) -> tuple[re.Pattern[str] | None, tuple[str, ...], bool]:
+    """Return the pattern of a form of numbers only, which numbers they are, and whether ISO 8601 writes it so, too."""
     order = tuple(_DIRECTIVE.findall(form))
     if not {"Y", "m", "d"} <= set(order) <= set("YmdHMS"):
-        return None, ()
+        return None, (), False
     pattern = _DIRECTIVE.sub(lambda found: "([0-9]{4})" if found[1] == "Y" else "([0-9]{2})", re.escape(form))
-    return re.compile(pattern), order
+    return re.compile(pattern), order, all(map(partial(_is_iso, form), _SAMPLES))
+
+
+def _is_iso(form: str, at: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(at.strftime(form)) == datetime.strptime(at.strftime(form), form)  # noqa: DTZ007 - both
+    except ValueError:
+        return False
 
 
 @lru_cache(maxsize=256)
@@ -261,7 +285,7 @@ def _offset_from_utc(local: datetime, found: tuple[datetime, bool] | None) -> tz
     """Return the offset between a local time and the same moment in UTC, also where the UTC date was not rolled over."""
     if found is None:
         return None
-    ahead = local - found[0].replace(tzinfo=None)
+    ahead = _on_the_wall(local) - _on_the_wall(found[0])
     seconds = ahead.days * _DAY_S + ahead.seconds
     for rolled in (seconds, seconds - _DAY_S, seconds + _DAY_S):
         quarters = round(rolled / _QUARTER_S)

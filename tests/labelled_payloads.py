@@ -137,13 +137,13 @@ def _time_agrees(label: dict[str, Any], scan: ScanSeen) -> bool:
     time = scan.time
     if not text:
         return time.quality in {TimeQuality.ASSUMED, TimeQuality.DATE_ONLY}
-    assert time.local is not None
+    assert time.at is not None
     if text.isdecimal() and len(text) == 10:
         return time.start_ms == int(text) * 1000
     said = _labelled_time(text)
     if said.tzinfo is not None:
         return abs(time.start_ms - said.timestamp() * 1000) < _MINUTE / timedelta(milliseconds=1)
-    return abs(time.local - said) < _MINUTE
+    return abs(time.at.replace(tzinfo=None) - said) < _MINUTE
 
 
 def _labelled_time(text: str) -> datetime:

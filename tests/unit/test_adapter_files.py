@@ -53,6 +53,7 @@ def test_shipped_adapters_can_be_used_and_say_where_their_format_is_written(name
         ("adaptr: mine", "adapter: mine", "`adapter` is missing"),
         ("zone: Europe/Pris", "zone: Europe/Paris", "'Europe/Pris' is no time zone"),
         ("events: '['", 'events: "@"', "is no JMESPath"),
+        (f"events: '{'[' * 101}'", 'events: "@"', "a path of more than 100 of"),
         ("expects: a && !b.c", "expects: parcel", "write `!(a.b)`"),
         ("carrier: {is: ups, from: a}", "carrier: {is: ups}", "not both and not neither"),
         ("carrier: {from: a}", "carrier: {is: ups}", "`from` needs `otherwise`"),

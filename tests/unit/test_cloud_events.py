@@ -35,6 +35,14 @@ def _structured(**changes: Any) -> Record:
     return Record(json.dumps(event).encode(), headers=headers)
 
 
+def _in_base64(data: str) -> Record:
+    record = _structured()
+    event = json.loads(record.value or b"")
+    del event["data"]
+    record.value = json.dumps({**event, "data_base64": data}).encode()
+    return record
+
+
 def test_a_cloud_event_in_either_mode_is_the_same_fact() -> None:
     bare = {name: value for name, value in scan().items() if name not in {"type", "occurred_at"}}
     (binary, structured) = (take_in(SCANS, record) for record in (_binary(bare), _structured()))
@@ -75,11 +83,16 @@ def test_headers_of_other_tools_are_no_envelope() -> None:
 
 def test_data_in_base64_is_read() -> None:
     coded = base64.b64encode(json.dumps(scan()).encode()).decode()
-    record = _structured(data_base64=coded)
-    event = json.loads(record.value or b"")
-    del event["data"]
-    record.value = json.dumps(event).encode()
-    assert only_parcel_fact(take_in(SCANS, record))[0] == "ups:1Z999"
+    assert only_parcel_fact(take_in(SCANS, _in_base64(coded)))[0] == "ups:1Z999"
+
+
+def test_data_in_base64_are_as_suspect_as_others() -> None:
+    for data, reason in (
+        (b"\xff{}", DeadLetterReason.WRONG_ENCODING),
+        (b"[" * 999, DeadLetterReason.TOO_DEEP),
+    ):
+        (refused,) = take_in(SCANS, _in_base64(base64.b64encode(data).decode())).refused
+        assert refused.reason is reason
 
 
 @pytest.mark.parametrize(
@@ -101,6 +114,8 @@ def test_data_in_base64_is_read() -> None:
             headers=[("content-type", b"application/cloudevents+json")],
         ),
         Record(b"not json", headers=[("content-type", b"application/cloudevents+json")]),
+        _in_base64("\u00e9"),
+        _in_base64("Zm9"),
     ],
 )
 def test_a_broken_envelope_is_refused_as_such(record: Record) -> None:

@@ -79,6 +79,21 @@ def test_a_record_without_a_value_is_refused() -> None:
     assert [one.reason for one in result.refused] == [R.NULL_VALUE]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"not json",
+        b'{"specversion": "\xff"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": "\xff"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "\xc3\xa9"}',
+        b'{"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data_base64": "Ig=="}',  # one quotation mark
+    ],
+)
+def test_a_broken_envelope_around_a_payload_is_refused_as_such(value: bytes) -> None:
+    refused = _take(value, headers=(("content-type", b"application/cloudevents+json"),)).refused
+    assert [(one.reason, one.record.value) for one in refused] == [(R.BAD_ENVELOPE, value)]
+
+
 def test_a_gzip_body_and_an_envelope_are_opened() -> None:
     payload = json.dumps(_history(_event())).encode()
     envelope = {"specversion": "1.0", "id": "1", "source": "s", "type": "t", "data": payload.decode()}
@@ -129,6 +144,11 @@ def test_a_parcel_without_a_usable_number_is_refused_and_the_others_count(number
     result = _take({"success": True, "data": [good | {"Number": number}, good]}, "novaposhta_v2")
     assert list(timelines(result)) == ["nova_poshta:59000000000001"]
     assert len(result.refused) == 1
+
+
+def test_a_history_of_nothing_that_is_an_event_counts_as_an_empty_one() -> None:
+    result = _take({"trackingNumber": "1Z1"}, ALERT)  # `skip` is true of it: there is no activity in it
+    assert (result.facts, result.refused, result.counters) == ([], [], {(ANSWERS, "empty"): 1})
 
 
 def test_a_number_of_thirty_digits_keeps_them() -> None:
