@@ -47,8 +47,9 @@ def compile_path(text: str) -> Path:
     def find(value: Any) -> Any:
         try:
             return search(value)
-        except JMESPathError:
-            return None  # a function got what it does not take, such as a null: nothing is found
+        except (JMESPathError, TypeError):
+            # A function got what it does not take, such as a null, or `>=` a text and a number: nothing is found.
+            return None
 
     return find
 

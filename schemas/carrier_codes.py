@@ -19,6 +19,7 @@ OUTBOUND = "outbound"
 RETURN = "return"
 
 _CACHE_SIZE = 50_000
+_MOST_CODE_CHARS = 64
 _FOLDER = "schemas/carriers"
 
 
@@ -103,6 +104,8 @@ class CarrierCodes:
             self._apis.setdefault(carrier, api.casefold())
         self.carriers = frozenset(self.aliases.values())
         """The carriers that the tables know, by their canonical names."""
+        self._texts = frozenset(row.key[3] for row in self.rows if not _is_plain(row.key[3]))
+        """Codes that are texts."""
         self._names: dict[str, str] = {}
         self._cache: dict[_Question, _Answer] = {}
         self._wordings: dict[tuple[_Question, str], Meaning] = {}
@@ -130,6 +133,10 @@ class CarrierCodes:
         """Return the code type of an event of an api that names none; empty: there is none."""
         folded = api.casefold()
         return self._code_types.get((carrier, folded)) or self._code_types.get((ANY_CARRIER, folded), "")
+
+    def kept(self, code: str) -> str:
+        """Return a code as it may be kept: a text in the place of a code may be about somebody, unless a row has it."""
+        return code if _is_plain(code) or code.strip().casefold() in self._texts else ""
 
     def lookup(
         self,
@@ -208,6 +215,10 @@ class CarrierCodes:
             if one.row.direction in {"", way}
         ]
         return sorted(found, key=_most_specific_first)
+
+
+def _is_plain(code: str) -> bool:
+    return len(code) <= _MOST_CODE_CHARS and " " not in code and "@" not in code
 
 
 def load_carrier_codes(own: Tables | None = None) -> CarrierCodes:

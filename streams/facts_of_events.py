@@ -244,7 +244,7 @@ class FactMaker:
             stamp.source,
             0,
             place,
-            code,
+            self._codes.kept(code) if code else "",
             LabelTerms((), carrier) if meaning.milestone is _VOIDED else None,
             "",
             0,

@@ -141,7 +141,7 @@ class PayloadFacts:
             source,
             scan.time.quality,
             place,
-            coded[0].code if coded else "",
+            self._codes.kept(coded[0].code) if coded else "",
             LabelTerms((), carrier) if meaning.milestone is Milestone.LABEL_VOIDED else None,
             "",
             0,
