@@ -187,7 +187,9 @@ class GapCount:
         """Our rows that a row of the user's for this code and direction would take the place of, if they say something."""
         key = (asked.carrier, asked.api.casefold(), asked.code_type.casefold(), asked.code.casefold())
         return [
-            row for row in self._rows.get(key, []) if row.direction == asked.direction and row.text_pattern
+            row
+            for row in self._rows.get(key, [])
+            if row.direction == asked.direction and row.text_pattern and not row.own
         ]
 
     def _counts_of(self, carrier: str) -> list[int]:
