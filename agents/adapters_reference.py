@@ -1,11 +1,13 @@
-"""Writes the list of shipped adapters into docs/adapters.md: `python -m agents.adapters_reference`."""
+"""Writes the lists of shipped adapters and sources into their pages: `python -m agents.adapters_reference`."""
 
 import sys
 from pathlib import Path
 
 from schemas.adapter_loading import shipped_adapter, shipped_adapters
+from schemas.source_checks import kinds_of, shipped_source, shipped_sources
 
-FILE = Path(__file__).parent.parent / "docs" / "adapters.md"
+_DOCS = Path(__file__).parent.parent / "docs"
+FILE, SOURCES_FILE = _DOCS / "adapters.md", _DOCS / "wiring.md"
 _HEADING = "## Shipped\n"
 
 
@@ -18,9 +20,20 @@ def page(text: str) -> str:
     return text.partition(_HEADING)[0] + "\n".join(lines) + "\n"
 
 
+def sources_page(text: str) -> str:
+    """The same of sources."""
+    lines = [f"{_HEADING}\nMade by `make docs`.\n", "| source | tells | what it reads |", "|---|---|---|"]
+    for name in shipped_sources():
+        source = shipped_source(name)
+        kinds = ", ".join(sorted(kinds_of(source)))
+        lines.append(f"| `{name}` | {kinds} | {source.about.strip()} |")
+    return text.partition(_HEADING)[0] + "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    """Write the page."""
-    FILE.write_text(page(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the pages."""
+    for file, made in ((FILE, page), (SOURCES_FILE, sources_page)):
+        file.write_text(made(file.read_text(encoding="utf-8")), encoding="utf-8")
     return 0
 
 

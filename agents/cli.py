@@ -15,6 +15,7 @@ from agents.cli_durations import duration_of as _duration
 from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
 from agents.cli_receive import add_receive
+from agents.cli_sources import add_sources
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -474,3 +475,4 @@ add_kpis(app)
 add_dead_letters(app)
 add_carriers(app)
 add_receive(app)
+add_sources(app)

@@ -9,7 +9,9 @@ import typer
 from agents.flags import FlagValues, Group, flags_of, takes_settings
 
 TABLES_FLAGS = flags_of(fields=["carrier_codes"])
-GAPS_FLAGS = flags_of([Group.CONNECTION], ["scans_topics", "scans_adapters", "topic_prefix", "carrier_codes"])
+GAPS_FLAGS = flags_of(
+    [Group.CONNECTION], ["scans_topics", "scans_adapters", "sources", "topic_prefix", "carrier_codes"]
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Api = Annotated[str | None, typer.Option(help="As events name it; left out, the carrier's default.")]

@@ -100,3 +100,7 @@ class JourneyNotFoundError(UserError):
 
 class DeadLettersError(UserError):
     """Dead letters that are not there, or could not be dealt with."""
+
+
+class SourcesError(UserError):
+    """Messages, adapters or sources that cannot be used."""

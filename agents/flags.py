@@ -54,6 +54,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("labels_topics", "--labels-topic", "TOPIC ...", "Input of label events; may be repeated."),
         ("scans_topics", "--scans-topic", "TOPIC ...", "Input of carrier scans; may be repeated."),
         ("scans_adapters", "--scans-adapter", "TOPIC=ADAPTER ...", "What a topic of scans is written in; may be repeated."),
+        ("sources", "--source", "TOPIC=SOURCE ...", "What a topic of your own messages is written in; may be repeated."),
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
         ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),
         ("topic_prefix", "--topic-prefix", "TEXT", "Begins the names of our own topics."),

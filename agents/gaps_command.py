@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agents import gaps_view as view
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, ReplayError, SettingsError
 from agents.explain_log import FETCH
@@ -42,8 +42,7 @@ class _Reader:
     def __init__(self, settings: Settings) -> None:
         codes = read_carrier_codes(settings.carrier_codes)
         acceptance = Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
-        adapters = adapters_of(settings.scans_adapters)
-        self._mapper = IntakeMapper(codes, acceptance, adapters=adapters, tells_gaps=True)
+        self._mapper = IntakeMapper(codes, acceptance, adapters=readers_of(settings), tells_gaps=True)
         self.codes = codes
         self.count = GapCount(codes)
         self.records = self.refused = 0

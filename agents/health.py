@@ -3,13 +3,17 @@
 On its own loop on purpose: a loop that hangs answers nobody, and that is the truth about it.
 """
 
+import errno
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
+
+from agents.errors import Finding, SettingsError
 
 STUCK_AFTER_SECONDS = 60.0
 STANDING_AFTER_SECONDS = 15.0
@@ -116,6 +120,18 @@ class Readiness:
         return dict(self._waiting)
 
 
+@contextmanager
+def listening_at(host: str, port: int, flags: str) -> Iterator[None]:
+    """Say what can be done when an address cannot be listened at; `flags`: those that choose it. Raises SettingsError."""
+    try:
+        yield
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        what = "is taken by another process" if taken else f"cannot be listened at: {error.strerror or error}"
+        todo = f"choose with {flags}" + (" (port 0: one that is free)" if taken else "")
+        raise SettingsError([Finding(f"{host}:{port}", what, todo=todo)]) from error
+
+
 def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readiness) -> web.Application:
     """Build the application with the three routes, and tell `registry` whether the worker is ready."""
     is_ready = Gauge(
@@ -159,13 +175,13 @@ class HealthServer:
     async def start(self) -> str:
         """Listen, and give the address that was taken, such as `http://127.0.0.1:9464`.
 
-        Raises OSError when the port is taken.
+        Raises SettingsError when it cannot listen there: nobody could see how the process does.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
         try:
-            await site.start()
-        except OSError:
+            with listening_at(self._host, self._port, "--metrics-port and --metrics-host"):
+                await web.TCPSite(self._runner, self._host, self._port).start()
+        except SettingsError:
             await self._runner.cleanup()
             raise
         host, port = self._runner.addresses[0][:2]

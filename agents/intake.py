@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
 from agents.fencing import NO_HEADERS, Message, send_grouped
@@ -79,7 +79,7 @@ class IntakeStage:
             codes,
             Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes),
             salt=token_hex(16),
-            adapters=adapters_of(settings.scans_adapters),
+            adapters=readers_of(settings),
         )
         self._lanes: dict[TP, Lane] = {}
         self._alignment = Alignment(self)

@@ -4,12 +4,12 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import structlog
 from aiohttp import web
@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 from rich.table import Table
 
 from agents.errors import Finding, SettingsError, TopicsError, did_you_mean
-from agents.health import HealthServer, Liveness, Readiness, health_app
+from agents.health import HealthServer, Liveness, Readiness, health_app, listening_at
 from agents.kafka_connection import open_admin, open_producer, partition_counts, reachable, run
 from agents.logging_setup import configure_logging
 from agents.receiver import IDLE_SECONDS, Endpoint, Receiver, ReceiverMetrics
@@ -28,8 +28,6 @@ from agents.terminal import out, say
 from schemas.topics import InputKind
 from schemas.webhooks import Signing, Webhook, Webhooks
 from schemas.yaml_models import ModelError, model_from_yaml
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -165,10 +163,9 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
         )
         await runner.setup()
         try:
-            metrics_url = await _listening(health.start(), settings.metrics_host, settings.metrics_port)
-            await _listening(
-                web.TCPSite(runner, options.host, options.port).start(), options.host, options.port
-            )
+            metrics_url = await health.start()
+            with listening_at(options.host, options.port, "--port and --host"):
+                await web.TCPSite(runner, options.host, options.port).start()
             readiness.has("start")
             host, port = runner.addresses[0][:2]
             log.info(
@@ -200,11 +197,3 @@ async def _have_topics(settings: Settings, endpoints: Mapping[str, Endpoint]) ->
     ]
     if missing:
         raise TopicsError(missing)
-
-
-async def _listening(starting: Awaitable[T], host: str, port: int) -> T:
-    try:
-        return await starting
-    except OSError as error:
-        what = f"cannot listen there: {error.strerror or error}"
-        raise SettingsError([Finding(f"{host}:{port}", what, todo="choose another port")]) from error

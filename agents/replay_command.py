@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from agents import replay_view as view
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.errors import Finding, PolicyRefusedError, ReplayError
 from agents.garbage import tame_garbage_collection
@@ -68,7 +68,7 @@ def replay(source: Sequence[Path] | TopicRange, options: ReplayOptions) -> int:
         span = _span(records, options)
         tame_garbage_collection()
         started = perf_counter()
-        adapters = adapters_of(source.settings.scans_adapters) if isinstance(source, TopicRange) else {}
+        adapters = readers_of(source.settings) if isinstance(source, TopicRange) else {}
         results, refused = _play(records, policies, span, IntakeMapper(codes, adapters=adapters), progress)
         seconds = perf_counter() - started
     _show(view.Played(span, len(records), refused), results, options)

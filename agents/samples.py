@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.adapters import adapters_of
+from agents.adapters import readers_of
 from agents.carrier_tables import read_carrier_codes
 from agents.kafka_connection import open_consumer
 from agents.log_reading import POLL_MS, partitions_of
@@ -40,7 +40,7 @@ async def newest_samples(settings: Settings, topic: str, kind: InputKind, count:
     async with open_consumer(settings) as consumer:
         records = await _newest(consumer, partitions, count)
     acceptance = Acceptance(settings.max_future, settings.max_past, settings.max_record_bytes)
-    codes, adapters = read_carrier_codes(settings.carrier_codes), adapters_of(settings.scans_adapters)
+    codes, adapters = read_carrier_codes(settings.carrier_codes), readers_of(settings)
     mapper = IntakeMapper(codes, acceptance, adapters=adapters)
     return [_sample(mapper, record, kind) for record in records]
 

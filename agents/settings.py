@@ -138,6 +138,9 @@ class Settings(BaseSettings):
     scans_adapters: Names = ()
     """Input topics of scans that carry payloads as a carrier, an aggregator or a shop writes them: `topic=adapter`,
     an adapter's name or the path of your own `.yaml` file (docs/adapters.md). Other topics carry the contract's events."""
+    sources: Names = ()
+    """Input topics that carry messages of your own: `topic=source`, the path of your `.yaml` file or the name of a shipped one
+    (docs/wiring.md). Of any kind but `commands`. An adapter may be named here, too."""
     warehouse_topics: Names = ("warehouse",)
     """Input topics of the kind `warehouse`: check-ins, inspections, restocking."""
     commands_topics: Names = ("commands",)
@@ -385,22 +388,37 @@ def _simulated_time_is_allowed(settings: Settings) -> list[Problem]:
     return [Problem(fields, "is off, yet a simulated clock is described", why, todo)]
 
 
-def _adapters_have_their_topics(settings: Settings) -> list[Problem]:
-    fields = ("scans_adapters", "scans_topics")
-    problems, seen = [], set[str]()
-    for entry in settings.scans_adapters:
-        topic, equals, adapter = entry.partition("=")
-        if not (topic and equals and adapter):
-            todo = "write it as topic=adapter, like ups=ups_track_alert"
-            problems.append(Problem(fields[:1], f"{entry!r} names no topic and adapter", todo=todo))
-        elif topic not in settings.scans_topics:
-            todo = "add the topic to scans_topics, or correct its name"
-            problems.append(Problem(fields, f"{topic!r} is no input topic of scans", todo=todo))
-        elif topic in seen:
-            why = "a topic is written in one way"
-            problems.append(
-                Problem(fields[:1], f"{topic!r} has two adapters", why, "name one, or use two topics")
+def _readers_have_their_topics(settings: Settings) -> list[Problem]:
+    scans, inputs = set(settings.scans_topics), {*settings.orders_topics, *settings.labels_topics}
+    inputs |= {*settings.scans_topics, *settings.warehouse_topics}
+    seen = set[str]()
+    problems = _of_readers("scans_adapters", settings.scans_adapters, scans, "scans_topics", seen)
+    return problems + _of_readers("sources", settings.sources, inputs, "orders_topics", seen)
+
+
+def _of_readers(
+    field: str, entries: tuple[str, ...], topics: set[str], topics_field: str, seen: set[str]
+) -> list[Problem]:
+    """`seen`: topics that have a reader; grows."""
+    noun, example = (
+        ("adapter", "ups=ups_track_alert") if field == "scans_adapters" else ("source", "wms=wms.yaml")
+    )
+    of_what = "no input topic of scans" if field == "scans_adapters" else "no input topic of events"
+    problems = []
+    for entry in entries:
+        topic, equals, name = entry.partition("=")
+        if not (topic and equals and name):
+            what = f"{entry!r} names no topic and {noun}"
+            problems.append(Problem((field,), what, todo=f"write it as topic={noun}, like {example}"))
+        elif topic not in topics:
+            listed = (
+                "scans_topics" if field == "scans_adapters" else "the topics of its kind, as orders_topics"
             )
+            todo = f"add the topic to {listed}, or correct its name"
+            problems.append(Problem((field, topics_field), f"{topic!r} is {of_what}", todo=todo))
+        elif topic in seen:
+            what, why = f"{topic!r} has two adapters", "a topic is written in one way"
+            problems.append(Problem((field,), what, why, "name one, or use two topics"))
         seen.add(topic)
     return problems
 
@@ -408,7 +426,7 @@ def _adapters_have_their_topics(settings: Settings) -> list[Problem]:
 CONSISTENCY: tuple[Callable[[Settings], list[Problem]], ...] = (
     _some_input_is_read,
     _a_topic_has_one_kind,
-    _adapters_have_their_topics,
+    _readers_have_their_topics,
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agents.adapters import adapter_findings
+from agents.adapters import reader_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
 from agents.settings import ENV_PREFIX, InconsistentError, Problem, Settings
@@ -44,7 +44,8 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
     except ValidationError as error:
         raise SettingsError([*findings, *_refused(error, given, secrets)]) from error
     findings += _unreadable_files(settings, given, secrets)
-    findings += adapter_findings(settings.scans_adapters, where_set("scans_adapters", given, secrets))
+    where = (where_set(field, given, secrets) for field in ("scans_adapters", "sources"))
+    findings += reader_findings(settings, *where)
     if findings:
         raise SettingsError(findings)
     return settings

@@ -8,13 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from agents.adapters import adapters_of
+from agents.adapters import Reader, read_file, ready
 from agents.garbage import tame_garbage_collection
 from agents.virtual_time import InputRecord
 from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import decode_parcel_fact, encode_json
+from schemas.source_checks import load_source
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from streams.intake import IntakeMapper
+from streams.message_reading import MessageSource
 from streams.reading import EventReader
 
 EVENTS = 2_000
@@ -31,6 +33,8 @@ class Cost(NamedTuple):
     contract: float
     aggregator: float
     carrier: float
+    own: float
+    """A shop's own scans, by a source."""
     decoded: float
     """Of `contract`: checked and decoded."""
     encoded: float
@@ -40,11 +44,13 @@ class Cost(NamedTuple):
 def reading_costs() -> Cost:
     """Measure all of them, in turns."""
     topics = {"aftership": "aftership_v4", "ups": "ups_track_alert"}
-    adapters = adapters_of(tuple(f"{topic}={name}" for topic, name in topics.items()))
+    adapters: dict[str, Reader] = {topic: ready(read_file(name)) for topic, name in topics.items()}
+    adapters["own"] = MessageSource(load_source(_SOURCE, "own.yaml"))
     mapper = IntakeMapper(load_carrier_codes(), adapters=adapters)
     contract = _records(_scan(number) for number in range(EVENTS))
     histories = _records(_history(number) for number in range(EVENTS // EVENTS_OF_A_HISTORY))
     alerts = _records(_alert(number) for number in range(EVENTS))
+    own = _records(_own(number) for number in range(EVENTS))
     reader = EventReader(SCANS, MAX_RECORD_BYTES)
     facts = [decode_parcel_fact(value) for _, _, value in _taken(mapper, contract, "carrier-scans")]
     tame_garbage_collection()
@@ -53,11 +59,40 @@ def reading_costs() -> Cost:
             "contract": lambda: _taken(mapper, contract, "carrier-scans"),
             "aggregator": lambda: _taken(mapper, histories, "aftership"),
             "carrier": lambda: _taken(mapper, alerts, "ups"),
+            "own": lambda: _taken(mapper, own, "own"),
             "decoded": lambda: [reader.read(reader.check(one.value)) for one in contract],
             "encoded": lambda: [encode_json(fact) for fact in facts],
         }
     )
     return Cost(**{name: seconds / EVENTS * 1_000_000 for name, seconds in least.items()})
+
+
+_SOURCE = """\
+source: own
+format: json
+fields:
+  id: scanId
+  carrier: {from: parcel.carrier, values: {U: ups}}
+  tracking_number: parcel.number
+  occurred_at: {from: scannedAt, zone: Europe/Paris}
+  code: status
+  text: words
+  place: {country: where.country, city: where.town}
+events: {type: carrier_scan}
+"""
+
+
+def _own(number: int) -> dict[str, Any]:
+    """The same scan as a shop's own service writes it, in local time."""
+    at = _at(number)
+    return {
+        "scanId": f"scan-{number:08}",
+        "parcel": {"carrier": "U", "number": f"1Z999AA1{number:010}", "shop": "fr"},
+        "scannedAt": f"{at:%Y-%m-%dT%H:%M:%S}",
+        "status": "DP",
+        "words": "Departed from facility",
+        "where": {"country": "FR", "town": f"City {chr(65 + number % 26)}"},
+    }
 
 
 def _least_seconds(works: Mapping[str, Callable[[], object]]) -> dict[str, float]:

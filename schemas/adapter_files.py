@@ -21,7 +21,8 @@ def _is_path(text: str) -> str:
     return text
 
 
-def _several(value: Any) -> Any:
+def several(value: Any) -> Any:
+    """One thing is a list of one."""
     return (value,) if isinstance(value, str | dict | int) else value
 
 
@@ -48,27 +49,27 @@ def _is_named_zone(name: str) -> str:
 
 
 PathText = Annotated[str, AfterValidator(_is_path)]
-Paths = Annotated[tuple[PathText, ...], BeforeValidator(_several)]
-Words = Annotated[tuple[Annotated[str, BeforeValidator(_text)], ...], BeforeValidator(_several)]
+Paths = Annotated[tuple[PathText, ...], BeforeValidator(several)]
+Words = Annotated[tuple[Annotated[str, BeforeValidator(_text)], ...], BeforeValidator(several)]
 Zone = Annotated[str, AfterValidator(_is_zone)]
 NamedZone = Annotated[str, AfterValidator(_is_named_zone)]
 
 
-class _Part(BaseModel):
+class AdapterPart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Unpack(_Part):
+class Unpack(AdapterPart):
     """A step into a text that is itself JSON."""
 
     json_in: PathText
 
 
 Step = PathText | Unpack
-Steps = Annotated[tuple[Step, ...], BeforeValidator(_several)]
+Steps = Annotated[tuple[Step, ...], BeforeValidator(several)]
 
 
-class CarrierOf(_Part):
+class CarrierOf(AdapterPart):
     """Which carrier has the parcel. `is`, or `from` with `otherwise`."""
 
     always: str | None = Field(default=None, alias="is")
@@ -90,7 +91,7 @@ class CarrierOf(_Part):
         return self
 
 
-class DirectionOf(_Part):
+class DirectionOf(AdapterPart):
     """Which way the parcel goes. Neither word found: as the contract has it, a return."""
 
     found: Paths = Field(alias="from")
@@ -98,7 +99,7 @@ class DirectionOf(_Part):
     outbound: Words = ()
 
 
-class PackageOf(_Part):
+class PackageOf(AdapterPart):
     """One parcel of the payload."""
 
     number: Paths
@@ -107,7 +108,7 @@ class PackageOf(_Part):
     direction: DirectionOf | None = None
 
 
-class CodeOf(_Part):
+class CodeOf(AdapterPart):
     """One way to ask the carrier tables. `code` with several paths: all of them, joined by `/`, or none."""
 
     api: str | None = None
@@ -121,13 +122,13 @@ class CodeOf(_Part):
     """Carriers (canonical names); of others this is not asked."""
 
 
-class TimeOf(_Part):
+class TimeOf(AdapterPart):
     """One place where an event's time may stand. `from` with several paths: joined by a space, as far as they are there."""
 
     found: Paths = Field(alias="from")
     formats: Words = (ISO,)
     """`iso`, `epoch_s`, `epoch_ms`, or as strptime; one without hours is a date only."""
-    zone: Annotated[tuple[Zone, ...], BeforeValidator(_several)] = ()
+    zone: Annotated[tuple[Zone, ...], BeforeValidator(several)] = ()
     """For a time without an offset: `place`, `abbreviation`, or a zone's name; the first that can be told. None: any zone."""
     abbreviation: PathText | None = None
     """Where EST, CET and the like stand."""
@@ -144,7 +145,7 @@ class TimeOf(_Part):
     lies in another zone the time is both, and `assumed`; so is a time in this zone's offset of which the place is not known."""
 
 
-class PlaceOf(_Part):
+class PlaceOf(AdapterPart):
     """Where it was seen. No street and no person."""
 
     country: Paths = ()
@@ -157,12 +158,12 @@ class PlaceOf(_Part):
     """Alpha-2, where the payload names no country because it is always this one."""
 
 
-class EventOf(_Part):
+class EventOf(AdapterPart):
     """One event of a parcel's history."""
 
     codes: tuple[CodeOf, ...] = Field(min_length=1)
     """Asked in this order; the first that the tables know counts."""
-    times: Annotated[tuple[TimeOf, ...], BeforeValidator(_several)] = ()
+    times: Annotated[tuple[TimeOf, ...], BeforeValidator(several)] = ()
     without_time: Literal["refuse", "arrival"] = "refuse"
     """arrival: it happened at the latest when the payload came."""
     text: Paths = ()
@@ -183,7 +184,7 @@ class EventOf(_Part):
         return self
 
 
-class AdapterFile(_Part):
+class AdapterFile(AdapterPart):
     """One API of one carrier or aggregator."""
 
     adapter: str = Field(pattern=r"^[a-z0-9_]{1,64}$")

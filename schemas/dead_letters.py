@@ -37,7 +37,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename=_header_name)
     topic: str
     partition: int
     offset: int
-    detail: Annotated[str, msgspec.Meta(description="What is wrong; names fields, not their contents.")]
+    detail: Annotated[
+        str, msgspec.Meta(description="What is wrong; names fields, and of their contents at most one word.")
+    ]
     action: Annotated[str, msgspec.Meta(description="What the producer can do.")]
     size: Annotated[int, msgspec.Meta(description="Bytes of the original value; -1 when it was null.")]
     sha256: Annotated[

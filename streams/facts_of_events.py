@@ -17,6 +17,7 @@ from schemas.decoding import struct_of
 from schemas.event_fields import AboutParcelOrReturn, InputEvent
 from schemas.events import (
     EVENT_MODELS,
+    KIND_OF_TYPE,
     CarrierScan,
     CheckedIn,
     CheckinRetracted,
@@ -54,7 +55,7 @@ from schemas.facts import (
 )
 from schemas.money import minor_units
 from schemas.topics import InputKind
-from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone
+from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone, TimeQuality
 from streams.check_digits import doubt_of
 from streams.epoch import epoch_ms
 from streams.facts_of_commands import case_command, forget_command
@@ -62,6 +63,7 @@ from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
 from streams.keys import FEED, parcel_key, split_parcel_key
 from streams.parcel_look import OWN_KEY
+from streams.payload_times import ReadTime
 from streams.places import place_token
 from streams.refusal import RefusalError
 
@@ -148,6 +150,9 @@ class _Stamp(msgspec.Struct, frozen=True, gc=False):
     arrived_ms: int
     source: Source
     clamped: bool
+    quality: int = 0
+    written: str | None = None
+    """Of a time whose offset nobody wrote: the time as it is written, in place of `written_ms`."""
 
     def seen(self) -> tuple[int, int, Source]:
         """Return when it happened, when it arrived and where it was read: the middle of every fact."""
@@ -157,7 +162,8 @@ class _Stamp(msgspec.Struct, frozen=True, gc=False):
         """Return the event's identity: by its id, else by its content and the time as written."""
         if self.event_id:
             return identity_of_id(self.namespace, name, self.event_id)
-        return identity_of_content(name, str(self.written_ms), *content)
+        written = str(self.written_ms) if self.written is None else self.written
+        return identity_of_content(name, written, *content)
 
     def retracted(self, name: str, event_id: str) -> int:
         """Return the identity of the event of a type that a retraction names."""
@@ -177,13 +183,30 @@ class FactMaker:
         self._max_past_ms = max_past // _MILLISECOND
         self._places: dict[_Place, str] = {}
         self._known_carriers = codes.carriers
-        self._makers: dict[type, tuple[str, _Maker]] = {}
+        self._makers: dict[type, tuple[str, _Maker, str]] = {}
+        """Event -> its type, what makes its facts, and the kind of topic it belongs on: within that its id is unique."""
         for model, maker in _MAKERS.items():
-            self._makers[model] = self._makers[struct_of(model)] = (event_type(model), maker)
+            name = event_type(model)
+            made = (name, maker, KIND_OF_TYPE[name].value)
+            self._makers[model] = self._makers[struct_of(model)] = made
 
-    def add(self, chunk: Chunk, event: InputEvent, offset: int, ce_source: str, ce_id: str) -> None:
-        """Add the facts of an event to the chunk. Raises RefusalError, and then adds nothing."""
-        name, maker = self._makers[type(event)]
+    def add(
+        self,
+        chunk: Chunk,
+        event: InputEvent,
+        offset: int,
+        ce_source: str,
+        ce_id: str,
+        read: ReadTime | None = None,
+    ) -> None:
+        """Add the facts of an event to the chunk. Raises RefusalError, and then adds nothing.
+
+        `read`: its time, where that is not as the contract wants it (streams/message_reading.py).
+        """
+        if read is not None and read.quality is not TimeQuality.OFFSET:
+            self._add_unsure(chunk, event, offset, read)
+            return
+        name, maker, kind = self._makers[type(event)]
         written_ms = epoch_ms(event.occurred_at)
         arrived_ms = chunk.arrived_ms
         clamped = written_ms > arrived_ms + self._max_future_ms
@@ -191,20 +214,36 @@ class FactMaker:
             raise self._too_old(written_ms, arrived_ms)
         stamp = _Stamp(
             ce_id or event.id or "",
-            f"source {ce_source}" if ce_id else chunk.kind,
+            f"source {ce_source}" if ce_id else kind,
             written_ms,
             arrived_ms if clamped else written_ms,
             arrived_ms,
             Source(chunk.topic, chunk.partition, offset),
             clamped,
         )
+        self._state(chunk, event, stamp, name, maker)
+
+    def _add_unsure(self, chunk: Chunk, event: InputEvent, offset: int, read: ReadTime) -> None:
+        """Add the facts of an event whose time is an interval: its later end counts, but not behind the arrival."""
+        name, maker, kind = self._makers[type(event)]
+        arrived_ms = chunk.arrived_ms
+        if read.end_ms < arrived_ms - self._max_past_ms:
+            raise self._too_old(read.end_ms, arrived_ms)
+        clamped = read.start_ms > arrived_ms + self._max_future_ms
+        occurred_ms = arrived_ms if clamped else max(read.start_ms, min(read.end_ms, arrived_ms))
+        source = Source(chunk.topic, chunk.partition, offset)
+        seen = (occurred_ms, occurred_ms, arrived_ms, source, clamped, int(read.quality), read.written)
+        self._state(chunk, event, _Stamp(event.id or "", kind, *seen), name, maker)
+
+    def _state(self, chunk: Chunk, event: InputEvent, stamp: _Stamp, name: str, maker: "_Maker") -> None:
+        """Add what an event states to the chunk, and count it."""
         maker(self, chunk, event, stamp)
         if chunk.kind in _FEEDS:
-            chunk.arrived(chunk.kind, written_ms, clamped=clamped)
-        if not offset % LATENESS_SAMPLE:
-            chunk.lateness_ms.append(max(0, arrived_ms - written_ms))
+            chunk.arrived(chunk.kind, stamp.written_ms, clamped=stamp.clamped)
+        if not stamp.source.offset % LATENESS_SAMPLE:
+            chunk.lateness_ms.append(max(0, stamp.arrived_ms - stamp.written_ms))
         chunk.events[name] = chunk.events.get(name, 0) + 1
-        if clamped:
+        if stamp.clamped:
             chunk.count(CLAMPED, name)
 
     def _too_old(self, written_ms: int, arrived_ms: int) -> RefusalError:
@@ -242,7 +281,7 @@ class FactMaker:
             stamp.occurred_ms,
             stamp.arrived_ms,
             stamp.source,
-            0,
+            stamp.quality,
             place,
             self._codes.kept(code) if code else "",
             LabelTerms((), carrier) if meaning.milestone is _VOIDED else None,
@@ -293,7 +332,10 @@ class FactMaker:
         identity = stamp.identity(name, key, *terms.returns, "", *content, *shop)
         seen, clamped = stamp.seen(), stamp.clamped
         milestone, evidence = _LABEL_FACTS[name]
-        _to_parcel(chunk, key, ParcelFact(identity, milestone, evidence, *seen, label=terms, clamped=clamped))
+        told = ParcelFact(
+            identity, milestone, evidence, *seen, quality=stamp.quality, label=terms, clamped=clamped
+        )
+        _to_parcel(chunk, key, told)
         minor, currency = terms.value_minor, terms.currency
         fact = ReturnFact(identity, milestone, *seen, parcels=(key,), value_minor=minor, currency=currency)
         for return_id in terms.returns:
@@ -304,7 +346,8 @@ class FactMaker:
         identity = stamp.identity("dropoff_claimed", return_id, key)
         milestone, seen, clamped = Milestone.DROPOFF_CLAIMED, stamp.seen(), stamp.clamped
         if key:
-            _to_parcel(chunk, key, ParcelFact(identity, milestone, Evidence.CLAIMED, *seen, clamped=clamped))
+            claim = ParcelFact(identity, milestone, Evidence.CLAIMED, *seen, stamp.quality, clamped=clamped)
+            _to_parcel(chunk, key, claim)
         _to_return(chunk, return_id, ReturnFact(identity, milestone, *seen, parcels=(key,) if key else ()))
 
     def _return_requested(self, chunk: Chunk, event: ReturnRequested, stamp: _Stamp) -> None:
@@ -372,6 +415,7 @@ class FactMaker:
                 milestone,
                 evidence,
                 *seen,
+                stamp.quality,
                 facility=facility,
                 clamped=clamped,
                 weight_grams=weight_grams,

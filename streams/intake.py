@@ -13,7 +13,7 @@ from schemas.carrier_codes import CarrierCodes
 from schemas.facts import Arrivals
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
-from streams.adapting import Adapter
+from streams.adapting import Adapter, Trouble
 from streams.envelope import open_envelope, open_payload
 from streams.facts_of_events import (
     CLAMPED,
@@ -26,8 +26,10 @@ from streams.facts_of_events import (
     FactMaker,
     Stage,
 )
+from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
 from streams.gaps import NotUnderstood
+from streams.message_reading import MessageSource, attributes_of
 from streams.reading import EventReader, sized
 from streams.refusal import ACTIONS, RefusalError
 
@@ -108,11 +110,11 @@ class IntakeMapper:
         acceptance: Acceptance | None = None,
         *,
         salt: str = "",
-        adapters: Mapping[str, Adapter] | None = None,
+        adapters: Mapping[str, Adapter | MessageSource] | None = None,
         tells_gaps: bool = False,
     ) -> None:
-        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what its
-        payloads are written in; topics that are not there carry the contract's events. `tells_gaps`: fill `Intake.gaps`.
+        """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
+        reads its payloads or messages; topics that are not there carry the contract's events. `tells_gaps`: fill `Intake.gaps`.
         """
         self._tells_gaps = tells_gaps
         accept = acceptance or Acceptance()
@@ -120,6 +122,7 @@ class IntakeMapper:
         self._max_bytes = accept.max_bytes
         self._readers = {kind: EventReader(kind, accept.max_bytes) for kind in InputKind}
         self._facts = FactMaker(codes, accept.max_future, accept.max_past, salt)
+        self._messages = MessageFacts(self._facts)
         self._payloads = PayloadFacts(codes, self._facts, accept.max_future, accept.max_past)
 
     def map_chunk(
@@ -158,22 +161,34 @@ class IntakeMapper:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
         return _intake(chunk, refused)
 
-    def _adapt(self, chunk: Chunk, records: Sequence[InputRecord], adapter: Adapter) -> list[Refused]:
-        """Map payloads; a record is refused for what of it could not be read, and what could be read counts."""
+    def _adapt(
+        self, chunk: Chunk, records: Sequence[InputRecord], reader: Adapter | MessageSource
+    ) -> list[Refused]:
+        """Map payloads or messages; a record is refused for what of it could not be read, and what could be read counts."""
         refused = []
         for record in records:
             try:
                 value = open_payload(sized(record.value, self._max_bytes), record.headers)
-                payload = adapter.read(value, chunk.arrived_ms, self._max_bytes, record.key)
+                trouble = self._read(chunk, record, value, reader)
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
                 continue
-            trouble = self._payloads.add(
-                chunk, payload, adapter.name, history=adapter.tells_history, offset=record.offset
-            )
             if trouble is not None:
                 refused.append(Refused(record, trouble.reason, trouble.detail, ACTIONS[trouble.reason]))
         return refused
+
+    def _read(
+        self, chunk: Chunk, record: InputRecord, value: bytes, reader: Adapter | MessageSource
+    ) -> Trouble | None:
+        """Add what one record tells; returns what of it could not be read."""
+        if isinstance(reader, MessageSource):
+            headers = attributes_of(record.value or b"", record.headers)
+            message = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key, headers)
+            return self._messages.add(chunk, message, record.offset)
+        payload = reader.read(value, chunk.arrived_ms, self._max_bytes, record.key)
+        return self._payloads.add(
+            chunk, payload, reader.name, history=reader.tells_history, offset=record.offset
+        )
 
 
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:

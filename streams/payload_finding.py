@@ -274,6 +274,7 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
     )
     abbreviation = first_text((time.abbreviation,) if time.abbreviation else ())
     offset = first_text((time.offset,) if time.offset else ())
+    is_alone = not (time.abbreviation or time.offset or time.utc)
     reader = TimeReader(
         time.formats,
         time.zone,
@@ -289,6 +290,8 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         moment = reader.read_moment(text)
         if moment is not None:
             return text, moment
+        if is_alone:
+            return text, reader.read(text, When(country, region))
         when = When(country, region, abbreviation(scope), offset(scope), _joined(utc_pieces, scope))
         return text, reader.read(text, when)
 

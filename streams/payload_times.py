@@ -130,29 +130,27 @@ class TimeReader:
             raise OverflowError
         is_date = is_date or (self._midnight_is_a_day and local.time() == time.min)
         first, last, quality = self._zone(at, form, when)
-        start = end = _moment(local, first, later=False)
-        if first is not last or not isinstance(first, timezone):
-            end = _moment(local, last, later=True)
+        start, end = _moments(local, first)
+        if first is not last:
+            end = _moments(local, last)[1]
         if is_date:
-            end = _moment(local + _DAY, last, later=True) - 1
+            end = _moments(local + _DAY, last)[1] - 1
             quality = TimeQuality.DATE_ONLY
         elif self._home is not None and quality is TimeQuality.OFFSET:
             start, end, quality = self._away(local, start, when)
-        elif (
-            self._assumed or start != end
-        ):  # not sure of the zone, or of the hour: clocks were set forward or back in it
+        elif self._assumed or start != end:  # not sure of the zone, or of the hour: in it clocks were changed
             quality = TimeQuality.ASSUMED
         return ReadTime(text, at, start, end, quality)
 
     def _away(self, local: datetime, written_ms: int, when: When) -> tuple[int, int, TimeQuality]:
         """Return from when to when a time may be that has an offset, where the account's home may have given it the offset."""
         home = self._home or UTC
-        if written_ms not in {_moment(local, home, later=later) for later in (False, True)}:
+        if written_ms not in _moments(local, home):
             return written_ms, written_ms, TimeQuality.OFFSET
         zones = place_zones().zones(when.country, when.region) if when.country else None
         if zones is None:
             return written_ms, written_ms, TimeQuality.ASSUMED
-        there = _moment(local, zones.first, later=False), _moment(local, zones.last, later=True)
+        there = _moments(local, zones.first)[0], _moments(local, zones.last)[1]
         if set(there) == {written_ms}:
             return written_ms, written_ms, TimeQuality.OFFSET
         return min(written_ms, *there), max(written_ms, *there), TimeQuality.ASSUMED
@@ -194,13 +192,14 @@ def _quality_of_named(name: str, *, sure: bool) -> TimeQuality:
     return TimeQuality.OFFSET if name == "UTC" else TimeQuality.DERIVED_FROM_PLACE
 
 
-def _moment(local: datetime, zone: tzinfo, *, later: bool) -> int:
-    """Return the epoch milliseconds of a local time; where a clock change makes it two moments, one of them."""
+def _moments(local: datetime, zone: tzinfo) -> tuple[int, int]:
+    """Return the epoch milliseconds of a local time: twice the same, but where a clock change makes it two moments."""
     ahead_ms = _ahead_ms(zone, local.date())
     if ahead_ms is not None:
-        return wall_ms(local) - ahead_ms
+        moment = wall_ms(local) - ahead_ms
+        return moment, moment
     moments = [epoch_ms(local.replace(tzinfo=zone, fold=fold).astimezone(UTC)) for fold in (0, 1)]
-    return max(moments) if later else min(moments)
+    return min(moments), max(moments)
 
 
 @lru_cache(maxsize=8192)

@@ -22,7 +22,7 @@ ACTIONS: Final[dict[DeadLetterReason, str]] = {
     _REASON.BAD_VALUE: "Correct the field's value; docs/contracts.md says what is allowed.",
     _REASON.TIME_OUT_OF_RANGE: "Check the producer's clock and the time's unit; events this old are not accepted.",
     _REASON.NOT_XML: "Send well-formed XML without a document type, or name the adapter of what the topic carries.",
-    _REASON.UNKNOWN_SHAPE: "Name the adapter of the API that writes to this topic (setting scans_adapters).",
+    _REASON.UNKNOWN_SHAPE: "Name the adapter or source of what writes to this topic (settings scans_adapters and sources).",
     _REASON.TOO_MANY: "Ask the carrier for fewer parcels at once, and send each answer as a record of its own.",
 }
 

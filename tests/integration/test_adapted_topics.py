@@ -1,4 +1,4 @@
-"""A topic of payloads as carriers write them, through a worker on a real broker."""
+"""Topics of payloads as carriers write them, and of a user's own messages, through a worker on a real broker."""
 
 import asyncio
 import json
@@ -10,13 +10,22 @@ from aiokafka import AIOKafkaProducer
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.settings import Settings
+from schemas.dead_letters import DeadLetter
 from tests.chaos.installation import ONE_OF_EACH, case_state, create_inputs, installation, read_all
 from tests.chaos.plan import Plan
 from tests.chaos.processes import PATIENCE_S, WorkerProcess, workers
 from tests.chaos.traffic import label, send_events
 from tests.command_line import returnwatch
 
-INPUTS = {**ONE_OF_EACH, "scans": ("scans", "alerts")}
+INPUTS = {**ONE_OF_EACH, "scans": ("scans", "alerts"), "warehouse": ("warehouse", "wms")}
+SOURCE = """\
+source: wms
+format: json
+items: lines
+fields: {carrier: by, tracking_number: number, occurred_at: {from: at, formats: "%d.%m.%Y %H:%M:%S", zone: UTC}}
+events:
+  type: {from: status, values: {IN: checked_in}}
+"""
 
 
 def alert(number: int, **status: str) -> bytes:
@@ -56,7 +65,10 @@ async def test_payloads_become_scans_beside_events_of_the_contract(
 ) -> None:
     settings = installation(kafka.bootstrap_servers, tmp_path, INPUTS)
     alerts = settings.scans_topics[1]
-    settings = settings.model_copy(update={"scans_adapters": (f"{alerts}=ups_track_alert",)})
+    source, wms = tmp_path / "wms.yaml", settings.warehouse_topics[1]
+    source.write_text(SOURCE, encoding="utf-8")
+    named = {"scans_adapters": (f"{alerts}=ups_track_alert",), "sources": (f"{wms}={source}",)}
+    settings = settings.model_copy(update=named)
     await create_inputs(settings)
     with workers(settings, tmp_path, Plan()) as (worker,):
         await worker.ready()
@@ -72,12 +84,20 @@ async def test_payloads_become_scans_beside_events_of_the_contract(
         await counted(worker, "returnwatch_answers_total", 1, kind="error")
         await counted(worker, "returnwatch_dead_letters_total", 1, reason="not_json")
         await case_state(settings, 2, ("open", "escalated"))  # an announcement is no scan
-        (letter,) = [
+        at = datetime.now(UTC).strftime("%d.%m.%Y %H:%M:%S")
+        line = {"number": "1Z2", "by": "UPS", "at": at, "status": "IN", "clerk": "CANARY"}
+        lines = {"lines": [line, line]}
+        await write(settings, wms, json.dumps(lines).encode(), b'{"lines": [{"status": "LOST"}]}')
+        await case_state(settings, 2, ("resolved",))
+        await counted(worker, "returnwatch_dead_letters_total", 1, reason="bad_value")
+        letters = [
             record
             for records in (await read_all(settings, [settings.topics.dead_letters])).values()
             for record in records
         ]
+        letter, unknown = sorted(letters, key=lambda record: record.value or b"")
         assert letter.value == refused
+        assert "status says 'LOST'" in DeadLetter.from_headers(unknown.headers).detail
         internal = await read_all(settings, [settings.topics.parcels, settings.topics.parcel_changelog])
         assert not any(
             b"CANARY" in (record.value or b"") for records in internal.values() for record in records
@@ -86,11 +106,12 @@ async def test_payloads_become_scans_beside_events_of_the_contract(
         flags = ["-b", settings.bootstrap_servers[0], "--topic-prefix", settings.topic_prefix]
         flags += ["--app-id", settings.app_id, "--replication-factor", "1"]
         flags += ["--parcels-partitions", "3", "--returns-partitions", "3", "--commands-topic", "none"]
-        for kind in ("orders", "labels", "warehouse"):
-            flags += [f"--{kind}-topic", getattr(settings, f"{kind}_topics")[0]]
-        for topic in settings.scans_topics:
-            flags += ["--scans-topic", topic]
-        flags += ["--scans-adapter", settings.scans_adapters[0]]
+        for kind in ("orders", "labels", "warehouse", "scans"):
+            for topic in getattr(settings, f"{kind}_topics"):
+                flags += [f"--{kind}-topic", topic]
+        flags += ["--scans-adapter", settings.scans_adapters[0], "--source", settings.sources[0]]
         shown = await asyncio.to_thread(returnwatch, "check", "--connect", *flags)
         assert "carrier_preadvised" in shown.out
         assert "out_for_delivery" in shown.out
+        assert "checked_in" in shown.out
+        assert "refused, bad_value: type: status says 'LOST'" in " ".join(shown.out.split())

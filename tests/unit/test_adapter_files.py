@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.adapters import adapter_findings, adapters_of
+from agents.adapters import readers_of
 from agents.adapters_reference import FILE, page
 from agents.errors import SettingsError
 from agents.settings_loading import load_settings
@@ -110,7 +110,7 @@ def test_settings_name_an_adapter_or_a_file(tmp_path: Path) -> None:
     file.write_text(GOOD)
     entries = ["ups=ups_track_alert", f"other={file}"]
     settings = load_settings({"scans_topics": ["ups", "other"], "scans_adapters": entries})
-    assert {topic: adapter.name for topic, adapter in adapters_of(settings.scans_adapters).items()} == {
+    assert {topic: adapter.name for topic, adapter in readers_of(settings).items()} == {
         "ups": "ups_track_alert",
         "other": "mine",
     }
@@ -122,7 +122,10 @@ def test_settings_name_an_adapter_or_a_file(tmp_path: Path) -> None:
         ("ups", "'ups' names no topic and adapter"),
         ("ups=", "names no topic and adapter"),
         ("fedex=ups_track_alert", "'fedex' is no input topic of scans"),
-        ("ups=ups_trak_alert", "there is no adapter 'ups_trak_alert'; did you mean `ups_track_alert`?"),
+        (
+            "ups=ups_trak_alert",
+            "there is no adapter or source 'ups_trak_alert'; did you mean `ups_track_alert`?",
+        ),
         ("ups=/nowhere.yaml", "cannot read '/nowhere.yaml'"),
     ],
 )
@@ -140,12 +143,13 @@ def test_a_topic_has_one_adapter() -> None:
 
 def test_what_is_wrong_in_a_users_file_is_told_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
+    given = {"scans_topics": ["t"], "scans_adapters": [f"t={file}"]}
     file.write_text(GOOD.replace("format: json", "format: jsn"))
-    (finding,) = adapter_findings([f"t={file}"], "--scans-adapter")
-    assert str(finding).startswith(f"{file}:4:9: format:")
+    with pytest.raises(SettingsError, match=f"{file}:4:9: format:"):
+        load_settings(given)
     file.write_bytes(b"\xff\xfe")
-    (finding,) = adapter_findings([f"t={file}"], "--scans-adapter")
-    assert "is not UTF-8" in str(finding)
+    with pytest.raises(SettingsError, match="is not UTF-8"):
+        load_settings(given)
 
 
 def test_the_page_has_the_list_as_it_is_now() -> None:

@@ -7,6 +7,7 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
+from agents.errors import SettingsError
 from agents.health import HealthServer, Liveness, Readiness, health_app
 from agents.metrics import Metrics
 
@@ -203,7 +204,9 @@ async def test_a_taken_port_is_an_error_at_once_and_a_free_one_is_given_back(
     first = HealthServer(health_app(CollectorRegistry(), liveness, readiness), "127.0.0.1", 0)
     port = int((await first.start()).rsplit(":", 1)[1])
     second = HealthServer(health_app(CollectorRegistry(), liveness, readiness), "127.0.0.1", port)
-    with pytest.raises(OSError, match="address already in use"):
+    with pytest.raises(
+        SettingsError, match=f"127.0.0.1:{port}: is taken by another process; choose with --metrics-port"
+    ):
         await second.start()
     await first.stop()
     with socket.socket() as probe:
