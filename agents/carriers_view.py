@@ -10,9 +10,9 @@ from rich.text import Text
 
 from agents.carriers_known import KnownApi
 from agents.terminal import out, say
-from schemas.carrier_codes import Answer
+from schemas.carrier_codes import Answer, Meaning
 from schemas.carrier_tables import ANY_CARRIER, CodeRow
-from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Evidence, Milestone
+from schemas.vocabulary import PHYSICAL_CARRIER_EVIDENCE, Milestone
 
 _ANYBODY = "any carrier"
 _OWN = "yours"
@@ -58,7 +58,7 @@ def show_answer(code: str, text: str | None, answer: Answer, elsewhere: Sequence
     if row is None:
         _say("  unmapped: no row fits, so it proves nothing, and it is counted")
     else:
-        _say(f"  {_means(meaning.milestone, meaning.evidence)}")
+        _say(f"  {_means(meaning)}")
         if (row.milestone, row.evidence) != (meaning.milestone, meaning.evidence):
             _say(
                 f"  the row says {row.milestone.name.lower()}, which is no such thing on the way to the customer"
@@ -102,11 +102,14 @@ def counted(rows: Iterable[CodeRow]) -> str:
     return f"{number:,} row" if number == 1 else f"{number:,} rows"
 
 
-def _means(milestone: Milestone, evidence: Evidence) -> str:
-    said = f"{milestone.name.lower()} by {evidence.name.lower()}"
-    if milestone is Milestone.UNMAPPED:
+def _means(meaning: Meaning) -> str:
+    if meaning.ambiguous:
+        return "unmapped: it can mean several things, so it proves nothing, and it is counted"
+    said = f"{meaning.milestone.name.lower()} by {meaning.evidence.name.lower()}"
+    if meaning.milestone is Milestone.UNMAPPED:
         return f"{said}: known, and proves nothing"
-    return f"{said}: " + ("counts as a scan" if evidence in PHYSICAL_CARRIER_EVIDENCE else "is no scan")
+    is_scan = meaning.evidence in PHYSICAL_CARRIER_EVIDENCE
+    return f"{said}: " + ("counts as a scan" if is_scan else "is no scan")
 
 
 def _place_of(row: CodeRow) -> tuple[str, str, str]:

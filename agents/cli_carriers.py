@@ -1,4 +1,4 @@
-"""`returnwatch carriers list|show|test|check`. Loads what it needs when it runs, as agents/cli.py."""
+"""`returnwatch carriers list|show|test|check|gaps`. Loads what it needs when it runs, as agents/cli.py."""
 # ruff: noqa: PLC0415 - the lazy imports are the point of this file
 
 from pathlib import Path
@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from agents.flags import FlagValues, flags_of, takes_settings
+from agents.flags import FlagValues, Group, flags_of, takes_settings
 
 TABLES_FLAGS = flags_of(fields=["carrier_codes"])
+GAPS_FLAGS = flags_of(
+    [Group.CONNECTION], ["scans_topics", "scans_adapters", "sources", "topic_prefix", "carrier_codes"]
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 Api = Annotated[str | None, typer.Option(help="As events name it; left out, the carrier's default.")]
@@ -80,3 +83,45 @@ def _check(
     from agents import carriers_command
 
     raise typer.Exit(carriers_command.check(flags, path))
+
+
+@carriers_app.command("gaps")
+@takes_settings(GAPS_FLAGS)
+def _gaps(
+    flags: FlagValues,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Recorded events: JSONL, JSONL.gz or Parquet; left out, the topics of scans.",
+            metavar="FILE...",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Of topics: from this append time, or so long ago; left out, 1d.", metavar="TIME|DURATION"
+        ),
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option("--to", help="Of topics: before this append time.", metavar="TIME")
+    ] = None,
+    arrival: Annotated[
+        str, typer.Option(help="Of files: when events without appended_at were appended.", metavar="COLUMN")
+    ] = "occurred_at",
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Rows for a table of your own.")] = False,
+) -> None:
+    """Tell what of the carriers' traffic was not understood: how much, which codes, in which words."""
+    from datetime import UTC, datetime
+
+    from agents import gaps_command
+    from agents.errors import Finding, SettingsError
+    from agents.explain_command import time_asked_for
+
+    if files and (since or before):
+        raise SettingsError([Finding("--since, --to", "are of topics", todo="leave them out, or the files")])
+    form = gaps_command.form_of(as_json=as_json, as_csv=as_csv)
+    since_at = None if files else gaps_command.since_asked_for(since or "1d", datetime.now(UTC))
+    before_at = time_asked_for(before, "--to") if before is not None else None
+    asked = gaps_command.GapsAsked(files or [], since_at, before_at, arrival, form)
+    raise typer.Exit(gaps_command.tell_gaps(flags, asked))

@@ -22,6 +22,7 @@ from schemas.explanations import (
     Verdict,
 )
 from schemas.outputs import EvidenceSource
+from streams.check_digits import doubts_of
 
 STYLES = {
     Verdict.WAITING: "cyan",
@@ -73,6 +74,8 @@ def _show_head(told: Explanation) -> None:
     grid.add_column(overflow="fold")
     if told.return_id:
         grid.add_row("  parcels", Text(", ".join(told.parcels) or "none"))
+    for doubt in doubts_of(told.parcels):
+        grid.add_row("  doubtful", Text(doubt))
     if told.forgotten:
         grid.add_row("  not known", Text(f"{', '.join(told.forgotten)}: nothing is kept of it, or not yet"))
     grid.add_row("  log's time", f"{_time(told.watermark_at)} UTC; what is due later is not late yet")

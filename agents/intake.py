@@ -34,6 +34,7 @@ from streams.arrival_marks import STEP_MS, WHEN_UNKNOWN
 from streams.intake import (
     ANSWERS,
     CLAMPED,
+    DOUBTFUL_NUMBER,
     NO_EVENT,
     UNKNOWN_CARRIER,
     UNMAPPED,
@@ -222,6 +223,8 @@ class IntakeStage:
         for (name, label), count in taken.counters.items():
             if name == UNMAPPED:
                 metrics.unmapped_codes.labels(metrics.carrier(label)).inc(count)
+            elif name == DOUBTFUL_NUMBER:
+                metrics.doubtful_numbers.labels(metrics.carrier(label)).inc(count)
             elif name == ANSWERS:
                 metrics.answers.labels(label).inc(count)
             elif name == NO_EVENT:

@@ -186,6 +186,11 @@ class Metrics:
         self.unmapped_codes = self._counter(
             "unmapped_codes", "Scans whose carrier code is not in the tables: they prove nothing.", "carrier"
         )
+        self.doubtful_numbers = self._counter(
+            "doubtful_numbers",
+            "Labels whose tracking number fails its carrier's check digit: mistyped, or another carrier's.",
+            "carrier",
+        )
         self.answers = self._counter(
             "answers",
             "Of payloads: an error in place of a history, no event yet, a scan that is too old.",
@@ -333,6 +338,7 @@ class Metrics:
         self.schema_registry_available.set(1)
         for carrier in sorted({*self._carriers, OTHER_CARRIER}):
             self.unmapped_codes.labels(carrier)
+            self.doubtful_numbers.labels(carrier)
         for stage in STATEFUL_STAGES:
             self.state_bytes.labels(stage)
             self.backfill.labels(stage)

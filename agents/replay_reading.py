@@ -94,6 +94,25 @@ def read_records(
     """
     records: list[Recorded] = []
     findings: list[Finding] = []
+    for found in each_record(files, arrival, read_bytes):
+        if isinstance(found, Recorded):
+            records.append(found)
+            continue
+        findings.append(found)
+        if len(findings) >= MOST_FINDINGS:
+            raise ReplayError(findings)
+    if findings:
+        raise ReplayError(findings)
+    if not records:
+        why = "a replay of nothing would say nothing"
+        raise ReplayError([Finding(", ".join(map(str, files)), "no records", why, "give files with records")])
+    return in_order(records)
+
+
+def each_record(
+    files: Sequence[Path], arrival: str, read_bytes: Callable[[int], None] = lambda _: None
+) -> Iterator[Recorded | Finding]:
+    """Every record of the files as they are written, one at a time, and what is wrong with those that are none."""
     before = 0
     for file in dict.fromkeys(files):
         at = [before]
@@ -101,20 +120,8 @@ def read_records(
         def told(here: int, at: list[int] = at) -> None:
             read_bytes(at[0] + here)
 
-        for found in _read_file(file, arrival, told):
-            if isinstance(found, Recorded):
-                records.append(found)
-                continue
-            findings.append(found)
-            if len(findings) >= MOST_FINDINGS:
-                raise ReplayError(findings)
+        yield from _read_file(file, arrival, told)
         before += file.stat().st_size if file.exists() else 0
-    if findings:
-        raise ReplayError(findings)
-    if not records:
-        why = "a replay of nothing would say nothing"
-        raise ReplayError([Finding(", ".join(map(str, files)), "no records", why, "give files with records")])
-    return in_order(records)
 
 
 def _read_file(file: Path, arrival: str, told: Callable[[int], None]) -> Iterator[Recorded | Finding]:

@@ -51,7 +51,9 @@ async def read_topics(
     return in_order(records)
 
 
-async def schemas_of_records(settings: Settings, records: Sequence[Recorded]) -> Schemas:
+async def schemas_of_records(
+    settings: Settings, records: "Sequence[Recorded | ConsumerRecord[bytes, bytes]]"
+) -> Schemas:
     """Return the schemas that recorded events are written with.
 
     Raises:

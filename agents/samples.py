@@ -16,7 +16,8 @@ from agents.settings import Settings
 from schemas.facts import FORGET_KEY, CaseCommand, ParcelFact, decode_parcel_fact, decode_return_record
 from schemas.topics import InputKind
 from schemas.vocabulary import Evidence, Milestone
-from streams.intake import NO_EVENT, Acceptance, IntakeMapper
+from streams.check_digits import doubts_of
+from streams.intake import DOUBTFUL_NUMBER, NO_EVENT, Acceptance, IntakeMapper
 from streams.parcel_look import OWN_KEY
 
 QUIET_POLLS = 10
@@ -59,6 +60,11 @@ def _sample(mapper: IntakeMapper, record: Any, kind: InputKind) -> Sample:
         refused = intake.refused[0]
         return Sample(where, (), f"{refused.reason.value}: {refused.detail}; {refused.action}")
     lines = tuple(_line(stage, key, value) for stage, key, value in intake.facts)
+    if any(name == DOUBTFUL_NUMBER for name, _ in intake.counters):
+        keys = dict.fromkeys(
+            key.decode("utf-8", "replace") for stage, key, _ in intake.facts if stage == "parcels"
+        )
+        lines += tuple(doubts_of(keys))
     no_event = next((label for name, label in intake.counters if name == NO_EVENT), "")
     return Sample(
         where, lines, proves_nothing=any(name == "unmapped" for name, _ in intake.counters), no_event=no_event

@@ -42,10 +42,17 @@ def _is_zone(name: str) -> str:
     return name
 
 
+def _is_named_zone(name: str) -> str:
+    if name in {PLACE, OFFSETS}:
+        raise ValueError(f"{name!r} is no zone of one home; write a name such as Europe/Paris")
+    return _is_zone(name)
+
+
 PathText = Annotated[str, AfterValidator(_is_path)]
 Paths = Annotated[tuple[PathText, ...], BeforeValidator(several)]
 Words = Annotated[tuple[Annotated[str, BeforeValidator(_text)], ...], BeforeValidator(several)]
 Zone = Annotated[str, AfterValidator(_is_zone)]
+NamedZone = Annotated[str, AfterValidator(_is_named_zone)]
 
 
 class AdapterPart(BaseModel):
@@ -133,6 +140,9 @@ class TimeOf(AdapterPart):
     """date_only: exactly midnight stands for a day whose hour nobody knows."""
     quality: Literal["assumed"] | None = None
     """assumed: the offset that is written cannot be trusted."""
+    home: NamedZone | None = None
+    """A zone whose offset stands on scans made elsewhere, too. Whether it was converted is not known: where the scan's place
+    lies in another zone the time is both, and `assumed`; so is a time in this zone's offset of which the place is not known."""
 
 
 class PlaceOf(AdapterPart):

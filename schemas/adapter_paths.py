@@ -48,9 +48,8 @@ def compile_path(text: str) -> Path:
         try:
             return search(value)
         except (JMESPathError, TypeError):
-            return (
-                None  # a function or comparison got what it does not take, such as a null: nothing is found
-            )
+            # A function got what it does not take, such as a null, or `>=` a text and a number: nothing is found.
+            return None
 
     return find
 

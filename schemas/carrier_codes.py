@@ -12,13 +12,14 @@ from importlib import resources
 from typing import NamedTuple
 
 from schemas.carrier_table_checks import read_tables
-from schemas.carrier_tables import ANY_CARRIER, CodeRow, Key, Tables, folded_name
+from schemas.carrier_tables import AMBIGUOUS, ANY_CARRIER, CodeRow, Key, Tables, folded_name
 from schemas.vocabulary import Evidence, Milestone
 
 OUTBOUND = "outbound"
 RETURN = "return"
 
 _CACHE_SIZE = 50_000
+_MOST_CODE_CHARS = 64
 _FOLDER = "schemas/carriers"
 
 
@@ -28,6 +29,13 @@ class Meaning(NamedTuple):
     milestone: Milestone
     evidence: Evidence
     known: bool
+    ambiguous: bool = False
+    """A row says that it can mean several things, and neither text nor direction told which."""
+
+    @property
+    def understood(self) -> bool:
+        """Whether somebody knows what it means; what nobody does is counted as unmapped."""
+        return self.known and not self.ambiguous
 
 
 UNKNOWN = Meaning(Milestone.UNMAPPED, Evidence.SYSTEM, known=False)
@@ -84,7 +92,7 @@ class CarrierCodes:
         self._readings: dict[Key, list[_Reading]] = {}
         for row in self.rows:
             pattern = re.compile(row.text_pattern, re.IGNORECASE) if row.text_pattern else None
-            meaning = Meaning(row.milestone, row.evidence, known=True)
+            meaning = Meaning(row.milestone, row.evidence, known=True, ambiguous=row.confidence == AMBIGUOUS)
             self._readings.setdefault(row.key, []).append(_Reading(row, pattern, meaning))
         self.aliases = {folded_name(alias): carrier for alias, carrier in aliases.items()}
         self._code_types: dict[tuple[str, str], str] = {}
@@ -96,6 +104,8 @@ class CarrierCodes:
             self._apis.setdefault(carrier, api.casefold())
         self.carriers = frozenset(self.aliases.values())
         """The carriers that the tables know, by their canonical names."""
+        self._texts = frozenset(row.key[3] for row in self.rows if not _is_plain(row.key[3]))
+        """Codes that are texts."""
         self._names: dict[str, str] = {}
         self._cache: dict[_Question, _Answer] = {}
         self._wordings: dict[tuple[_Question, str], Meaning] = {}
@@ -123,6 +133,10 @@ class CarrierCodes:
         """Return the code type of an event of an api that names none; empty: there is none."""
         folded = api.casefold()
         return self._code_types.get((carrier, folded)) or self._code_types.get((ANY_CARRIER, folded), "")
+
+    def kept(self, code: str) -> str:
+        """Return a code as it may be kept: a text in the place of a code may be about somebody, unless a row has it."""
+        return code if _is_plain(code) or code.strip().casefold() in self._texts else ""
 
     def lookup(
         self,
@@ -201,6 +215,10 @@ class CarrierCodes:
             if one.row.direction in {"", way}
         ]
         return sorted(found, key=_most_specific_first)
+
+
+def _is_plain(code: str) -> bool:
+    return len(code) <= _MOST_CODE_CHARS and " " not in code and "@" not in code
 
 
 def load_carrier_codes(own: Tables | None = None) -> CarrierCodes:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from schemas.carrier_tables import (
     ALIASES,
+    AMBIGUOUS,
     ANY_CARRIER,
     COLUMNS,
     DEFAULTS,
@@ -23,7 +24,7 @@ from schemas.carrier_tables import (
 )
 from schemas.vocabulary import Evidence, Milestone
 
-CONFIDENCES = ("documented", "observed", "inferred", "ambiguous")
+CONFIDENCES = ("documented", "observed", "inferred", AMBIGUOUS)
 DIRECTIONS = ("", "return", "outbound")
 NO_CARRIER = "feed"
 """Names feeds in commands, and so no carrier."""
@@ -294,7 +295,7 @@ def _contradictions(line: Line, milestone: Milestone, evidence: Evidence) -> Ite
         fit = [one.name.lower() for one, shown in PROVES.items() if milestone in shown]
         what = f"`{seen}` cannot show `{said}`"
         yield line.finding("evidence", what, _WHY_NOT[evidence], f"`{said}` goes with {', '.join(fit)}")
-    if line.cells["confidence"] == "ambiguous":
+    if line.cells["confidence"] == AMBIGUOUS:
         if milestone is not Milestone.UNMAPPED:
             todo = "make it unmapped, or tell its meanings apart by text_pattern"
             yield line.finding("milestone", f"is ambiguous, and yet `{said}`", "that would be a guess", todo)

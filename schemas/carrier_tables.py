@@ -13,6 +13,9 @@ from schemas.vocabulary import Evidence, Milestone
 ANY_CARRIER = "*"
 """Carrier of the rows of aggregators, whose codes mean the same for every carrier behind them."""
 
+AMBIGUOUS = "ambiguous"
+"""Confidence of a row whose code can mean several things."""
+
 ALIASES = "aliases.csv"
 DEFAULTS = "defaults.csv"
 CODE_COLUMNS = (

@@ -56,10 +56,12 @@ from schemas.facts import (
 from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone, TimeQuality
+from streams.check_digits import doubt_of
 from streams.epoch import epoch_ms
 from streams.facts_of_commands import case_command, forget_command
+from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
-from streams.keys import FEED, parcel_key
+from streams.keys import FEED, parcel_key, split_parcel_key
 from streams.parcel_look import OWN_KEY
 from streams.payload_times import ReadTime
 from streams.places import place_token
@@ -71,6 +73,7 @@ EVENTS: Final = "events"
 UNMAPPED: Final = "unmapped"
 UNKNOWN_CARRIER: Final = "unknown_carrier"
 CLAMPED: Final = "clamped"
+DOUBTFUL_NUMBER: Final = "doubtful_number"
 OTHER: Final = "other"
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -116,6 +119,8 @@ class Chunk:
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of every LATENESS_SAMPLE-th record."""
+    gaps: list[NotUnderstood] | None = None
+    """What was not understood; None: nobody asks."""
 
     def arrived(self, feed: str, written_ms: int, *, clamped: bool, unmapped: bool = False) -> None:
         """Add one to what came of a feed."""
@@ -264,8 +269,11 @@ class FactMaker:
         else:
             what = (event.api or "", event.code_type or "", code or f"milestone {meaning.milestone.value}")
             identity = stamp.identity("carrier_scan", key, *what, event.direction or "", place)
-        if not meaning.known:
+        if not meaning.understood:
             chunk.count(UNMAPPED, carrier if carrier in self._known_carriers else OTHER)
+            if chunk.gaps is not None:
+                asked = ((event.api or "", event.code_type or "", code),)
+                chunk.gaps.append(NotUnderstood(key, carrier, asked, event.text or "", event.direction or ""))
         fact = ParcelFact(
             identity,
             meaning.milestone,
@@ -275,7 +283,7 @@ class FactMaker:
             stamp.source,
             stamp.quality,
             place,
-            code,
+            self._codes.kept(code) if code else "",
             LabelTerms((), carrier) if meaning.milestone is _VOIDED else None,
             "",
             0,
@@ -283,7 +291,7 @@ class FactMaker:
         )
         chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
         feed = carrier if carrier in self._known_carriers else OTHER
-        chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.known)
+        chunk.arrived(feed, stamp.written_ms, clamped=stamp.clamped, unmapped=not meaning.understood)
 
     def _scan_retracted(self, chunk: Chunk, event: ScanRetracted, stamp: _Stamp) -> None:
         _, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
@@ -294,6 +302,8 @@ class FactMaker:
 
     def _label_created(self, chunk: Chunk, event: LabelCreated, stamp: _Stamp) -> None:
         carrier, key = self.parcel_of(chunk, event.carrier, event.tracking_number)
+        if doubt_of(*split_parcel_key(key)):
+            chunk.count(DOUBTFUL_NUMBER, carrier)
         value_minor, currency = _money(event.value)
         terms = LabelTerms(
             _returns_of(event),

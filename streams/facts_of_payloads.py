@@ -12,6 +12,7 @@ from schemas.facts import LabelTerms, ParcelFact, Source, encode_json
 from schemas.vocabulary import DeadLetterReason, Evidence, Milestone, TimeQuality
 from streams.adapting import Payload, ScanSeen, Trouble
 from streams.facts_of_events import CLAMPED, LATENESS_SAMPLE, OTHER, UNMAPPED, Chunk, FactMaker
+from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
 from streams.payload_times import ReadTime
 from streams.refusal import RefusalError
@@ -82,12 +83,14 @@ class PayloadFacts:
             time = scan.time
             clamped = time.start_ms > chunk.arrived_ms + self._max_future_ms
             any_clamped = any_clamped or clamped
-            if not meaning.known:
+            if not meaning.understood:
                 chunk.count(UNMAPPED, feed)
+                if chunk.gaps is not None:
+                    chunk.gaps.append(self._gap(scan, key))
             if clamped:
                 chunk.count(CLAMPED, _EVENT)
             if time.start_ms >= latest:
-                latest, latest_unmapped = time.start_ms, not meaning.known
+                latest, latest_unmapped = time.start_ms, not meaning.understood
             occurred_ms = chunk.arrived_ms if clamped else _occurred_ms(time, meaning, ends, chunk.arrived_ms)
             fact = self._fact(
                 chunk, scan, meaning, adapter, (carrier, key), source, occurred_ms, clamped=clamped
@@ -138,7 +141,7 @@ class PayloadFacts:
             source,
             scan.time.quality,
             place,
-            coded[0].code if coded else "",
+            self._codes.kept(coded[0].code) if coded else "",
             LabelTerms((), carrier) if meaning.milestone is Milestone.LABEL_VOIDED else None,
             "",
             0,
@@ -159,6 +162,12 @@ class PayloadFacts:
             if meaning.known:
                 return meaning
         return UNKNOWN
+
+    def _gap(self, scan: ScanSeen, key: str) -> NotUnderstood:
+        carrier = self._codes.carrier(scan.seen_by)
+        asked = (code for code in scan.codes if not code.only_for or carrier in code.only_for)
+        codes = tuple((code.api, code.type, code.code) for code in asked)
+        return NotUnderstood(key, carrier, codes, scan.text, scan.direction)
 
     def _is_too_old(self, time: ReadTime, arrived_ms: int) -> bool:
         return time.end_ms < arrived_ms - self._max_past_ms

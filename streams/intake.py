@@ -16,9 +16,20 @@ from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import DeadLetterReason
 from streams.adapting import Adapter, Trouble
 from streams.envelope import Wrapped, open_envelope, open_payload, with_defaults
-from streams.facts_of_events import CLAMPED, EVENTS, OTHER, UNKNOWN_CARRIER, UNMAPPED, Chunk, FactMaker, Stage
+from streams.facts_of_events import (
+    CLAMPED,
+    DOUBTFUL_NUMBER,
+    EVENTS,
+    OTHER,
+    UNKNOWN_CARRIER,
+    UNMAPPED,
+    Chunk,
+    FactMaker,
+    Stage,
+)
 from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import ANSWERS, PayloadFacts
+from streams.gaps import NotUnderstood
 from streams.message_reading import MessageSource, attributes_of
 from streams.payload_tree import GZIP, unpacked
 from streams.reading import EventReader, sized
@@ -29,6 +40,7 @@ from streams.wire_format import Schemas
 __all__ = [
     "ANSWERS",
     "CLAMPED",
+    "DOUBTFUL_NUMBER",
     "EVENTS",
     "NO_EVENT",
     "OTHER",
@@ -90,10 +102,11 @@ class Intake:
     the kind of another input.
     """
     counters: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(name, label) -> count: EVENTS and CLAMPED by type, ANSWERS and NO_EVENT by kind, the others by carrier."""
     lateness_ms: list[int] = field(default_factory=list)
     """How long after its own time an event arrived, of one record in 32."""
-    """(name, label) -> count: EVENTS by type, UNMAPPED and UNKNOWN_CARRIER by carrier, CLAMPED by type, ANSWERS and
-    NO_EVENT by kind."""
+    gaps: list[NotUnderstood] = field(default_factory=list)
+    """The scans that were not understood, if the mapper was made to tell them."""
 
 
 class IntakeMapper:
@@ -106,14 +119,16 @@ class IntakeMapper:
         *,
         salt: str = "",
         adapters: Mapping[str, Adapter | MessageSource] | None = None,
+        tells_gaps: bool = False,
         envelopes: Mapping[str, TopicEnvelope] | None = None,
         schemas: Schemas | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
-        reads its payloads or messages; topics that are not there carry the contract's events. `envelopes`: topic -> what is
-        around either; topics that are not there have what can be seen by itself. `schemas`: those of a registry that are known,
-        for chunks that do not bring theirs.
+        reads its payloads or messages; topics that are not there carry the contract's events. `tells_gaps`: fill `Intake.gaps`.
+        `envelopes`: topic -> what is around either; topics that are not there have what can be seen by itself. `schemas`: those
+        of a registry that are known, for chunks that do not bring theirs.
         """
+        self._tells_gaps = tells_gaps
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
         self._envelopes = dict(envelopes or {})
@@ -146,6 +161,8 @@ class IntakeMapper:
         chunk = Chunk(kind, topic, partition, arrived_ms, appended_ms)
         adapter, envelope = self._adapters.get(topic), self._envelopes.get(topic)
         schemas = self._schemas if schemas is None else schemas
+        if self._tells_gaps:
+            chunk.gaps = []
         if adapter is not None:
             return _intake(chunk, self._adapt(chunk, records, adapter, envelope, schemas))
         refused = []
@@ -237,4 +254,4 @@ class IntakeMapper:
 
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:
     counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
-    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms)
+    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms, chunk.gaps or [])

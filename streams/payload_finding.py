@@ -280,6 +280,7 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         time.zone,
         midnight_is_a_day=time.midnight == "date_only",
         assumed=time.quality == "assumed",
+        home=time.home,
     )
 
     if is_alone and PLACE not in time.zone:

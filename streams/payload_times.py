@@ -23,7 +23,8 @@ _FARTHEST_OFFSET = timedelta(hours=14)
 _DAY_S = 24 * 60 * 60
 _QUARTER_S = 15 * 60
 """Every zone's offset is so many of these."""
-_MOST_QUARTERS = 14 * 4
+_QUARTERS = range(-12 * 4, 14 * 4 + 1)
+"""From the date line to the date line."""
 _SLACK_S = 3 * 60
 _DATE_CHARS = 10
 _LAST_EPOCH_S = 253_370_764_800
@@ -85,9 +86,16 @@ class TimeReader:
     """Reads times written in one way."""
 
     def __init__(
-        self, formats: tuple[str, ...], zones: tuple[str, ...], *, midnight_is_a_day: bool, assumed: bool
+        self,
+        formats: tuple[str, ...],
+        zones: tuple[str, ...],
+        *,
+        midnight_is_a_day: bool,
+        assumed: bool,
+        home: str | None = None,
     ) -> None:
         self._formats = formats
+        self._home = _named(home) if home is not None else None
         self._is_iso = formats[0] == ISO
         self._zones = zones
         self._midnight_is_a_day = midnight_is_a_day
@@ -95,7 +103,7 @@ class TimeReader:
 
     def read_moment(self, text: str) -> ReadTime | None:
         """Return the time in a text that says its offset and is no day: nothing else has to be asked for it."""
-        if not self._is_iso:
+        if not self._is_iso or self._home is not None:
             return None
         try:
             at = datetime.fromisoformat(text)
@@ -131,9 +139,24 @@ class TimeReader:
         if is_date:
             end = _moments(local + _DAY, last)[1] - 1
             quality = TimeQuality.DATE_ONLY
-        elif self._assumed:
+        elif self._home is not None and quality is TimeQuality.OFFSET:
+            start, end, quality = self._away(local, start, when)
+        elif self._assumed or start != end:  # not sure of the zone, or of the hour: in it clocks were changed
             quality = TimeQuality.ASSUMED
         return ReadTime(text, at, start, end, quality)
+
+    def _away(self, local: datetime, written_ms: int, when: When) -> tuple[int, int, TimeQuality]:
+        """Return from when to when a time may be that has an offset, where the account's home may have given it the offset."""
+        home = self._home or UTC
+        if written_ms not in _moments(local, home):
+            return written_ms, written_ms, TimeQuality.OFFSET
+        zones = place_zones().zones(when.country, when.region) if when.country else None
+        if zones is None:
+            return written_ms, written_ms, TimeQuality.ASSUMED
+        there = _moments(local, zones.first)[0], _moments(local, zones.last)[1]
+        if set(there) == {written_ms}:
+            return written_ms, written_ms, TimeQuality.OFFSET
+        return min(written_ms, *there), max(written_ms, *there), TimeQuality.ASSUMED
 
     def _zone(self, at: datetime, form: str, when: When) -> tuple[tzinfo, tzinfo, TimeQuality]:
         """Return the zones where the time is earliest and latest, and how they are known."""
@@ -268,7 +291,7 @@ def _offset_from_utc(local: datetime, found: tuple[datetime, bool] | None) -> tz
     seconds = ahead.days * _DAY_S + ahead.seconds
     for rolled in (seconds, seconds - _DAY_S, seconds + _DAY_S):
         quarters = round(rolled / _QUARTER_S)
-        if abs(quarters) <= _MOST_QUARTERS and abs(rolled - quarters * _QUARTER_S) < _SLACK_S:
+        if quarters in _QUARTERS and abs(rolled - quarters * _QUARTER_S) < _SLACK_S:
             return _fixed(quarters)
     return None
 

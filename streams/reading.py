@@ -4,6 +4,7 @@ The fast decoder answers for good records; only what it refuses is looked at aga
 """
 
 import json
+import re
 from typing import Annotated, Any, Final, Union
 
 import msgspec
@@ -20,6 +21,7 @@ MAX_DEPTH: Final = 64
 _SMALL_BYTES = 512
 """A record this small cannot nest deep enough to harm anything: it is measured only when it is refused."""
 _SHOWN_FINDINGS = 3
+_NAME_OF_TYPE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _OTHER_ENCODINGS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{", b"\x00\x00\x00{")
 """How JSON objects begin with a byte order mark, and in UTF-16 and UTF-32 without one."""
 _any_json = msgspec.json.Decoder(msgspec.Raw).decode
@@ -86,7 +88,8 @@ class EventReader:
         if kind is not None:
             detail = f"type {name} belongs on {kind.value}, this topic is {self._kind.value}"
             return RefusalError(DeadLetterReason.WRONG_TOPIC, detail)
-        return RefusalError(DeadLetterReason.UNKNOWN_TYPE, f"type: {name[:64]!r} is not in the contract")
+        shown = repr(name) if _NAME_OF_TYPE.fullmatch(name) else f"a text of {len(name)} characters"
+        return RefusalError(DeadLetterReason.UNKNOWN_TYPE, f"type: {shown} is not in the contract")
 
 
 def check_utf8(value: bytes) -> None:

@@ -132,7 +132,7 @@ def test_events_are_shown_as_the_facts_they_would_become(installation: Installat
             destination_country="DE",
         ),
     )
-    installation.write("scans", scan(), b"{", None, scan("no such code"))
+    installation.write("scans", scan(), b"{", None, scan("no-such-code"))
     installation.write("warehouse", event(type="checked_in", return_id="RMA-7"))
     case = "6c7a0b4e-90de-5f0a-8a57-3d8d5a2c6a11"
     told = {"type": "acknowledge", "id": "C1", "return_id": "RMA-7", "case_id": case, "by": "ops-1"}
@@ -149,7 +149,7 @@ def test_events_are_shown_as_the_facts_they_would_become(installation: Installat
     assert "the newest 4 events, 2 would be refused" in " ".join(answer.out.split())
     assert "not_json" in answer.out
     assert "null_value" in answer.out
-    assert "ups:1Z999AA1: unmapped code 'no such code' proves nothing" in answer.out
+    assert "ups:1Z999AA1: unmapped code 'no-such-code' proves nothing" in answer.out
 
 
 def test_only_the_ten_newest_events_are_shown(installation: Installation) -> None:

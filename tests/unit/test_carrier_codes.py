@@ -47,7 +47,7 @@ def _meaning(codes: CarrierCodes, carrier: str, code: str, **more: str) -> tuple
         ("dhl_express", "CS", Milestone.UNMAPPED, Evidence.CARRIER_INFERRED),  # "closed" is not delivered
         ("dhl_express", "OK", Milestone.DELIVERED, Evidence.CARRIER_SCAN),
         ("dhl", "pre-transit", Milestone.CARRIER_PREADVISED, Evidence.ANNOUNCED),
-        ("dhl", "transit", Milestone.IN_TRANSIT, Evidence.CARRIER_INFERRED),  # a phase, not a scan
+        ("dhl", "transit", Milestone.UNMAPPED, Evidence.SYSTEM),  # a phase, of scans and of papers
     ],
 )
 def test_a_code_proves_what_its_carrier_means_by_it(
@@ -70,11 +70,46 @@ def test_an_unknown_code_proves_nothing_and_says_that_it_is_unknown(
 ) -> None:
     for _ in range(2):  # asked again, the answer comes from the cache
         found = codes.lookup(carrier, None, None, code, None, None)
-        assert found == (Milestone.UNMAPPED, Evidence.SYSTEM, False)
+        assert (found.milestone, found.evidence) == (Milestone.UNMAPPED, Evidence.SYSTEM)
+        assert not found.known
+        assert not found.understood
 
 
 def test_a_code_that_says_nothing_is_known_all_the_same(codes: CarrierCodes) -> None:
-    assert codes.lookup("dhl_express", None, None, "IA", None, None).known
+    assert codes.lookup("dhl_express", None, None, "IA", None, None).understood
+
+
+def test_a_code_that_can_mean_several_things_is_known_and_not_understood(codes: CarrierCodes) -> None:
+    found = codes.lookup("fedex", None, None, "AP", None, None)
+    assert found.known
+    assert not found.understood
+
+
+@pytest.mark.parametrize(
+    ("api", "kind", "code"),
+    [
+        ("aftership_v4", "subtag", "InTransit_001"),
+        ("easypost_v2", "status", "in_transit"),
+        ("shippo_tracks", "status", "TRANSIT"),
+        ("shipengine_v1", "status_code", "IT"),
+        ("17track_v2", "sub_status", "InTransit_Other"),
+        ("ups_track_alert", "status_type", "I"),
+        ("shippo_tracks", "status", "FAILURE"),
+    ],
+)
+def test_a_phase_is_no_event(codes: CarrierCodes, api: str, kind: str, code: str) -> None:
+    """It covers scans and papers; only the carrier's words tell them apart, and they are asked first."""
+    found = codes.lookup("ups", api, kind, code, "words that nobody knows", None)
+    assert found.milestone is Milestone.UNMAPPED
+    assert not found.understood
+
+
+def test_words_that_contradict_an_aggregators_status_leave_it_unmapped(codes: CarrierCodes) -> None:
+    asked = ("gls", "aftership_v4", "subtag", "OutForDelivery_001")
+    assert codes.lookup(*asked, "Unterwegs zum Kunden", None).milestone is Milestone.OUT_FOR_DELIVERY
+    handed_on = codes.lookup(*asked, "In transit - Tendered to the local post", None)
+    assert handed_on.milestone is Milestone.UNMAPPED
+    assert not handed_on.understood
 
 
 def test_a_text_decides_where_the_code_does_not(codes: CarrierCodes) -> None:
@@ -169,7 +204,8 @@ def test_what_sources_do_not_agree_on_is_known_and_proves_nothing(
     codes: CarrierCodes, carrier: str, code: str, api: str | None
 ) -> None:
     kind = {"hermes_de": "status_enum"}.get(carrier)
-    assert codes.lookup(carrier, api, kind, code, None, None) == (Milestone.UNMAPPED, Evidence.SYSTEM, True)
+    found = codes.lookup(carrier, api, kind, code, None, None)
+    assert found[:3] == (Milestone.UNMAPPED, Evidence.SYSTEM, True)
 
 
 @pytest.mark.parametrize(

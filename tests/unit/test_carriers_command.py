@@ -86,9 +86,15 @@ def test_an_aggregators_code_is_looked_for_once() -> None:
 
 
 def test_a_known_code_that_proves_nothing_ends_with_0() -> None:
+    answer = carriers("test", "U", "--api", "ups_track_alert")
+    assert answer.code == 0
+    assert "unmapped by system: known, and proves nothing" in answer.out
+
+
+def test_a_code_that_can_mean_several_things_is_told_to_be_counted() -> None:
     answer = carriers("test", "D", "--api", "ups_track_alert")
     assert answer.code == 0
-    assert "unmapped by carrier_inferred: known, and proves nothing" in answer.out
+    assert "it can mean several things, so it proves nothing, and it is counted" in answer.out
     assert "covers loading, being out and the delivery" in answer.out
 
 

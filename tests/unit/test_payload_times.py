@@ -43,6 +43,8 @@ def _reader(
             15,
             Q.OFFSET,
         ),  # the UTC date not rolled over
+        ("2026-03-10 05:30", (), When(utc="2026-03-10 00:00"), -12, -12, Q.OFFSET),  # India, half an hour
+        ("2026-03-10 01:00", (), When(utc="2026-03-10 15:00"), -21, -21, Q.OFFSET),  # 15:00 of the day before
         ("2026-03-10 12:00", (), When(utc="2019-01-01 12:00"), -14, 12, Q.ASSUMED),  # not of the same moment
     ],
 )
@@ -81,6 +83,63 @@ def test_an_hour_that_comes_twice_is_both() -> None:
     time = _reader(zones=("Europe/Paris",)).read("2026-10-25 02:30", When())
     assert time is not None
     assert time.end_ms - time.start_ms == HOUR_MS
+
+
+def test_an_hour_of_which_clocks_are_changed_is_assumed_in_part_and_another_is_not() -> None:
+    """02:30 does not exist when clocks go forward, and comes twice when they go back: an hour either way, the later counts."""
+    reader = _reader(zones=("place",))
+    for text, start_ms in (
+        ("2026-03-29 02:30", 1_774_744_200_000),  # 00:30 UTC, or 01:30
+        ("2026-10-25 02:30", 1_792_888_200_000),
+    ):
+        time = reader.read(text, When(country="FR"))
+        assert time is not None
+        assert (time.start_ms, time.end_ms, time.quality) == (start_ms, start_ms + HOUR_MS, Q.ASSUMED)
+    sure = reader.read("2026-03-29 03:30", When(country="FR"))
+    assert sure is not None
+    assert (sure.start_ms, sure.end_ms, sure.quality) == (
+        1_774_747_800_000,
+        1_774_747_800_000,
+        Q.DERIVED_FROM_PLACE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "when", "end_hours", "quality"),
+    [
+        ("2026-03-10T13:00:00+01:00", When(country="FR"), 0, Q.OFFSET),
+        ("2026-03-10T13:00:00+01:00", When(country="DE"), 0, Q.OFFSET),  # the same clock
+        (
+            "2026-03-10T13:00:00+01:00",
+            When(country="GP"),
+            5,
+            Q.ASSUMED,
+        ),  # the moment, or the clock in Guadeloupe
+        ("2026-03-10T13:00:00+01:00", When(country="JP"), 0, Q.ASSUMED),  # then it would be earlier
+        ("2026-03-10T13:00:00+01:00", When(), 0, Q.ASSUMED),  # nobody knows where
+        ("2026-03-10T08:00:00-04:00", When(country="GP"), 0, Q.OFFSET),  # not that of the home
+        ("2026-03-10T12:00:00Z", When(country="GP"), 0, Q.OFFSET),
+    ],
+)
+def test_the_offset_of_an_accounts_home_on_a_scan_elsewhere_is_not_believed(
+    text: str, when: When, end_hours: int, quality: TimeQuality
+) -> None:
+    reader = TimeReader(("iso",), ("place",), midnight_is_a_day=False, assumed=False, home="Europe/Paris")
+    assert reader.read_moment(text) is None
+    time = reader.read(text, when)
+    assert time is not None
+    assert (time.end_ms - NOON) / HOUR_MS == end_hours
+    assert time.start_ms <= NOON <= time.end_ms
+    assert time.quality is quality
+
+
+def test_a_home_has_a_summer_and_a_winter() -> None:
+    """+01:00 in July is not the offset of Paris: it was meant."""
+    reader = TimeReader(("iso",), ("place",), midnight_is_a_day=False, assumed=False, home="Europe/Paris")
+    for text, quality in (("2026-07-10T13:00:00+01:00", Q.OFFSET), ("2026-07-10T13:00:00+02:00", Q.ASSUMED)):
+        time = reader.read(text, When(country="GP"))
+        assert time is not None
+        assert time.quality is quality
 
 
 def test_an_offset_that_cannot_be_trusted_is_assumed() -> None:
