@@ -15,13 +15,16 @@ INTAKE = mapper(*{golden.adapter for golden in JSON_GOLDENS})
 
 
 def _mutated(draw: Any, value: Any, *, drop: bool) -> Any:
-    """The same payload with the items of its lists shuffled and repeated, and some left out."""
+    """The same payload with the items of its lists shuffled and repeated, and some left out.
+
+    Of a list of one nothing is: it may be a part of an event (a place), which without it is another event.
+    """
     if isinstance(value, dict):
         return {name: _mutated(draw, part, drop=drop) for name, part in value.items()}
     if not isinstance(value, list):
         return value
     items = [_mutated(draw, item, drop=drop) for item in value]
-    if drop:
+    if drop and len(items) > 1:
         items = [item for item in items if draw(st.booleans())]
     repeated = [item for item in items if draw(st.booleans())]
     return draw(st.permutations(items + repeated))
