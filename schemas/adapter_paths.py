@@ -20,6 +20,7 @@ _NOT_OF_A_PART = re.compile(rf"!{_NAME}[.\[]")
 _PART = re.compile(_NAME)
 MAX_SIGNS = 100
 """Of one path. JMESPath goes one call deeper with each, also when it is asked."""
+_NO_STEP = re.compile(r"\[[^\[\]:]*:[^\[\]:]*:\s*[-+]?0+\s*\]")
 _NESTS = "[({!&|<>=.,:"
 
 
@@ -39,6 +40,8 @@ def compile_path(text: str) -> Path:
         )
     if _NOT_OF_A_PART.search(text):
         raise ValueError(f"{text!r}: `!a.b` is `(!a).b` in JMESPath; write `!(a.b)`")
+    if _NO_STEP.search(text):
+        raise ValueError(f"{text!r}: a slice in steps of 0 ends nowhere; write another step, or none")
     try:
         search: Path = jmespath.compile(text).search
     except JMESPathError as error:
@@ -47,8 +50,9 @@ def compile_path(text: str) -> Path:
     def find(value: Any) -> Any:
         try:
             return search(value)
-        except (JMESPathError, TypeError):
-            # A function got what it does not take, such as a null, or `>=` a text and a number: nothing is found.
+        except (ValueError, TypeError, ArithmeticError):
+            # A function got what it does not take, such as a null, a text beside a number, or a number beyond all: JMESPath's
+            # own errors and what it lets through. Nothing is found.
             return None
 
     return find

@@ -36,7 +36,7 @@ def open_change(value: bytes | None) -> bytes | NoEvent:
         return found
     row = tree_of(found)
     if isinstance(row, dict):
-        row = {name: one for name, one in row.items() if one != _NOT_SENT}
+        row = {name: one for name, one in row.items() if one not in (_NOT_SENT, [_NOT_SENT])}
     return json_of(plain_row(row, schema, inside) if schema != _NULL else row)
 
 

@@ -108,6 +108,8 @@ def _type(schema: Any) -> Plain | None:
         return _checked(schema, dict, any_scale_text)
     if name == JSON_TYPE:
         return _json
+    if not isinstance(kind, str):
+        return None
     if kind == "struct":
         return _struct(schema.get("fields"))
     if kind in {"array", "map"}:

@@ -75,10 +75,7 @@ def open_payload(value: bytes, headers: Headers) -> bytes:
 
 
 def _payload_of(value: bytes) -> bytes:
-    try:
-        event = _decode_structured(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _bad(str(error)) from None
+    event = _structured(value)
     data = bytes(event.data) or _decoded(event.data_base64)
     if not data.startswith(b'"'):
         return data
@@ -102,10 +99,7 @@ def _open_binary(value: bytes, named: dict[str, bytes | None], content_type: str
 def _open_structured(value: bytes, content_type: str) -> Opened:
     if not content_type.lower().startswith("application/cloudevents+json"):
         raise _bad("only application/cloudevents+json is read, one event per record")
-    try:
-        event = _decode_structured(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _bad(str(error)) from None
+    event = _structured(value)
     _check(event.specversion, event.datacontenttype)
     if (
         not (event.id and event.source and event.type)
@@ -114,6 +108,15 @@ def _open_structured(value: bytes, content_type: str) -> Opened:
         raise _bad("id, source and type must be there and not be empty")
     data = bytes(event.data) or _decoded(event.data_base64)
     return Opened(with_defaults(data, _default_fields(event.type, event.time)), event.source, event.id)
+
+
+def _structured(value: bytes) -> _Structured:
+    try:
+        return _decode_structured(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _bad(str(error)) from None
+    except RecursionError:
+        raise RefusalError(DeadLetterReason.TOO_DEEP, "the event is nested too deep to be opened") from None
 
 
 def _check(version: str, content_type: str) -> None:

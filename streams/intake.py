@@ -220,12 +220,15 @@ class IntakeMapper:
                     if inside is None:
                         continue
                     whole, headers = inside.value, inside.headers
-                value = open_payload(sized(whole, self._max_bytes), headers)
+                whole = sized(whole, self._max_bytes)
+                if headers and whole.startswith(GZIP):
+                    whole = unpacked(whole, self._max_bytes)  # what the headers tell of is inside
+                value = open_payload(whole, headers)
                 if envelope is not None:
                     # The others may still tell something: of an outbox row its id and type.
                     others = [one for one in record.headers if one[0].lower() != "content-type"]
                     headers = [*others, *headers]
-                trouble = self._read(chunk, record, value, reader, Wrapped(whole or b"", headers, {}))
+                trouble = self._read(chunk, record, value, reader, Wrapped(whole, headers, {}))
             except RefusalError as refusal:
                 refused.append(Refused(record, refusal.reason, refusal.detail, refusal.action))
                 continue

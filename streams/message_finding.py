@@ -3,6 +3,7 @@
 A word that a table does not have is refused, unless the file says what to do with it: nothing is guessed.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
@@ -49,8 +50,12 @@ MOST_PARTS: Final = 1000
 _ID_CHARS = 129
 """One more than the contract takes: a longer id is refused, not cut to one that another event may have."""
 _IDS = frozenset({"id", "return_id", "order_id", "carrier", "tracking_number", "retracts"})
+YEAR_9999_MS: Final = 253_370_764_800_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_SHOWN_CHARS = 40
+_WITH_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?")
+"""1249,00 and 1.249,00; a point that does not group thousands is no number in this writing."""
+_YES, _NO = frozenset({"true", "yes", "y", "1"}), frozenset({"false", "no", "n", "0", "null"})
 _BAD, _MISSING = DeadLetterReason.BAD_VALUE, DeadLetterReason.MISSING_FIELD
 
 
@@ -198,10 +203,10 @@ def _amount_at(name: str, paths: Sequence[str], *, comma: bool) -> Callable[[Sco
             text = str(value) if isinstance(value, float) else text_of(value)
             if not text:
                 continue
-            if comma:
-                text = text.replace(".", "").replace(",", ".")
+            if comma and isinstance(value, str | dict):
+                text = text.replace(".", "").replace(",", ".") if _WITH_COMMA.fullmatch(text) else "?"
             try:
-                number = Decimal(text)
+                number = Decimal(text) if "_" not in text else Decimal("NaN")
             except DecimalException:
                 raise RefusalError(_BAD, f"{name}: no number stands at {paths[0]}") from None
             if not number.is_finite() or abs(number.adjusted()) > 15:
@@ -232,8 +237,19 @@ def _flag(name: str, rule: FlagOf) -> FindValue:
             return table[word.casefold()] if word else None
 
         return flag
-    asked = [found for path in rule.found if (found := truth(path)) is not None]
-    return lambda scope: True if any(each(scope) for each in asked) else None
+    asked = [(path, _value_at(path), found) for path in rule.found if (found := truth(path)) is not None]
+
+    def is_so(scope: Scope) -> bool | None:
+        for path, value, is_true in asked:
+            found = value(scope)
+            word = found.strip().casefold() if isinstance(found, str) else ""
+            if word and word not in _YES | _NO:
+                raise RefusalError(_BAD, f"{name}: {path} says {shown(word)}; give `values` for it")
+            if word in _YES or (not word and is_true(scope)):
+                return True
+        return None
+
+    return is_so
 
 
 def _money(name: str, rule: MoneyOf) -> FindValue:
@@ -247,6 +263,8 @@ def _money(name: str, rule: MoneyOf) -> FindValue:
         code = currency(scope)
         if not code:
             raise RefusalError(_MISSING, f"{name}.currency: an amount without its currency")
+        if in_minor and amount != amount.to_integral_value():
+            raise RefusalError(_BAD, f"{name}.amount: not a whole number of minor units")
         return {"amount": amount / minor_units_of(code) if in_minor else amount, "currency": code}
 
     return money
@@ -328,7 +346,16 @@ def _time(rule: EventTimeOf) -> FindTime:
         name.casefold(): time_of(rule.model_copy(update={"zone": (zone,)}))
         for name, zone in rule.zone_of.values.items()
     }
-    return lambda scope: zoned.get(word(scope).casefold(), usual)(scope, "", "")
+    where = " or ".join(rule.zone_of.found)
+
+    def timed(scope: Scope) -> tuple[str, ReadTime | None]:
+        named = word(scope)
+        find = zoned.get(named.casefold()) if named else usual
+        if find is None:
+            raise _unknown("zone_of", where, named)
+        return find(scope, "", "")
+
+    return timed
 
 
 def _later_end(name: str, rules: Sequence[EventTimeOf]) -> FindValue:
@@ -341,6 +368,8 @@ def _later_end(name: str, rules: Sequence[EventTimeOf]) -> FindValue:
             if text:
                 raise RefusalError(_BAD, f"{name}: a time in a form that the source does not know")
             return None
+        if not 0 <= read.end_ms < YEAR_9999_MS:
+            raise RefusalError(_BAD, f"{name}: needs a time between the years 1970 and 9999")
         return moment_of(read.end_ms)
 
     return moment

@@ -18,7 +18,15 @@ from schemas.source_files import MODEL_OF_TYPE, TIME_FIELD, EventRule, SourceFil
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason, TimeQuality
 from streams.adapting import MAX_EVENTS, Trouble
-from streams.message_finding import FindValue, MessageScope, field_rule, moment_of, times_rule, types_rule
+from streams.message_finding import (
+    YEAR_9999_MS,
+    FindValue,
+    MessageScope,
+    field_rule,
+    moment_of,
+    times_rule,
+    types_rule,
+)
 from streams.payload_finding import Scope, steps_of, truth, walk_steps
 from streams.payload_times import ReadTime, at_arrival
 from streams.payload_tree import json_tree, unpacked, xml_tree
@@ -27,7 +35,6 @@ from streams.refusal import RefusalError
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _LIMIT: Final = f"{MAX_EVENTS} items"
-_YEAR_9999_MS = 253_370_764_800_000
 _SAME_ID = (
     "id: several events of this message have the same and say different things; take an id of each of them"
 )
@@ -49,7 +56,14 @@ def attributes_of(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> 
         return {}
     named = {name.lower(): (content or b"").decode("utf-8", "replace") for name, content in headers}
     if named.get("content-type", "").lower().startswith("application/cloudevents"):
-        envelope = _decode_envelope(value)  # it was opened before
+        try:
+            envelope = _decode_envelope(value)
+        except (
+            msgspec.DecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+        ) as error:  # what was opened was read less of
+            raise RefusalError(DeadLetterReason.BAD_ENVELOPE, f"the event's attributes: {error}") from None
         named |= {f"ce_{name}": text for name, text in msgspec.structs.asdict(envelope).items() if text}
     return named
 
@@ -81,7 +95,7 @@ class MessageSource:
         self.name = file.source
         self._is_json = file.format == "json"
         first = file.items[0]
-        expects = file.expects or ((first,) if not isinstance(first, Unpack) and len(file.items) > 1 else ())
+        expects = file.expects or ((first,) if not isinstance(first, Unpack) and first != "@" else ())
         self._expects = [compile_path(path) for path in expects]
         self._items, self._skip = _steps(file.items), truth(file.skip)
         self._rules = [_RuleReader(file, rule) for rule in file.events]
@@ -169,7 +183,7 @@ class _RuleReader:
             if not self._at_arrival:
                 raise RefusalError(DeadLetterReason.MISSING_FIELD, f"{TIME_FIELD}: no time")
             time = at_arrival(arrived_ms)
-        if not 0 <= time.start_ms <= time.end_ms < _YEAR_9999_MS:
+        if not 0 <= time.start_ms <= time.end_ms < YEAR_9999_MS:
             raise RefusalError(
                 DeadLetterReason.BAD_VALUE, f"{TIME_FIELD}: needs a time between the years 1970 and 9999"
             )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from schemas.adapter_files import PLACE, AdapterFile, CodeOf, PlaceOf, TimeOf, Unpack
+from schemas.adapter_files import EPOCH_MS, EPOCH_S, PLACE, AdapterFile, CodeOf, PlaceOf, TimeOf, Unpack
 from schemas.adapter_paths import asks_around, compile_path, names_in
 from schemas.place_zones import place_zones
 from schemas.vocabulary import DeadLetterReason
@@ -268,10 +268,8 @@ def code_of(code: CodeOf, adapter: str) -> Callable[[Scope], CodeSeen | None]:
 
 
 def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | None]]:
-    pieces, utc_pieces = (
-        [first_text((path,)) for path in time.found],
-        [first_text((path,)) for path in time.utc],
-    )
+    find_piece = _number_at if {EPOCH_S, EPOCH_MS} & set(time.formats) else _text_of_piece
+    pieces, utc_pieces = [find_piece(path) for path in time.found], [first_text((path,)) for path in time.utc]
     abbreviation = first_text((time.abbreviation,) if time.abbreviation else ())
     offset = first_text((time.offset,) if time.offset else ())
     is_alone = not (time.abbreviation or time.offset or time.utc)
@@ -283,7 +281,7 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         home=time.home,
     )
 
-    if is_alone and PLACE not in time.zone:
+    if is_alone and PLACE not in time.zone and time.home is None:
 
         def find_alone(scope: Scope, _country: str, _region: str) -> tuple[str, ReadTime | None]:
             text = _joined(pieces, scope)
@@ -304,6 +302,21 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         return text, reader.read(text, when)
 
     return find
+
+
+def _text_of_piece(path: str) -> Find:
+    return first_text((path,))
+
+
+def _number_at(path: str) -> Find:
+    """Return a function that gives a text or a number; seconds may have a fraction."""
+    find = _found(path)
+
+    def number(scope: Scope) -> str:
+        value = find(scope)
+        return repr(value) if isinstance(value, float) else text_of(value)[:MAX_TEXT_CHARS]
+
+    return number
 
 
 def _joined(finds: list[Find], scope: Scope) -> str:

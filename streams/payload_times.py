@@ -109,7 +109,11 @@ class TimeReader:
             at = datetime.fromisoformat(text)
         except ValueError:
             return None
-        if at.tzinfo is None or (self._midnight_is_a_day and not (at.hour or at.minute or at.second)):
+        if (
+            at.tzinfo is None
+            or not MINYEAR < at.year < MAXYEAR
+            or (self._midnight_is_a_day and not (at.hour or at.minute or at.second))
+        ):
             return None
         moment = epoch_ms(at)
         quality = TimeQuality.ASSUMED if self._assumed else TimeQuality.OFFSET
@@ -224,7 +228,7 @@ def _parsed(text: str, form: str) -> tuple[datetime, bool] | None:
         if form == ISO:
             return datetime.fromisoformat(text), len(text) <= _DATE_CHARS
         if form in {EPOCH_S, EPOCH_MS}:
-            seconds = int(text) / (1000 if form == EPOCH_MS else 1)
+            seconds = float(text) / (1000 if form == EPOCH_MS else 1)
             if not 0 <= seconds < _LAST_EPOCH_S:
                 return None
             return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), False

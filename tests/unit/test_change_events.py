@@ -9,6 +9,7 @@ import pytest
 from schemas.source_checks import load_source
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
+from streams.change_events import open_change
 from streams.message_reading import MessageSource
 from tests.envelopes import TOPIC, no_events, refusal, take_wrapped
 from tests.input_events import order, scan, take_in
@@ -126,8 +127,6 @@ def test_numbers_become_what_the_schema_says_they_are() -> None:
 def test_each_type_of_time_is_written_as_text_and_without_a_zone_where_there_is_none(
     meaning: str, number: int, text: str
 ) -> None:
-    from streams.change_events import open_change
-
     wrapped = _with_schema([_column("at", "int64", meaning)], {"at": number, "n": 1})
     row = open_change(json.dumps(wrapped).encode())
     assert isinstance(row, bytes)
@@ -166,8 +165,6 @@ events:
 
 
 def test_decimals_of_any_scale_are_written_out() -> None:
-    from streams.change_events import open_change
-
     columns = [
         _column("a", "struct", "io.debezium.data.VariableScaleDecimal"),
         _column("b", "bytes", "org.apache.kafka.connect.data.Decimal", parameters={"scale": "0"}),
@@ -242,3 +239,18 @@ def test_a_refusal_names_the_column_and_not_what_is_in_it() -> None:
         "bad_value",
         "at: the value is no io.debezium.time.Date",
     )
+
+
+def _row(change: dict[str, Any]) -> Any:
+    row = open_change(json.dumps(change).encode())
+    assert isinstance(row, bytes)
+    return json.loads(row)
+
+
+def test_types_that_are_none_leave_the_row_as_it_is() -> None:
+    for schema in ({"type": {"a": 1}}, {"type": "struct", "fields": [{"type": ["x"], "field": "code"}]}):
+        assert _row({"schema": schema, "payload": {"code": 1}}) == {"code": 1}
+
+
+def test_a_list_that_the_database_did_not_send_is_left_out() -> None:
+    assert _row({"id": 1, "return_ids": ["__debezium_unavailable_value"]}) == {"id": 1}
