@@ -1,4 +1,4 @@
-"""The whole way of a sealed dead letter: a worker seals it, nobody reads it without the key, and with it it goes back as it came."""
+"""The way of a sealed dead letter: a worker seals it, nobody reads it without the key, with it it goes back as it came."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ async def test_a_sealed_letter_goes_back_with_its_key_and_only_with_it(
 
         opened = ("--identity", str(key))
         told = json.loads((await asyncio.to_thread(office.dlq, "show", place, "--json", *opened)).out)
-        assert json.loads(told["value"]["text"])["return_id"] == "R1"
+        assert "R1" in told["value"]["text"]
 
         worker.stop()
         worker.settings = worker.settings.model_copy(update={"max_past": timedelta(days=730)})
