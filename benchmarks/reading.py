@@ -34,7 +34,9 @@ class Cost(NamedTuple):
     aggregator: float
     carrier: float
     own: float
-    """A shop's own scans, by a source."""
+    """A shop's own scans, by a source; times with their offset."""
+    own_local: float
+    """The same in local time: the zone has to be asked."""
     decoded: float
     """Of `contract`: checked and decoded."""
     encoded: float
@@ -50,7 +52,8 @@ def reading_costs() -> Cost:
     contract = _records(_scan(number) for number in range(EVENTS))
     histories = _records(_history(number) for number in range(EVENTS // EVENTS_OF_A_HISTORY))
     alerts = _records(_alert(number) for number in range(EVENTS))
-    own = _records(_own(number) for number in range(EVENTS))
+    own = _records(_own(number, _at(number).isoformat()) for number in range(EVENTS))
+    own_local = _records(_own(number, f"{_at(number):%Y-%m-%dT%H:%M:%S}") for number in range(EVENTS))
     reader = EventReader(SCANS, MAX_RECORD_BYTES)
     facts = [decode_parcel_fact(value) for _, _, value in _taken(mapper, contract, "carrier-scans")]
     tame_garbage_collection()
@@ -60,6 +63,7 @@ def reading_costs() -> Cost:
             "aggregator": lambda: _taken(mapper, histories, "aftership"),
             "carrier": lambda: _taken(mapper, alerts, "ups"),
             "own": lambda: _taken(mapper, own, "own"),
+            "own_local": lambda: _taken(mapper, own_local, "own"),
             "decoded": lambda: [reader.read(reader.check(one.value)) for one in contract],
             "encoded": lambda: [encode_json(fact) for fact in facts],
         }
@@ -82,13 +86,12 @@ events: {type: carrier_scan}
 """
 
 
-def _own(number: int) -> dict[str, Any]:
-    """The same scan as a shop's own service writes it, in local time."""
-    at = _at(number)
+def _own(number: int, scanned_at: str) -> dict[str, Any]:
+    """The same scan as a shop's own service writes it."""
     return {
         "scanId": f"scan-{number:08}",
         "parcel": {"carrier": "U", "number": f"1Z999AA1{number:010}", "shop": "fr"},
-        "scannedAt": f"{at:%Y-%m-%dT%H:%M:%S}",
+        "scannedAt": scanned_at,
         "status": "DP",
         "words": "Departed from facility",
         "where": {"country": "FR", "town": f"City {chr(65 + number % 26)}"},

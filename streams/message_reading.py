@@ -16,7 +16,7 @@ from schemas.event_fields import InputEvent
 from schemas.events import KIND_OF_TYPE
 from schemas.source_files import MODEL_OF_TYPE, TIME_FIELD, EventRule, SourceFile, mapped_fields, rules_of
 from schemas.topics import InputKind
-from schemas.vocabulary import DeadLetterReason
+from schemas.vocabulary import DeadLetterReason, TimeQuality
 from streams.adapting import MAX_EVENTS, Trouble
 from streams.message_finding import FindValue, MessageScope, field_rule, moment_of, times_rule, types_rule
 from streams.payload_finding import Scope, steps_of, truth, walk_steps
@@ -189,7 +189,9 @@ class _EventMaker:
 
     def make(self, scope: Scope, time: ReadTime) -> tuple[dict[str, Any], InputEvent]:
         """Return the fields, and the event that they are. Raises RefusalError as for the contract's own events."""
-        fields: dict[str, Any] = {"type": self._name, TIME_FIELD: moment_of(time.end_ms)}
+        at = time.at
+        is_moment = at is not None and at.tzinfo is not None and time.quality is TimeQuality.OFFSET
+        fields: dict[str, Any] = {"type": self._name, TIME_FIELD: at if is_moment else moment_of(time.end_ms)}
         for field, find in self._fields:
             value = find(scope)
             if value is not None and value != "":

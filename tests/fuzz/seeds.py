@@ -2,13 +2,14 @@
 
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from tests.envelopes import AVRO_SCAN, framed, written
-from tests.fuzz.targets import GOOD
-from tests.golden_payloads import goldens
+from tests.fuzz.targets import GOOD, WIRING
+from tests.golden_payloads import FOLDER, goldens
 from tests.input_events import scan
 
 CORPUS = Path(__file__).with_name("corpus")
@@ -33,23 +34,38 @@ _DOCUMENT = b'{"a": {"b": [1, "2", null, {"c": "d"}]}, "b": {"c": false}, "c": 4
 
 def seeds(target: str) -> Iterator[bytes]:
     """Yield what a target begins with when nothing has been kept."""
-    if target == "adapters":
-        for golden in goldens():
-            yield golden.adapter.encode() + b"\n" + golden.file.read_bytes()
-    elif target == "decode":
-        for number, event in enumerate(GOOD.values()):
-            yield bytes([number]) + b"\n" + json.dumps(event).encode()
-    elif target == "envelope":
-        for event in GOOD.values():
-            structured = json.dumps({**_CLOUD_EVENT, "data": event}).encode()
-            yield b"content-type: application/cloudevents+json\n\n" + structured
-            attributes = "".join(f"ce_{name}: {value}\n" for name, value in _CLOUD_EVENT.items())
-            yield attributes.encode() + b"\n" + json.dumps(event).encode()
-    elif target == "wrapped":
-        yield from _wrapped()
-    else:
-        for path in _PATHS:
-            yield path.encode() + b"\n" + _DOCUMENT
+    yield from _SEEDS[target]()
+
+
+def _adapters() -> Iterator[bytes]:
+    for golden in goldens():
+        yield golden.adapter.encode() + b"\n" + golden.file.read_bytes()
+
+
+def _decode() -> Iterator[bytes]:
+    for number, event in enumerate(GOOD.values()):
+        yield bytes([number]) + b"\n" + json.dumps(event).encode()
+
+
+def _envelope() -> Iterator[bytes]:
+    for event in GOOD.values():
+        structured = json.dumps({**_CLOUD_EVENT, "data": event}).encode()
+        yield b"content-type: application/cloudevents+json\n\n" + structured
+        attributes = "".join(f"ce_{name}: {value}\n" for name, value in _CLOUD_EVENT.items())
+        yield attributes.encode() + b"\n" + json.dumps(event).encode()
+
+
+def _expressions() -> Iterator[bytes]:
+    for path in _PATHS:
+        yield path.encode() + b"\n" + _DOCUMENT
+
+
+def _messages() -> Iterator[bytes]:
+    for file in sorted((FOLDER / "sources").glob("*/*.json")):
+        yield file.parent.name.encode() + b"\n" + file.read_bytes()
+    for name in ("orders", "warehouse"):
+        for line in (WIRING / f"{name}.jsonl").read_bytes().splitlines():
+            yield name.encode() + b"\n" + line
 
 
 def _wrapped() -> Iterator[bytes]:
@@ -71,6 +87,16 @@ def _wrapped() -> Iterator[bytes]:
     yield b"confluent\n" + framed(3, b"\x02\x02\x22\x03ups")
     yield b"confluent+outbox|row-1|carrier_scan\n" + framed(4, written("string", json.dumps(row)))
     yield b"avro\n" + json.dumps(AVRO_SCAN).encode() + b"\n" + data
+
+
+_SEEDS: Final[Mapping[str, Callable[[], Iterator[bytes]]]] = {
+    "adapters": _adapters,
+    "decode": _decode,
+    "envelope": _envelope,
+    "expressions": _expressions,
+    "messages": _messages,
+    "wrapped": _wrapped,
+}
 
 
 def kept(target: str) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import json
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import jmespath
@@ -18,10 +19,13 @@ from schemas.adapter_paths import asks_around, compile_path
 from schemas.carrier_codes import load_carrier_codes
 from schemas.envelopes import CHAINS
 from schemas.facts import FORGET_KEY, decode_parcel_fact, decode_return_record
+from schemas.source_checks import kinds_of, load_source, shipped_source, shipped_sources
+from schemas.source_files import SourceFile
 from schemas.topics import InputKind
 from streams.adapting import MAX_EVENTS, Adapter
 from streams.envelope import open_envelope, open_payload
 from streams.intake import Intake, IntakeMapper
+from streams.message_reading import MessageSource
 from streams.refusal import RefusalError
 from streams.registered_schemas import AVRO, JSON, PROTOBUF, Registered, reader_of
 from streams.topic_envelopes import TopicEnvelope
@@ -38,6 +42,9 @@ GOOD: Final[Mapping[InputKind, dict[str, Any]]] = {
     InputKind.COMMANDS: command("acknowledge"),
 }
 KINDS: Final = tuple(GOOD)
+WIRING: Final = Path(__file__).parents[2] / "docs/examples/wiring"
+MOST_FACTS: Final = 100
+"""Of one event: a label that carries as many returns as the contract allows."""
 T = TypeVar("T")
 
 
@@ -66,6 +73,17 @@ def adapters(data: bytes) -> None:
     topic = name if name in names else names[sum(chosen) % len(names)]
     taken = _among_good_ones(_mapper(), InputKind.CARRIER_SCANS, topic, value, None)
     _must(len(taken.facts) <= MAX_EVENTS, "more facts than events")
+
+
+def messages(data: bytes) -> None:
+    """A user's own message on a topic with a source."""
+    chosen, value = _chosen(data)
+    names = tuple(_sources())
+    name = chosen.decode("ascii", "replace")
+    topic = name if name in names else names[sum(chosen) % len(names)]
+    kind = next(iter(kinds_of(_sources()[topic])))
+    taken = _among_good_ones(_mapper(), kind, topic, value, None)
+    _must(len(taken.facts) <= MOST_FACTS * MAX_EVENTS, "more facts than events")
 
 
 def envelope(data: bytes) -> None:
@@ -121,14 +139,28 @@ TARGETS: Final[Mapping[str, Callable[[bytes], None]]] = {
     "decode": decode,
     "envelope": envelope,
     "expressions": expressions,
+    "messages": messages,
     "wrapped": wrapped,
 }
 
 
 @cache
 def _mapper() -> IntakeMapper:
-    readers = {name: Adapter(shipped_adapter(name)) for name in shipped_adapters()}
+    readers: dict[str, Adapter | MessageSource] = {
+        name: Adapter(shipped_adapter(name)) for name in shipped_adapters()
+    }
+    readers |= {name: MessageSource(file) for name, file in _sources().items()}
     return IntakeMapper(load_carrier_codes(), adapters=readers)
+
+
+@cache
+def _sources() -> Mapping[str, SourceFile]:
+    """The shipped ones, and those of the page about wiring."""
+    files = {name: shipped_source(name) for name in shipped_sources()}
+    for name in ("orders", "warehouse"):
+        path = WIRING / f"{name}.yaml"
+        files[name] = load_source(path.read_text(encoding="utf-8"), path.name)
+    return files
 
 
 @cache
