@@ -262,6 +262,15 @@ def test_a_sealed_letter_holds_as_much_as_one_that_is_not(recipients: int, bulky
         assert letter.key == refusal.key
 
 
+@pytest.mark.parametrize("recipients", range(1, MOST_RECIPIENTS + 1))
+@pytest.mark.parametrize("headers", [[], OWN * 50])
+def test_sealing_takes_no_more_than_is_kept_free_for_it(recipients: int, headers: Headers) -> None:
+    sealer = Sealer([key.public_key() for key in KEYS[:recipients]])
+    for key, value in ((b"", SECRET), (None, None)):
+        refusal = Refusal(2**63 - 1, value, key, headers, topic="t" * 249, partition=2**31 - 1)
+        assert size_of(sealed(refusal, sealer)) <= size_of(refusal.letter()) + sealer.bytes_around
+
+
 def test_what_has_no_room_is_left_out_as_in_a_letter_that_is_not_sealed() -> None:
     refusal = Refusal(1, b"v", b"k" * 17 * KIB, [("h", b"h" * 17 * KIB)])
     letter = OPENER.open(read(sealed(refusal)))
