@@ -80,7 +80,7 @@ class DeadLetterWriter:
             await self._send(tp, refused, SURELY_TAKEN_BYTES)
 
     async def _send(self, tp: TP, refused: Refused, max_message_bytes: int) -> None:
-        letter = self._letter(tp, refused, max_message_bytes)
+        letter = await self._letter(tp, refused, max_message_bytes)
         # A Kafka client refuses a record without key and value; its headers say that the original had none.
         value = b"" if letter.key is None and letter.value is None else letter.value
         while True:
@@ -94,7 +94,7 @@ class DeadLetterWriter:
             else:
                 return
 
-    def _letter(self, tp: TP, refused: Refused, max_message_bytes: int) -> DeadLetterRecord:
+    async def _letter(self, tp: TP, refused: Refused, max_message_bytes: int) -> DeadLetterRecord:
         record: Any = refused.record
         sealer = self._sealer
         kept = kept_letter(
@@ -110,7 +110,10 @@ class DeadLetterWriter:
             max_message_bytes=max_message_bytes - (sealer.bytes_around if sealer is not None else 0),
             sealed_for=sealer.fingerprints if sealer is not None else (),
         )
-        return sealer.seal(kept) if sealer is not None else kept.record()
+        if sealer is None:
+            return kept.record()
+        # In a thread: a whole chunk that is refused would hold up the heartbeats of the group for seconds.
+        return await asyncio.to_thread(sealer.seal, kept)
 
     async def stop(self) -> None:
         """Disconnect."""

@@ -1,8 +1,10 @@
 """Dead letters that are sealed: who can open them, that nobody else can, and that nothing but the bytes is hidden."""
 
+import asyncio
 import stat
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -32,7 +34,7 @@ from agents.letter_view import Listed, letter_object, show_letter, show_letters
 from agents.metrics import Metrics
 from agents.settings import Settings
 from agents.terminal import out
-from schemas.dead_letters import DeadLetter, DeadLetterRecord, Headers, Redriven
+from schemas.dead_letters import DeadLetter, DeadLetterRecord, Headers, KeptLetter, Redriven
 from schemas.sealed_letters import (
     MOST_RECIPIENTS,
     Original,
@@ -305,6 +307,32 @@ async def test_a_worker_writes_sealed_letters_that_fit(most: int) -> None:
     letter = OPENER.open(read(written))
     assert (letter.key, letter.headers, letter.header.size) == (b"k", OWN, MIB)
     assert letter.value == (record.value if most > MIB else record.value[: 64 * KIB])
+
+
+class Patient(Sealer):
+    """Seals when it is told to."""
+
+    told = threading.Event()
+
+    def seal(self, kept: KeptLetter) -> DeadLetterRecord:
+        assert self.told.wait(20), "nothing else went on meanwhile"
+        return super().seal(kept)
+
+
+async def test_a_worker_goes_on_while_a_chunk_of_refused_records_is_sealed() -> None:
+    sealer = Patient([OURS.public_key()])
+    writer = DeadLetterWriter(
+        {"bootstrap_servers": "nowhere:9092"}, "dead-letters", MIB, Metrics(CollectorRegistry()), sealer
+    )
+    broker = Broker(MIB)
+    writer._producer = cast(Any, broker)
+    records = [SimpleNamespace(offset=offset, key=b"k", value=b"{", headers=[]) for offset in range(3)]
+    refused = [Refused(cast(Any, record), DeadLetterReason.NOT_JSON, "what", "do") for record in records]
+    writing = asyncio.create_task(writer.write(TP("orders", 0), refused))
+    await asyncio.sleep(0.01)
+    sealer.told.set()
+    await writing
+    assert {read(letter).header.offset for letter in broker.taken} == {0, 1, 2}
 
 
 # -- on a terminal, and for programs
