@@ -12,6 +12,7 @@ from schemas.field_words import looks_personal
 from schemas.topics import MAX_RECORD_BYTES, InputKind
 from schemas.vocabulary import Evidence, Milestone, TimeQuality
 from streams.adapting import Adapter, Payload, ScanSeen
+from streams.check_digits import doubts_of
 from streams.facts_of_events import UNMAPPED, Chunk, FactMaker
 from streams.facts_of_messages import MessageFacts
 from streams.facts_of_payloads import PayloadFacts
@@ -57,6 +58,8 @@ class Trials(NamedTuple):
     """Paths of fields that nothing reads."""
     personal: tuple[str, ...]
     """Those of them that look like personal data."""
+    doubtful: tuple[str, ...]
+    """What speaks against tracking numbers; they are read all the same."""
 
     @property
     def understood(self) -> bool:
@@ -70,7 +73,9 @@ def tried(messages: Sequence[MessageFile], reader: Reader, codes: CarrierCodes) 
     trials = tuple(_Trying(reader, codes, arrived_ms).of(each) for each in messages)
     dropped = [path_of(way) for way in _dropped(messages, reader)]
     personal = tuple(path for path in dropped if looks_personal(path))
-    return Trials(trials, tuple(path for path in dropped if path not in personal), personal)
+    about = (key for one in trials for row in one.rows for key in row.subject.split(", "))
+    doubtful = doubts_of(key for key in dict.fromkeys(about) if ":" in key)
+    return Trials(trials, tuple(path for path in dropped if path not in personal), personal, tuple(doubtful))
 
 
 def _read(value: bytes, reader: Reader) -> Message | Payload:

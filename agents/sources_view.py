@@ -18,6 +18,8 @@ def show_trials(name: str, found: Trials) -> None:
         _show(one)
     _list("not read, and goes no further", found.dropped)
     _list("not read, looks personal", found.personal)
+    for doubt in found.doubtful:
+        _say(Text.assemble(("doubtful: ", "yellow"), doubt))
     events = sum(len(one.rows) for one in found.trials)
     wrong = sum(len(one.not_understood) for one in found.trials)
     told = f"{name}: {_counted(len(found.trials), 'message')}, {_counted(events, 'event')}"
@@ -33,7 +35,14 @@ def write_trials(found: Trials) -> None:
         told = {**one._asdict(), "rows": [row._asdict() for row in one.rows]}
         write_line(json.dumps(told))
     write_line(
-        json.dumps({"dropped": found.dropped, "personal": found.personal, "understood": found.understood})
+        json.dumps(
+            {
+                "dropped": found.dropped,
+                "personal": found.personal,
+                "doubtful": found.doubtful,
+                "understood": found.understood,
+            }
+        )
     )
 
 

@@ -41,6 +41,17 @@ def test_a_code_that_no_table_has_is_not_understood() -> None:
     assert "not understood: unmapped: no row of australia_post has auspost_track_v1, text" in answer.out
 
 
+def test_a_number_that_fails_its_check_digit_is_told_and_read_all_the_same(tmp_path: Path) -> None:
+    payload = json.loads((GOLDEN / "ups_track_alert/dropped_off.json").read_text())
+    right = _test(_written(tmp_path, payload), "--adapter", "ups_track_alert")
+    payload["trackingNumber"] = "1Z999AA10123456785"
+    answer = _test(_written(tmp_path, payload), "--adapter", "ups_track_alert")
+    assert "doubtful" not in right.out
+    assert "doubtful: ups:1Z999AA10123456785 fails its check digit" in answer.out
+    assert "everything understood" in answer.out
+    assert answer.code == 0
+
+
 def test_what_is_dropped_is_told_by_path_never_by_value() -> None:
     for file in (GOLDEN / "sources/shopify_returns").glob("*.json"):
         answer = _test(file, "--source", "shopify_returns")
