@@ -11,6 +11,7 @@ from agents.carrier_tables import read_carrier_codes, read_own_tables
 from agents.carriers_view import counted
 from agents.errors import Finding, SettingsError
 from agents.policy_reading import policy_findings, read_policy
+from agents.sealing_settings import sealer_of
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import out, show_findings
@@ -43,6 +44,7 @@ def check(flags: Mapping[str, object], *, connect: bool, wait: timedelta) -> int
     """Check everything and print it. Exit code 1 if anything would stop a worker."""
     report = Report()
     _check_settings(report, flags)
+    _check_keys(report)
     _check_policy(report, flags)
     _check_carriers(report)
     if connect and report.settings is not None:
@@ -75,6 +77,13 @@ def _check_settings(report: Report, flags: Mapping[str, object]) -> None:
     inputs = sum(len(settings.topics.inputs[kind]) for kind in InputKind)
     servers = ", ".join(settings.bootstrap_servers)
     report.say("settings", f"{settings.app_id} at {servers}, {inputs} input topics", [])
+
+
+def _check_keys(report: Report) -> None:
+    """What is wrong with them is a finding of the settings."""
+    sealer = sealer_of(report.settings) if report.settings else None
+    if sealer is not None:
+        report.say("letters", f"sealed for {', '.join(sealer.fingerprints)}", [])
 
 
 def _check_policy(report: Report, flags: Mapping[str, object]) -> None:

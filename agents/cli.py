@@ -21,13 +21,14 @@ from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
 
+WORKER_FLAGS = flags_of(set(Group) - {Group.LETTERS})
 POLICY_FLAGS = flags_of(
     [Group.CONNECTION],
     ["topic_prefix", "parcels_partitions", "returns_partitions", "replication_factor"],
 )
 READING_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix"])
 TOPICS_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS])
-CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["policy_file", "carrier_codes"])
+CHECK_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS, Group.LETTERS], ["policy_file", "carrier_codes"])
 REPLAY_FLAGS = flags_of([Group.CONNECTION, Group.TOPICS], ["carrier_codes"])
 INPUT_FIELDS = [
     "orders_topics",
@@ -102,7 +103,7 @@ def returnwatch(
 
 
 @app.command()
-@takes_settings(FLAGS)
+@takes_settings(WORKER_FLAGS)
 def worker(flags: FlagValues) -> None:
     """Run a worker until it is told to stop."""
     from agents.settings_loading import load_settings

@@ -1,4 +1,4 @@
-"""`returnwatch dlq list|show|stats|redrive|discard`. Loads what it needs when it runs, as agents/cli.py."""
+"""`returnwatch dlq list|show|stats|redrive|discard|keygen`. Loads what it needs when it runs, as agents/cli.py."""
 # ruff: noqa: PLC0415 - the lazy imports are the point of this file
 
 from pathlib import Path
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from agents.letter_filter import Asked
 
 INPUTS = [field for field in FLAG_OF_FIELD if field.endswith("_topics")]
-LETTER_FLAGS = flags_of([Group.CONNECTION], ["topic_prefix", *INPUTS])
+LETTER_FLAGS = flags_of([Group.CONNECTION, Group.LETTERS], ["topic_prefix", *INPUTS])
 
 Place = Annotated[
     str,
@@ -183,6 +183,18 @@ def _discard(  # noqa: PLR0913, PLR0917 - one parameter for each option
         everything=all_of_them,
     )
     raise typer.Exit(dlq_deciding.decide(flags, asked, decision))
+
+
+@dlq_app.command("keygen")
+def _keygen(
+    file: Annotated[
+        Path, typer.Argument(help="Where the private key goes; the public one into FILE.pub.", metavar="FILE")
+    ],
+) -> None:
+    """Make a key that dead letters can be sealed for. No file is ever overwritten."""
+    from agents import dlq_command
+
+    raise typer.Exit(dlq_command.make_key_files(file))
 
 
 def _asked(

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -17,9 +17,12 @@ from faust.types.tuples import TP
 
 from agents.fencing import start_producer
 from agents.metrics import Metrics
-from schemas.dead_letters import dead_letter_record
+from schemas.dead_letters import DeadLetterRecord, kept_letter
 from schemas.topics import DEAD_LETTER_ROOM
 from streams.intake import Refused
+
+if TYPE_CHECKING:  # its package is an extra
+    from agents.letter_sealing import Sealer
 
 SURELY_TAKEN_BYTES = 256 * 1024
 
@@ -30,11 +33,18 @@ class DeadLetterWriter:
     """Has its own producer, not idempotent: a record that the broker refuses must not poison anything else."""
 
     def __init__(
-        self, connection: Mapping[str, Any], topic: str, max_record_bytes: int, metrics: Metrics
+        self,
+        connection: Mapping[str, Any],
+        topic: str,
+        max_record_bytes: int,
+        metrics: Metrics,
+        sealer: "Sealer | None" = None,
     ) -> None:
+        """`sealer`: seals the original key, value and headers; None leaves them as they came."""
         self._topic = topic
         self._max_message_bytes = max_record_bytes + DEAD_LETTER_ROOM
         self._metrics = metrics
+        self._sealer = sealer
         self._producer = AIOKafkaProducer(
             **connection,
             client_id="returnwatch-dead-letters",
@@ -70,19 +80,7 @@ class DeadLetterWriter:
             await self._send(tp, refused, SURELY_TAKEN_BYTES)
 
     async def _send(self, tp: TP, refused: Refused, max_message_bytes: int) -> None:
-        record: Any = refused.record
-        letter = dead_letter_record(
-            topic=tp.topic,
-            partition=tp.partition,
-            offset=record.offset,
-            key=record.key,
-            value=record.value,
-            original_headers=record.headers,
-            reason=refused.reason,
-            detail=refused.detail,
-            action=refused.action,
-            max_message_bytes=max_message_bytes,
-        )
+        letter = await self._letter(tp, refused, max_message_bytes)
         # A Kafka client refuses a record without key and value; its headers say that the original had none.
         value = b"" if letter.key is None and letter.value is None else letter.value
         while True:
@@ -95,6 +93,27 @@ class DeadLetterWriter:
                 await asyncio.sleep(0.5)
             else:
                 return
+
+    async def _letter(self, tp: TP, refused: Refused, max_message_bytes: int) -> DeadLetterRecord:
+        record: Any = refused.record
+        sealer = self._sealer
+        kept = kept_letter(
+            topic=tp.topic,
+            partition=tp.partition,
+            offset=record.offset,
+            key=record.key,
+            value=record.value,
+            original_headers=record.headers,
+            reason=refused.reason,
+            detail=refused.detail,
+            action=refused.action,
+            max_message_bytes=max_message_bytes - (sealer.bytes_around if sealer is not None else 0),
+            sealed_for=sealer.fingerprints if sealer is not None else (),
+        )
+        if sealer is None:
+            return kept.record()
+        # In a thread: a whole chunk that is refused would hold up the heartbeats of the group for seconds.
+        return await asyncio.to_thread(sealer.seal, kept)
 
     async def stop(self) -> None:
         """Disconnect."""

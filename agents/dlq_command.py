@@ -1,4 +1,4 @@
-"""`returnwatch dlq list|show|stats`: what was refused and still waits for somebody. Changes nothing."""
+"""`returnwatch dlq list|show|stats|keygen`: what was refused and still waits for somebody. Changes nothing in Kafka."""
 
 import heapq
 import json
@@ -12,10 +12,11 @@ from agents.kafka_connection import reachable, run
 from agents.letter_filter import Asked, LetterFilter, letter_filter, refuse_unknown_topic
 from agents.letter_log import LetterLog, Outcomes, read_outcomes
 from agents.letter_view import Listed, Stats, letter_object, show_letter, show_letters, show_stats
+from agents.sealing_settings import make_keys, opener_of
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import say, write_line
-from streams.letters import Letter
+from streams.letters import OBSTACLES, Letter, not_opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,15 @@ def count_letters(flags: Mapping[str, object], asked: Asked, *, everything: bool
     """Print how many letters there are, by reason, topic and hour."""
     wanted = letter_filter(asked, datetime.now(UTC))
     return run(_count(load_settings(flags), wanted, everything=everything, as_json=as_json))
+
+
+def make_key_files(private: Path) -> int:
+    """Make a private and a public key, and say what to do with them."""
+    public, fingerprint = make_keys(private)
+    say(f"key {fingerprint}: the private one is in {private}, the public one in {public}")
+    say(f"workers take `--dead-letter-recipient {public}`; who reads letters takes `--identity {private}`")
+    say("keep a copy of the private key: without it nobody opens what is sealed for it")
+    return 0
 
 
 async def _list(settings: Settings, wanted: LetterFilter, options: ListOptions) -> int:
@@ -97,8 +107,8 @@ async def _show(
 ) -> int:
     await reachable(settings)
     outcomes = await read_outcomes(settings)
-    log = LetterLog(settings, wanted)
-    letters = [letter async for letter in log.read()]
+    log, opener = LetterLog(settings, wanted), opener_of(settings)
+    letters = [opener.open(letter) if opener is not None else letter async for letter in log.read()]
     if not letters:
         raise DeadLettersError([not_found(place)])
     if save is not None:
@@ -120,6 +130,9 @@ def _save(save: Path, letters: list[Letter]) -> None:
         raise DeadLettersError(
             [Finding("--save", f"{len(letters)} letters are of that place: {named}", todo=todo)]
         )
+    if (hindrance := not_opened(letters[0])) is not None:
+        what, todo = OBSTACLES[hindrance]
+        raise DeadLettersError([Finding("--save", f"{letters[0].record} {what}", todo=todo)])
     try:
         save.write_bytes(letters[0].value or b"")
     except OSError as error:

@@ -19,6 +19,7 @@ from agents.letter_filter import Asked, LetterFilter, letter_filter, refuse_unkn
 from agents.letter_log import LetterLog, Outcomes, read_outcomes
 from agents.letter_sender import Decided, LetterSender, Way
 from agents.letter_view import Listed, letter_object, show_letters
+from agents.sealing_settings import opener_of
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.terminal import say, write_line
@@ -77,6 +78,14 @@ class Progress:
     """Places of records that their topic does not take."""
     about: dict[str, Obstacle | None] = field(default_factory=dict)
     """Of letters that were named: where the record and the letter lie -> what was in the way."""
+    sealed_for: set[str] = field(default_factory=set)
+    """Fingerprints of the keys that would have opened what stayed sealed."""
+
+    def words(self, hindrance: Obstacle) -> tuple[str, str]:
+        """What is in the way, and what to do."""
+        what, todo = OBSTACLES[hindrance]
+        keys = f" (sealed for {', '.join(sorted(self.sealed_for))})" if hindrance is Obstacle.SEALED else ""
+        return what + keys, todo
 
 
 @dataclass(slots=True)
@@ -157,6 +166,7 @@ class Deciding:
         self._terms = Terms({}, decision.most_redrives, decision.again, audit_id)
         self._outcomes: Outcomes = {}
         self._progress = Progress()
+        self._opener = opener_of(settings) if decision.outcome is Outcome.REDRIVEN else None
 
     @property
     def has_begun(self) -> bool:
@@ -186,7 +196,8 @@ class Deciding:
         """Letters that nothing is in the way of, at most as many as wanted; the others are counted."""
         chosen = 0
         async with aclosing(log.read()) as letters:
-            async for letter in letters:
+            async for found in letters:
+                letter = self._opened(found)
                 hindrance = self._hindrance(letter)
                 self._note(letter, hindrance)
                 if hindrance is not None:
@@ -195,6 +206,11 @@ class Deciding:
                 chosen += 1
                 if chosen == self._decision.limit:
                     return
+
+    def _opened(self, letter: Letter) -> Letter:
+        """What was decided already is not opened for nothing."""
+        done = letter.identity in self._outcomes and not self._decision.again
+        return letter if done or self._opener is None else self._opener.open(letter)
 
     def _hindrance(self, letter: Letter) -> Obstacle | None:
         outcome = self._outcomes.get(letter.identity)
@@ -205,6 +221,8 @@ class Deciding:
     def _note(self, letter: Letter, hindrance: Obstacle | None) -> None:
         if hindrance is not None:
             self._progress.left[hindrance] += 1
+            if hindrance is Obstacle.SEALED:
+                self._progress.sealed_for.update(letter.header.sealed_for.split(","))
             if self._decision.as_json:
                 _write(letter, self._outcomes, "left", hindrance)
         if self._wanted.places:
@@ -296,7 +314,7 @@ class Deciding:
         by_filter = not self._wanted.places
         for hindrance, count in sorted(self._progress.left.items()):
             if by_filter and hindrance not in {Obstacle.REDRIVEN, Obstacle.DISCARDED}:
-                what, todo = OBSTACLES[hindrance]
+                what, todo = self._progress.words(hindrance)
                 say(f"{count} stay: {what}; {todo}")
 
     def _findings(self) -> list[Finding]:
@@ -305,7 +323,7 @@ class Deciding:
             if place not in self._progress.about:
                 findings.append(not_found(place))
             elif (hindrance := self._progress.about[place]) is not None:
-                what, todo = OBSTACLES[hindrance]
+                what, todo = self._progress.words(hindrance)
                 findings.append(Finding(place, what, todo="" if self._decision.verb == "discard" else todo))
         findings += [
             Finding(

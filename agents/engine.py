@@ -26,6 +26,7 @@ from agents.markers import MarkerPlan, Markers, Progress
 from agents.metrics import Metrics
 from agents.probe import Probe
 from agents.said import Said
+from agents.sealing_settings import sealer_of
 from agents.settings import Settings
 from agents.stage import Stage, StageHost
 from agents.stage_topics import parcels_topics, returns_topics
@@ -102,7 +103,11 @@ class Engine:
         self.producer: AIOKafkaProducer = new_producer(self._connection, "returnwatch-intake")
         await start_producer(self.producer)
         self.dead_letters = DeadLetterWriter(
-            self._connection, names.dead_letters, settings.max_record_bytes, self.metrics
+            self._connection,
+            names.dead_letters,
+            settings.max_record_bytes,
+            self.metrics,
+            sealer_of(settings),
         )
         await self.dead_letters.start()
         skew_ms = int(settings.skew.total_seconds() * 1000)

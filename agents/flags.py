@@ -23,6 +23,7 @@ class Group(StrEnum):
     TOPICS = "Topics"
     TIME = "Time"
     WORKER = "Worker"
+    LETTERS = "Dead letters"
 
 
 class Flag(NamedTuple):
@@ -60,6 +61,7 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("warehouse_topics", "--warehouse-topic", "TOPIC ...", "Input of warehouse events; may be repeated."),
         ("commands_topics", "--commands-topic", "TOPIC ...", "Input of commands; may be repeated."),
         ("topic_prefix", "--topic-prefix", "TEXT", "Begins the names of our own topics."),
+        ("dead_letter_recipients", "--dead-letter-recipient", "FILE ...", "Public key to seal dead letters for; repeatable."),
         ("parcels_partitions", "--parcels-partitions", "COUNT", "Fixed for ever at the first start."),
         ("returns_partitions", "--returns-partitions", "COUNT", "Fixed for ever at the first start."),
         ("replication_factor", "--replication-factor", "COUNT", "Copies of each topic we create."),
@@ -83,6 +85,9 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("metrics_port", "--metrics-port", "PORT", "0 takes a free one."),
         ("log_format", "--log-format", "TEXT", "auto, console or json."),
         ("log_level", "--log-level", "TEXT", "debug, info, warning or error."),
+    ),
+    Group.LETTERS: (
+        ("dead_letter_identities", "--identity", "FILE ...", "Private key that opens sealed letters; may be repeated."),
     ),
 }
 # fmt: on

@@ -17,7 +17,7 @@ from agents.safe_text import safe, safe_bytes, safe_lines, text_of
 from agents.terminal import out, say
 from schemas.dead_letter_outcomes import LetterOutcome
 from schemas.topics import KIB
-from streams.letters import OBSTACLES, Letter, Obstacle, times_redriven
+from streams.letters import OBSTACLES, Letter, Obstacle, not_opened, times_redriven
 
 SHOWN_BYTES = 16 * KIB
 SHOWN_HOURS = 48
@@ -48,7 +48,7 @@ def show_letters(listed: Sequence[Listed], now: datetime) -> None:
             age_text(now - written_at(one.letter)),
             header.reason.value,
             f"{header.size:,}" if header.size >= 0 else "null",
-            Text(f"{safe(header.detail)}{_standing(one)}"),
+            Text(f"{safe(header.detail)}{' (sealed)' if header.sealed else ''}{_standing(one)}"),
         )
     out.print(table)
 
@@ -73,6 +73,10 @@ def show_letter(one: Listed, now: datetime, repeats: int) -> None:
         if text:
             grid.add_row(f"  {label}", Text(text))
     out.print(grid)
+    if (hindrance := not_opened(letter)) is not None:
+        what, todo = OBSTACLES[hindrance]
+        say(f"its key, value and headers are not shown: {what}; {todo}")
+        return
     if letter.value is None:
         say("the record had no value")
         return
@@ -98,6 +102,8 @@ def _facts(one: Listed, now: datetime, repeats: int) -> Iterator[tuple[str, str]
     if header.redrives:
         yield "redriven", f"{header.redrives} times, last from {safe(header.redriven_from)}"
         yield "first refused", safe(header.first_refused_at)
+    if header.sealed:
+        yield "sealed for", safe(header.sealed_for.replace(",", ", "))
     if outcome is not None:
         why = f": {safe(outcome.why)}" if outcome.why else ""
         yield outcome.outcome.value, f"{time_text(outcome.at)}, by {safe(outcome.by)}{why}"
@@ -105,6 +111,8 @@ def _facts(one: Listed, now: datetime, repeats: int) -> Iterator[tuple[str, str]
     if one.obstacle is not None and outcome is None:
         what, todo = OBSTACLES[one.obstacle]
         yield "not redriven", f"{what}; {todo}"
+    if not_opened(letter) is not None:
+        return
     yield "key", "none" if letter.key is None else safe_bytes(letter.key)
     for name, content in letter.headers:
         yield "header", f"{safe(name)}: {'null' if content is None else safe_bytes(content)}"
@@ -195,6 +203,7 @@ def letter_object(one: Listed, *, with_record: bool) -> Mapping[str, Any]:
         "obstacle": one.obstacle.value if one.obstacle is not None else None,
     }
     if with_record:
+        told["opened"] = not_opened(letter) is None
         told["key"] = _bytes_object(letter.key)
         told["headers"] = [{"name": name, "content": _bytes_object(value)} for name, value in letter.headers]
         told["value"] = _bytes_object(letter.value)

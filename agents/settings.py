@@ -158,6 +158,13 @@ class Settings(BaseSettings):
     max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1024, le=64 * MAX_RECORD_BYTES)
     """An input record above this goes to the dead letters unread."""
 
+    dead_letter_recipients: Names = ()
+    """Files with public keys (`returnwatch dlq keygen`): with some, key, value and headers of refused records are
+    kept sealed for them, and only who has one of the private keys can read or redrive them (docs/dead-letters.md). The same for
+    all workers."""
+    dead_letter_identities: Names = ()
+    """Files with private keys that open sealed dead letters, for `returnwatch dlq`. Workers need none."""
+
     # --- time
     marker_period: Duration = timedelta(seconds=1)
     """How often a worker marks how far each input has been processed. 5s for hundreds of partitions times

@@ -14,6 +14,7 @@ from agents.adapters import reader_findings
 from agents.envelopes import envelope_findings
 from agents.errors import Finding, SettingsError
 from agents.flags import FLAG_OF_FIELD
+from agents.sealing_settings import key_findings
 from agents.settings import ENV_PREFIX, Settings
 from agents.settings_consistency import InconsistentError, Problem
 
@@ -61,6 +62,10 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
     where = (where_set(field, given, secrets) for field in ("scans_adapters", "sources"))
     findings += reader_findings(settings, *where)
     findings += envelope_findings(settings.envelopes, where_set("envelopes", given, secrets))
+    at_keys = (
+        where_set(field, given, secrets) for field in ("dead_letter_recipients", "dead_letter_identities")
+    )
+    findings += key_findings(settings, *at_keys)
     if findings:
         raise SettingsError(findings)
     return settings

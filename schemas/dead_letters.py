@@ -2,7 +2,8 @@
 
 Header names begin with `returnwatch-`. The record's own headers follow ours as long as there is room, so that the record
 can be sent again with its envelope (`returnwatch dlq redrive`). What was redriven says so in its last three headers; when it
-is refused once more, its letter says so in ours.
+is refused once more, its letter says so in ours. Where dead letters are sealed, the record's own key, value and headers are all
+in the value (schemas/sealed_letters.py), and the key is the record's place.
 """
 
 import re
@@ -17,6 +18,8 @@ from schemas.vocabulary import DeadLetterReason
 
 FIRST_BYTES = 64 * KIB
 """How much is kept of a record that is too large for the topic."""
+SEALED_FORM = 1
+"""How a sealed record is laid out (schemas/sealed_letters.py)."""
 _MAX_DETAIL_CHARS = 500
 _ORIGINAL_HEADER_BYTES = 16 * KIB
 _OWN_BYTES = 6 * KIB
@@ -57,6 +60,17 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, rename=_header_name)
     ] = ""
     first_refused_at: Annotated[
         str, msgspec.Meta(description="When its first letter was written; empty: this is the first.")
+    ] = ""
+    sealed: Annotated[
+        int,
+        msgspec.Meta(
+            description="Form in which the value holds the record's key, value and headers, encrypted; "
+            "0: all of them are as they came."
+        ),
+    ] = 0
+    sealed_for: Annotated[
+        str,
+        msgspec.Meta(description="Fingerprints of the public keys it is sealed for, with commas between."),
     ] = ""
 
     def headers(self) -> Headers:
@@ -131,7 +145,20 @@ class DeadLetterRecord(NamedTuple):
     headers: Headers
 
 
-def dead_letter_record(  # noqa: PLR0913 - the record as it was read, and why it was refused
+class KeptLetter(NamedTuple):
+    """A dead letter before it is a record: our headers, and what is kept of the refused record."""
+
+    letter: DeadLetter
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    def record(self) -> DeadLetterRecord:
+        """The record of a letter that is not sealed."""
+        return DeadLetterRecord(self.key, self.value, self.letter.headers() + self.headers)
+
+
+def kept_letter(  # noqa: PLR0913 - the record as it was read, and why it was refused
     *,
     topic: str,
     partition: int,
@@ -143,10 +170,12 @@ def dead_letter_record(  # noqa: PLR0913 - the record as it was read, and why it
     detail: str,
     action: str,
     max_message_bytes: int = MAX_RECORD_BYTES + DEAD_LETTER_ROOM,
-) -> DeadLetterRecord:
+    sealed_for: Sequence[str] = (),
+) -> KeptLetter:
     """Return the dead letter of a refused record, cut to its first 64 KiB where the topic cannot hold it.
 
-    `max_message_bytes` is the topic's `max.message.bytes`. A key that has no room either is left out.
+    `max_message_bytes` is the topic's `max.message.bytes`, without what sealing takes. A key that has no room either is
+    left out. `sealed_for`: fingerprints of the keys it is going to be sealed for.
     """
     own_headers, redriven = without_history(original_headers)
     kept_headers = own_headers if _bytes_of(own_headers) <= _ORIGINAL_HEADER_BYTES else []
@@ -174,8 +203,10 @@ def dead_letter_record(  # noqa: PLR0913 - the record as it was read, and why it
         redrives=redriven.times if redriven is not None else 0,
         redriven_from=redriven.letter if redriven is not None else "",
         first_refused_at=redriven.first_refused_at if redriven is not None else "",
+        sealed=SEALED_FORM if sealed_for else 0,
+        sealed_for=",".join(sealed_for),
     )
-    return DeadLetterRecord(kept_key, kept, letter.headers() + kept_headers)
+    return KeptLetter(letter, kept_key, kept, kept_headers)
 
 
 def _bytes_of(headers: Sequence[tuple[str, bytes | None]]) -> int:

@@ -12,6 +12,7 @@ import msgspec
 
 from schemas.dead_letter_outcomes import LetterOutcome, Outcome
 from schemas.dead_letters import DeadLetter, Headers, Redriven, headers_of_record
+from schemas.sealed_letters import Original
 
 PLACE: Final = re.compile(r"[A-Za-z0-9._-]{1,249}/[0-9]{1,10}@[0-9]{1,19}")
 """`topic/partition@offset`, as cases name their evidence."""
@@ -34,6 +35,10 @@ class Letter:
     value: bytes | None
     headers: Headers
     """The record's own."""
+    sealed: bytes | None = None
+    """All three of them, as long as nobody has opened it (agents/letter_sealing.py)."""
+    broken: bool = False
+    """It is sealed, and does not open with a key that it is sealed for."""
 
     @property
     def record(self) -> str:
@@ -53,7 +58,11 @@ class Letter:
 
     def without_record(self) -> "Letter":
         """The same, light: to be listed."""
-        return replace(self, key=None, value=None, headers=[])
+        return replace(self, key=None, value=None, headers=[], sealed=None)
+
+    def opened(self, original: Original) -> "Letter":
+        """The same, with what was sealed in it."""
+        return replace(self, key=original.key, value=original.value, headers=original.headers, sealed=None)
 
 
 def read_letter(
@@ -68,6 +77,8 @@ def read_letter(
         header = DeadLetter.from_headers(headers)
     except msgspec.ValidationError:
         return None
+    if header.sealed:
+        return Letter(header, lies_at, written_ms, None, None, [], sealed=value or b"")
     # One without key and value has an empty value: Kafka's clients do not send it else.
     original = None if header.size < 0 else value
     return Letter(header, lies_at, written_ms, key, original, headers_of_record(headers))
@@ -80,6 +91,7 @@ class Obstacle(StrEnum):
     DISCARDED = "discarded"
     CUT = "cut"
     INCOMPLETE = "incomplete"
+    SEALED = "sealed"
     ALTERED = "altered"
     EMPTY = "empty"
     OTHER_TOPIC = "other_topic"
@@ -97,6 +109,11 @@ OBSTACLES: Final[dict[Obstacle, tuple[str, str]]] = {
     Obstacle.INCOMPLETE: (
         "its key or headers were too large to be kept",
         "have its producer send it again, then discard the letter",
+    ),
+    Obstacle.SEALED: (
+        "is sealed, and no key that was given opens it",
+        "give --identity FILE, the private key of a fingerprint that it is sealed for; if all are lost, have its producer send "
+        "it again, then discard the letter",
     ),
     Obstacle.ALTERED: ("its bytes are not those that were refused", "find out who writes to this topic"),
     Obstacle.EMPTY: ("has neither key nor value", "discard it: there is nothing to send"),
@@ -146,10 +163,19 @@ def _damage(letter: Letter) -> Obstacle | None:
         return Obstacle.CUT
     if header.left_out:
         return Obstacle.INCOMPLETE
+    if (hindrance := not_opened(letter)) is not None:
+        return hindrance
     if letter.key is None and value is None:
         return Obstacle.EMPTY
     digest = "" if value is None else sha256(value).hexdigest()
     return Obstacle.ALTERED if digest != header.sha256 else None
+
+
+def not_opened(letter: Letter) -> Obstacle | None:
+    """Why the record in a sealed letter cannot be read; None: it can."""
+    if letter.broken:
+        return Obstacle.ALTERED
+    return Obstacle.SEALED if letter.sealed is not None else None
 
 
 def _no_way_back(letter: Letter, outcome: LetterOutcome | None, terms: Terms) -> Obstacle | None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from schemas.dead_letters import DeadLetterRecord, dead_letter_record
+from schemas.dead_letters import DeadLetterRecord, KeptLetter, kept_letter
 from schemas.vocabulary import DeadLetterReason
 from streams.refusal import ACTIONS
 
@@ -26,7 +26,11 @@ class Refusal(NamedTuple):
 
     def letter(self, **more: Any) -> DeadLetterRecord:
         """The record of `dead-letters`."""
-        return dead_letter_record(
+        return self.kept(**more).record()
+
+    def kept(self, **more: Any) -> KeptLetter:
+        """What goes into it."""
+        return kept_letter(
             topic=self.topic,
             partition=self.partition,
             offset=self.offset,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.errors import SettingsError
@@ -259,6 +259,7 @@ def test_safe_text_is_printable_and_on_one_line(text: str) -> None:
     assert safe(text).isprintable()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_can_be_shown(value: bytes) -> None:
     assert all(line.isprintable() for line in safe_lines(value))

@@ -11,7 +11,7 @@ import pytest
 
 from agents.topics import TopicState, check_topic
 from schemas.contracts_generation import contract_files
-from schemas.dead_letters import FIRST_BYTES, DeadLetter, DeadLetterRecord, dead_letter_record
+from schemas.dead_letters import FIRST_BYTES, DeadLetter, DeadLetterRecord, kept_letter
 from schemas.money import minor_units
 from schemas.outputs import (
     Escalation,
@@ -123,7 +123,7 @@ def _dead_letter(value: bytes | None, **more: Any) -> DeadLetterRecord:
         "detail": "JSON is malformed",
         "action": "Send one JSON object per record.",
     }
-    return dead_letter_record(**{**fields, **more})
+    return kept_letter(**{**fields, **more}).record()
 
 
 def _size(record: DeadLetterRecord) -> int:
