@@ -10,10 +10,13 @@ from tests.unit.oracle_tape import (
     DHL_HUB,
     DHL_MISROUTED,
     DHL_PICKED_UP,
+    HUB,
+    LIL1,
     PICKED_UP,
     PICKUP_FAILED,
     Tape,
     default_terms,
+    hours,
 )
 
 SILENT, OVERDUE = RuleId.STALLED_SILENT, RuleId.TRANSIT_OVERDUE
@@ -176,3 +179,23 @@ def test_what_is_told_late_for_a_worker_was_held_up_may_explain_what_was_told_be
     assert missing.final_states >= {CaseState.RESOLVED, CaseState.ESCALATED}
     assert Reason.EXPLAINED in missing.reasons
     assert [case.rule for case in tape.cases(150, 0, terms)] == [RuleId.PICKUP_FAILED]
+
+
+def test_a_held_up_worker_may_see_a_case_only_when_what_explained_it_is_over() -> None:
+    tape = Tape()
+    terms = default_terms(RuleId.DELIVERED_NOT_CHECKED_IN, RuleId.MOVING_AFTER_DELIVERY)
+    tape.label(0)
+    tape.scan(10, PICKED_UP)
+    tape.scan(52, DELIVERED, LIL1)
+    tape.scan(60, HUB)
+    tape.scan(150, DELIVERED, LIL1)
+    tape.check_in(151)
+
+    def due(tolerance: float) -> list[tuple[float, float]]:
+        rule = RuleId.DELIVERED_NOT_CHECKED_IN
+        told = [case for case in tape.cases(300, tolerance, terms) if case.rule is rule]
+        assert all(case.opens_by >= case.due_by for case in told)
+        return [(hours(case.due_at), hours(case.due_by)) for case in told]
+
+    assert due(0) == due(2) == [(76.0, 76.0)]
+    assert due(60) == [(76.0, 150.0)]
