@@ -201,6 +201,8 @@ class _Watch:
 
     def _merge(self, key: CaseKey, timely: list[_Case], later: list[_Case], ways: int) -> ExpectedCase:
         cases = [*timely, *later]
+        # What is found only where deadlines are moved has, for a worker, its own deadline, which is earlier by at most that.
+        moved = timedelta(0) if timely else self.tolerance
         first, timely = cases[0], timely or cases
         states = {state for case in cases for state in self._with_levels(case)}
         return ExpectedCase(
@@ -209,7 +211,7 @@ class _Watch:
             parcel=key[1],
             occurrence=0,
             since_at=first.since_at,
-            due_at=min(case.due_at for case in timely),
+            due_at=min(case.due_at for case in timely) - moved,
             due_by=max(case.due_by for case in timely),
             opens_at=first.opens_at,
             opens_by=max(max(case.opens_at, case.due_by) for case in cases),
@@ -218,7 +220,7 @@ class _Watch:
             final_states=frozenset(states),
             reasons=frozenset(reason for case in cases for reason in case.reasons),
             ended_at=first.ended_at,
-            held_until_at=min(case.raised_at or case.due_at for case in timely),
+            held_until_at=min(case.raised_at or case.due_at for case in timely) - moved,
             delayed=_agreed({case.raised_at is not None for case in cases}),
         )
 

@@ -199,3 +199,14 @@ def test_a_held_up_worker_may_see_a_case_only_when_what_explained_it_is_over() -
 
     assert due(0) == due(2) == [(76.0, 76.0)]
     assert due(60) == [(76.0, 150.0)]
+
+
+def test_what_is_found_only_where_deadlines_are_moved_may_have_its_own_deadline() -> None:
+    tape, terms = Tape(), default_terms(RuleId.DROPOFF_CLAIM_UNCONFIRMED, RuleId.MISSING_FIRST_SCAN)
+    tape.label(0)
+    tape.order(10, "dropoff_claimed", carrier="fedex", tracking_number="1")
+    alone = default_terms(RuleId.MISSING_FIRST_SCAN)
+    (own,) = [hours(case.due_at) for case in tape.cases(400, 0, alone)]
+    missing = [case for case in tape.cases(400, 172, terms) if case.rule is RuleId.MISSING_FIRST_SCAN]
+    assert [case.opens for case in missing] == ["either"]
+    assert all(hours(case.due_at) <= own <= hours(case.due_by) for case in missing)
