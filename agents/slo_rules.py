@@ -91,8 +91,8 @@ DETECTION: Final = Slo(
             "operations",
             FAST,
             "Exceptions are told late: the budget of a month is gone within days.",
-            "Of what was found in the last hours too much was told more than a minute after it could have been. Who has to act hears of it "
-            "too late. What is told is right.",
+            "Of what was found in the last hours too much was told more than a minute after it could have been. "
+            "Who has to act hears of it too late. What is told is right.",
         ),
         BurnAlert(
             "ReturnwatchDetectionDelayBurnSlow",
