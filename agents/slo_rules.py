@@ -1,8 +1,9 @@
 """Writes deploy/prometheus/slo.yaml, the alerts on how fast error budgets burn: `python -m agents.slo_rules`.
 
-An objective is a share of good events in 30 days; what is missing to 1 is its budget. A burn of 1 uses the budget up in exactly
-these days. Each alert asks a long window, which says that enough of the budget has gone, and a short one of a twelfth, which
-says that it still goes. In windows with few events one bad one would be a large share, so at least `least` must be bad (docs/alerts.md).
+An objective is a share of good events in 30 days; what is missing to 1 is its budget. A burn of 1 uses the budget up in
+exactly these days. Each alert asks a long window, which says that enough of the budget has gone, and a short one of a
+twelfth, which says that it still goes. In windows with few events one bad one would be a large share, so at least `least`
+must be bad (docs/alerts.md).
 """
 
 import sys
