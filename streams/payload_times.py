@@ -101,7 +101,8 @@ class TimeReader:
         self._midnight_is_a_day = midnight_is_a_day
         self._assumed = assumed
         first = zones[0] if zones and zones[0] not in {PLACE, OFFSETS} else None
-        self._at_home = None if first is None else (_named(first), _named(first), _quality_of_named(first, sure=True))
+        zone = None if first is None else _named(first)
+        self._at_home = None if zone is None else (zone, zone, _quality_of_named(zones[0], sure=True))
         """Zones and quality of a time of which nothing more is known; None: they have to be looked for."""
 
     def read_moment(self, text: str) -> ReadTime | None:
