@@ -4,19 +4,19 @@ import asyncio
 import logging
 import signal
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from agents.board.app import board_app
-from agents.board.following import Follower, FollowerMetrics
+from agents.board.following import Follower, FollowerMetrics, followed_partitions
 from agents.board.index_reading import IndexReader
 from agents.board.pages_of_telling import Teller
 from agents.board.security import Keeper
@@ -68,6 +68,7 @@ def token_of(settings: Settings) -> str:
 
 async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -> int:
     await reachable(settings, WAIT_FOR_BROKER)
+    partitions = await followed_partitions(settings)
     registry, readiness = CollectorRegistry(), Readiness()
     reader = IndexReader(file)
     follower = Follower(settings, file, reader, readiness, FollowerMetrics(registry))
@@ -87,10 +88,10 @@ async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -
         with listening_at(host, int(port), "--listen"):
             await web.TCPSite(runner, host.strip("[]"), int(port)).start()
         host, number = runner.addresses[0][:2]
-        log.info("board_serves", address=f"http://{host}:{number}", can_tell=bool(token))
+        log.info("board_serves", url=f"http://{host}:{number}", can_tell=bool(token))
         say(f"the board is at http://{host}:{number}")
         readiness.has("start")
-        await _follow(follower, stop, rebuild=rebuild)
+        await _follow(follower.run(partitions, rebuild=rebuild), stop)
     finally:
         await runner.cleanup()
     return 0
@@ -108,9 +109,9 @@ def _teller(settings: Settings) -> Teller:
     return tell
 
 
-async def _follow(follower: Follower, stop: asyncio.Event, *, rebuild: bool) -> None:
+async def _follow(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
     """Follow until `stop`; what ends the following before that is raised."""
-    following = asyncio.create_task(follower.run(rebuild=rebuild))
+    following = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()

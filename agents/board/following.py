@@ -76,10 +76,9 @@ class Follower:
         self._taking_in = 0
         self._writing = asyncio.Lock()
 
-    async def run(self, *, rebuild: bool) -> None:
-        """Follow until cancelled."""
+    async def run(self, partitions: list[TopicPartition], *, rebuild: bool) -> None:
+        """Follow these partitions until cancelled."""
         self._readiness.waits_for("index", "the topics have not been read to their ends yet")
-        partitions = await _partitions(self._settings)
         try:
             async with open_consumer(self._settings, **FETCH) as consumer:
                 await self._begin(consumer, partitions, rebuild=rebuild)
@@ -209,7 +208,7 @@ async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-async def _partitions(settings: Settings) -> list[TopicPartition]:
+async def followed_partitions(settings: Settings) -> list[TopicPartition]:
     """Of all topics that are followed. Raises TopicsError for one that is not there."""
     names = settings.topics
     found: list[TopicPartition] = []
