@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from agents.cli_canary import add_canary
 from agents.cli_carriers import add_carriers
 from agents.cli_dead_letters import add_dead_letters
 from agents.cli_durations import duration_of as _duration
@@ -509,5 +510,6 @@ add_kpis(app)
 add_dead_letters(app)
 add_carriers(app)
 add_receive(app)
+add_canary(app)
 add_sources(app)
 add_size(app)
