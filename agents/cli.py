@@ -16,6 +16,7 @@ from agents.cli_kpis import add_kpis
 from agents.cli_operations import add_operations
 from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payloads_of
 from agents.cli_receive import add_receive
+from agents.cli_size import add_size
 from agents.cli_sources import add_sources
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
@@ -509,3 +510,4 @@ add_dead_letters(app)
 add_carriers(app)
 add_receive(app)
 add_sources(app)
+add_size(app)
