@@ -239,8 +239,8 @@ async def test_people_on_call_and_the_receiver_need_their_rights_and_no_others(
             if (
                 access.name == own.topics.dead_letter_outcomes
             ):  # as before the first decision, when it need not be there
-                assert (answer.code, whole.code) == (0, 0)
-                assert answer.out != whole.out, "what was dealt with is shown as if it were not"
+                assert (answer.code, listed.code) == (0, 0)
+                assert answer.out != listed.out, "what was dealt with is shown as if it were not"
             else:
                 assert answer.code == 1, access
                 assert access.name in answer.err, access
