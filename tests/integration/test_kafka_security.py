@@ -231,14 +231,12 @@ async def test_people_on_call_and_the_receiver_need_their_rights_and_no_others(
             assert not secured.asked(program, "Denied", began), program
         dealt_with = ("--everything", "--by", "ops-1", "--why", "of a test", "--yes")
         assert (await command(own, "dlq", "discard", *dealt_with)).code == 0
+        listed = await command(on_call, "dlq", "list")
         for access in access_of(Program.ON_CALL, own):
-            arguments = asking(own, access)
-            whole = await command(on_call, *arguments)
             await secured.forbid(Program.ON_CALL, [access])
-            answer = await command(on_call, *arguments)
-            if (
-                access.name == own.topics.dead_letter_outcomes
-            ):  # as before the first decision, when it need not be there
+            answer = await command(on_call, *asking(own, access))
+            if access.name == own.topics.dead_letter_outcomes:
+                # As before the first decision, when the topic need not be there.
                 assert (answer.code, listed.code) == (0, 0)
                 assert answer.out != listed.out, "what was dealt with is shown as if it were not"
             else:
