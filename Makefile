@@ -90,11 +90,13 @@ format: $(STAMP)  ## Put the code into the common form
 bench: $(STAMP)  ## Measure (make bench ARGS=... picks one)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-docs: $(STAMP)  ## Write what is generated anew: contracts, the settings' page, the rules' page
+docs: $(STAMP)  ## Write what is generated anew: contracts, pages of settings and rules, budgets' alerts, dashboards
 	$(BIN)/python -m schemas.contracts_generation
 	$(BIN)/python -m agents.settings_reference
 	$(BIN)/python -m agents.rules_reference
+	$(BIN)/python -m agents.slo_rules
 	$(BIN)/python -m agents.adapters_reference
+	$(BIN)/python -m agents.dashboards
 	$(BIN)/python -m tests.wiring_page
 
 clean:  ## Remove what can be made again, .venv included

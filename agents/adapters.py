@@ -3,7 +3,7 @@
 Shipped ones are named by their name, a user's own by the path of its file. Whoever maps records asks `readers_of`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from agents.errors import Finding, did_you_mean
@@ -41,7 +41,7 @@ def reader_findings(settings: Settings, where_adapters: str, where_sources: str)
     for where, entries in ((where_adapters, settings.scans_adapters), (where_sources, settings.sources)):
         for entry in entries:
             topic, _, name = entry.partition("=")
-            file, wrong = _read(name, where)
+            file, wrong = found_file(name, where)
             if name not in told:
                 findings += wrong
             told.add(name)
@@ -73,11 +73,6 @@ def ready(file: ReaderFile) -> Reader:
     return MessageSource(file) if isinstance(file, SourceFile) else Adapter(file)
 
 
-def found_file(name: str, where: str) -> tuple[ReaderFile | None, Sequence[Finding]]:
-    """Return an adapter or source, or None and why not."""
-    return _read(name, where)
-
-
 def _says_source(text: str) -> bool:
     try:
         node = compose(text)
@@ -87,7 +82,8 @@ def _says_source(text: str) -> bool:
     return isinstance(content, dict) and ("source" in content or "adapter" not in content)
 
 
-def _read(name: str, where: str) -> tuple[ReaderFile | None, list[Finding]]:
+def found_file(name: str, where: str) -> tuple[ReaderFile | None, list[Finding]]:
+    """Return an adapter or source, or None and why not."""
     try:
         return read_file(name), []
     except KeyError:

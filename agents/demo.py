@@ -22,7 +22,7 @@ from rich.live import Live
 
 from agents.demo_apis import rows_of, show_apis
 from agents.demo_options import DemoOptions
-from agents.demo_player import Player, moment_of
+from agents.demo_player import Player
 from agents.demo_traffic import DemoTraffic, traffic_of
 from agents.demo_view import DemoView, show_score
 from agents.demo_worker import WorkerProcess
@@ -39,6 +39,7 @@ from simulation.oracle import expected
 from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Score, score
 from simulation.terms import Terms
+from streams.epoch import moment_of
 
 T = TypeVar("T")
 DEFAULT_MINUTES = 6.0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from time import time
 from typing import Any
 
@@ -14,14 +14,9 @@ from agents.settings import Settings, SimulatedTime
 from schemas.topics import InputKind
 from simulation.api_traffic import Sending, ledger_of
 from simulation.ledger import LedgerEvent
+from streams.epoch import moment_of
 
 TICK_SECONDS = 0.02
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment_of(ms: int) -> datetime:
-    """Aware UTC time of epoch milliseconds."""
-    return EPOCH + timedelta(milliseconds=ms)
 
 
 class Player:

@@ -13,9 +13,9 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.child_process import dying_with_parent
-from agents.demo_player import moment_of
 from agents.errors import Finding, UserError
 from agents.settings import Settings
+from streams.epoch import moment_of
 
 MOST_STARTS = 50
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from agents.demo_player import moment_of
 from agents.kafka_security import client_arguments
 from agents.settings import Settings, SimulatedTime
 from schemas.facts import MARKER_KEY, decode_marker
@@ -17,6 +16,7 @@ from schemas.vocabulary import CaseState, RuleId
 from simulation.feed_story import CARRIER
 from simulation.marks_seen import MarksSeen
 from simulation.scoreboard import Observed
+from streams.epoch import moment_of
 
 
 class EscalationReader:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,12 +24,10 @@ from agents.terminal import say, write_line
 from schemas.explanations import Explanation, encode_explanation
 from schemas.policy_loading import default_policy
 from schemas.vocabulary import RuleId
+from streams.epoch import epoch_ms
 from streams.explaining import explain
 from streams.intake import IntakeMapper, Refused
 from streams.reckoning import TellingPolicy
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def _of_events(settings: Settings, name: str, options: ExplainOptions) -> list[S
     wiring = Wiring(readers_of(settings), options.payloads)
     mapper = IntakeMapper(codes, adapters=wiring.readers())
     records = wiring.records(options.events, options.arrival)
-    at_ms = (options.at - _EPOCH) // _MS if options.at is not None else records[-1].at_ms
+    at_ms = epoch_ms(options.at) if options.at is not None else records[-1].at_ms
     payloads = () if options.payloads is None else options.payloads.files
     where = ", ".join(map(str, (*options.events, *payloads)))
     if options.at is not None:

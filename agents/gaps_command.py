@@ -1,7 +1,7 @@
 """`returnwatch carriers gaps`: what of the carriers' traffic was not understood, to be put into a table of one's own."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,13 +19,11 @@ from agents.replay_topics import schemas_of_records
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from schemas.topics import InputKind
+from streams.epoch import epoch_ms
 from streams.gaps import GapCount
 from streams.intake import Acceptance, Intake, IntakeMapper
 from streams.keys import split_parcel_key
 from streams.wire_format import Schemas
-
-_MS = timedelta(milliseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class GapsAsked(NamedTuple):
@@ -132,8 +130,8 @@ def _topics(settings: Settings) -> list[str]:
 
 
 async def _read_topics(reader: _Reader, settings: Settings, asked: GapsAsked) -> None:
-    since_ms = (asked.since_at - _EPOCH) // _MS if asked.since_at is not None else 0
-    before_ms = (asked.before_at - _EPOCH) // _MS if asked.before_at is not None else 1 << 62
+    since_ms = epoch_ms(asked.since_at) if asked.since_at is not None else 0
+    before_ms = epoch_ms(asked.before_at) if asked.before_at is not None else 1 << 62
     await reachable(settings)
     async for chunk in _chunks_of(settings, since_ms):
         records = [record for record in chunk if since_ms <= record.timestamp < before_ms]

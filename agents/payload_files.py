@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from agents.adapters import Reader, ReaderFile, found_file, ready
@@ -11,9 +11,7 @@ from agents.replay_reading import NO_OFFSET, Recorded, in_order, read_records
 from schemas.source_checks import kinds_of
 from schemas.source_files import SourceFile
 from schemas.topics import InputKind
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
+from streams.epoch import epoch_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class PayloadFiles:
     def records(self) -> list[Recorded]:
         """One for each file. Raises ReplayError with every file that cannot be read."""
         records, findings = list[Recorded](), list[Finding]()
-        kind, at_ms = self._kind(), (self.arrived_at - _EPOCH) // _MS
+        kind, at_ms = self._kind(), epoch_ms(self.arrived_at)
         key = None if self.key is None else self.key.encode()
         for file in dict.fromkeys(self.files):
             try:

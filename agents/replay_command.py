@@ -28,11 +28,10 @@ from agents.settings import Settings
 from agents.terminal import err, say
 from schemas.carrier_codes import CarrierCodes
 from schemas.policy import Policy
+from streams.epoch import YEAR_9999_MS
 from streams.intake import IntakeMapper
 
 _MS = timedelta(milliseconds=1)
-_LAST_MS = 253_370_764_800_000
-"""9999-01-01: what is due some months behind the end can still be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ def _play(
 def _span(records: Sequence[Recorded], options: ReplayOptions) -> Span:
     first_ms, last_ms = records[0].at_ms, records[-1].at_ms
     until_ms = last_ms + options.until // _MS
-    if first_ms < 0 or until_ms > _LAST_MS:
+    if first_ms < 0 or until_ms > YEAR_9999_MS:
         what = "records were appended before 1970, or time would go on into the year 9999"
         raise ReplayError([Finding("appended_at", what, todo="correct their times")])
     return Span(first_ms, until_ms, options.step // _MS)

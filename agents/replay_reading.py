@@ -10,7 +10,7 @@ from base64 import b64decode
 from binascii import Error as NotBase64Error
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -20,14 +20,13 @@ from agents import replay_parquet
 from agents.errors import Finding, ReplayError, did_you_mean
 from schemas.events import KIND_OF_TYPE
 from schemas.topics import InputKind
+from streams.epoch import epoch_ms
 
 MOST_FINDINGS = 20
 TOLD_EVERY = 2_000
 """Lines between two calls of `read_bytes`."""
 HOW_TO_WRITE = "write it as docs/replay.md says"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 _ORDER = {kind: number for number, kind in enumerate(InputKind)}
 _ABSENT = msgspec.Raw(b"")
 
@@ -169,7 +168,7 @@ def _record(line: bytes, arrival: str) -> Recorded:
     value = _value(told)
     headers = tuple((name, text.encode()) for name, text in sorted(told.headers.items()))
     offset = NO_OFFSET if told.offset is None else told.offset
-    at_ms = (told.appended_at - _EPOCH) // _MS
+    at_ms = epoch_ms(told.appended_at)
     key = None if told.key is None else told.key.encode()
     return Recorded(
         at_ms, told.kind, told.topic or told.kind.value, told.partition, offset, value, headers, key
@@ -230,7 +229,7 @@ def _appended_ms(line: bytes, arrival: str) -> int:
         why = "an event alone is appended at the time in this column"
         raise _WrongLineError(f"has no {arrival!r}", why, "name another column with --arrival")
     try:
-        return (_time(raw) - _EPOCH) // _MS
+        return epoch_ms(_time(raw))
     except (msgspec.DecodeError, OverflowError) as error:
         todo = "write it like 2026-03-01T12:00:00Z, or name another column with --arrival"
         raise _WrongLineError(f"{arrival!r} is no time: {_sentence(error)}", todo=todo) from None

@@ -1,7 +1,7 @@
 """Recorded events from the input topics of a cluster: all that they hold, or what was appended in a range of time."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from aiokafka.structs import ConsumerRecord
 
@@ -14,10 +14,8 @@ from agents.schema_registry import schemas_of
 from agents.settings import Settings
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
+from streams.epoch import epoch_ms
 from streams.wire_format import Schemas, Unusable
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 async def read_topics(
@@ -75,4 +73,4 @@ def _recorded(one: "ConsumerRecord[bytes, bytes]", kind: InputKind) -> Recorded:
 
 
 def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // _MS
+    return epoch_ms(at)

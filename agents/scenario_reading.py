@@ -19,6 +19,7 @@ from schemas.policy_loading import PolicyError, policy_of
 from schemas.topics import InputKind
 from schemas.vocabulary import RuleId
 from schemas.yaml_reading import NotYamlError, Path, YamlReader, compose, start_of
+from streams.epoch import epoch_ms
 from streams.intake import IntakeMapper
 
 USUAL_START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -31,8 +32,6 @@ STEP_FORM = (
     "a step is an event, as {at: 20h, restocked: {return_id: R1}}, or a check, as {by: 73h, expect: []}"
 )
 TIME_FORM = "write it as 73h or 5d 2h after the start, or as 2026-01-31T08:00:00+01:00"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 
 
 class Appended(NamedTuple):
@@ -381,4 +380,4 @@ class _ScenarioReader:
 
 
 def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // _MS
+    return epoch_ms(at)

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from agents.durations import duration_text, parse_duration
 from agents.settings_consistency import INPUT_FIELDS, InconsistentError, inconsistencies
 from schemas.topics import MAX_RECORD_BYTES, InputKind, TopicNames, TopicSpec, topic_specs
+from streams.epoch import epoch_ms
 
 ENV_PREFIX = "RETURNWATCH_"
 TOPIC_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
@@ -310,7 +311,7 @@ class Settings(BaseSettings):
         if not self.simulated_time or self.simulated_origin_at is None:
             return None
         starts_at = self.simulated_starts_at or self.simulated_origin_at
-        return SimulatedTime(_epoch_ms(self.simulated_origin_at), _epoch_ms(starts_at), self.simulated_speed)
+        return SimulatedTime(epoch_ms(self.simulated_origin_at), epoch_ms(starts_at), self.simulated_speed)
 
     def environment(self) -> dict[str, str]:
         """The variables that give another process these very settings. Holds secrets: never log it."""
@@ -337,7 +338,3 @@ def _between(value: timedelta, least: timedelta, most: timedelta) -> timedelta:
     if not least <= value <= most:
         raise ValueError(f"must be between {duration_text(least)} and {duration_text(most)}")
     return value
-
-
-def _epoch_ms(moment: datetime) -> int:
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)

@@ -38,7 +38,9 @@ class Opened(NamedTuple):
     id: str = ""
 
 
-class _Structured(msgspec.Struct):
+class Structured(msgspec.Struct):
+    """A CloudEvent in structured mode: its attributes, and what is around the data."""
+
     specversion: str
     id: str
     source: str
@@ -49,7 +51,7 @@ class _Structured(msgspec.Struct):
     data_base64: str = ""
 
 
-_decode_structured = msgspec.json.Decoder(_Structured).decode
+_decode_structured = msgspec.json.Decoder(Structured).decode
 
 
 def open_envelope(value: bytes, headers: Headers) -> Opened:
@@ -75,7 +77,7 @@ def open_payload(value: bytes, headers: Headers) -> bytes:
 
 
 def _payload_of(value: bytes) -> bytes:
-    event = _structured(value)
+    event = structured(value)
     data = bytes(event.data) or _decoded(event.data_base64)
     if not data.startswith(b'"'):
         return data
@@ -99,7 +101,7 @@ def _open_binary(value: bytes, named: dict[str, bytes | None], content_type: str
 def _open_structured(value: bytes, content_type: str) -> Opened:
     if not content_type.lower().startswith("application/cloudevents+json"):
         raise _bad("only application/cloudevents+json is read, one event per record")
-    event = _structured(value)
+    event = structured(value)
     _check(event.specversion, event.datacontenttype)
     if (
         not (event.id and event.source and event.type)
@@ -110,7 +112,8 @@ def _open_structured(value: bytes, content_type: str) -> Opened:
     return Opened(with_defaults(data, _default_fields(event.type, event.time)), event.source, event.id)
 
 
-def _structured(value: bytes) -> _Structured:
+def structured(value: bytes) -> Structured:
+    """Return a structured CloudEvent. Raises RefusalError."""
     try:
         return _decode_structured(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

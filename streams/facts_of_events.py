@@ -57,7 +57,7 @@ from schemas.money import minor_units
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, DeadLetterReason, Evidence, Milestone, TimeQuality
 from streams.check_digits import doubt_of
-from streams.epoch import epoch_ms
+from streams.epoch import YEAR_9999_MS, epoch_ms
 from streams.facts_of_commands import case_command, forget_command
 from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
@@ -78,7 +78,6 @@ OTHER: Final = "other"
 
 _MILLISECOND = timedelta(milliseconds=1)
 _DAY_MS = 24 * 60 * 60 * 1000
-_YEAR_9999_MS = 253_370_764_800_000
 """Later times cannot be written in every time zone."""
 _NO_SUCH_PROMISE = "promised_refund_at: needs a time between the years 1970 and 9999"
 _UNUSABLE_NUMBER = "carrier and tracking_number need a letter or a digit, and no control characters"
@@ -354,7 +353,7 @@ class FactMaker:
         return_id, (value_minor, currency) = _return_id(event.return_id), _money(event.value)
         promised = event.promised_refund_at
         promised_ms = epoch_ms(promised) if promised is not None else 0
-        if not 0 <= promised_ms < _YEAR_9999_MS:
+        if not 0 <= promised_ms < YEAR_9999_MS:
             raise RefusalError(DeadLetterReason.BAD_VALUE, _NO_SUCH_PROMISE)
         terms = ReturnTerms(
             event.method,

@@ -14,6 +14,7 @@ from streams.adapting import Payload, ScanSeen, Trouble
 from streams.facts_of_events import CLAMPED, LATENESS_SAMPLE, OTHER, UNMAPPED, Chunk, FactMaker
 from streams.gaps import NotUnderstood
 from streams.identity import identity_of_content, identity_of_id
+from streams.payload_news import PayloadNews
 from streams.payload_times import ReadTime
 from streams.refusal import RefusalError
 
@@ -28,7 +29,7 @@ _LAST_STEPS = frozenset({Milestone.DELIVERED, Milestone.DELIVERED_ELSEWHERE, Mil
 
 
 class PayloadFacts:
-    """Makes the facts of payloads. Keeps no state."""
+    """Makes the facts of payloads. They depend on no state; what is told of feeds does (streams/payload_news.py)."""
 
     def __init__(
         self, codes: CarrierCodes, maker: FactMaker, max_future: timedelta, max_past: timedelta
@@ -38,6 +39,7 @@ class PayloadFacts:
         self._maker = maker
         self._max_future_ms = max_future // _MILLISECOND
         self._max_past_ms = max_past // _MILLISECOND
+        self._news = PayloadNews()
 
     def add(
         self, chunk: Chunk, payload: Payload, adapter: str, *, history: bool, offset: int
@@ -78,7 +80,7 @@ class PayloadFacts:
             for scan, meaning in told
             if meaning.milestone in _LAST_STEPS and scan.time.quality is not TimeQuality.DATE_ONLY
         ]
-        latest, latest_unmapped, any_clamped = 0, False, False
+        latest, latest_scan, latest_unmapped, any_clamped = 0, 0, False, False
         for scan, meaning in told:
             time = scan.time
             clamped = time.start_ms > chunk.arrived_ms + self._max_future_ms
@@ -89,17 +91,18 @@ class PayloadFacts:
                     chunk.gaps.append(self._gap(scan, key))
             if clamped:
                 chunk.count(CLAMPED, _EVENT)
-            if time.start_ms >= latest:
-                latest, latest_unmapped = time.start_ms, not meaning.understood
             occurred_ms = chunk.arrived_ms if clamped else _occurred_ms(time, meaning, ends, chunk.arrived_ms)
             fact = self._fact(
                 chunk, scan, meaning, adapter, (carrier, key), source, occurred_ms, clamped=clamped
             )
+            if time.start_ms >= latest:
+                latest, latest_scan, latest_unmapped = time.start_ms, fact.identity, not meaning.understood
             chunk.facts.append(("parcels", key.encode(), encode_json(fact)))
         if told:
             chunk.events[_EVENT] = chunk.events.get(_EVENT, 0) + len(told)
-            written_ms = chunk.appended_ms if history else latest
-            chunk.arrived(feed, written_ms, clamped=any_clamped, unmapped=latest_unmapped)
+            if self._news.is_new(latest_scan, chunk.topic, chunk.partition, source.offset):
+                written_ms = chunk.appended_ms if history else latest
+                chunk.arrived(feed, written_ms, clamped=any_clamped, unmapped=latest_unmapped)
             if not history and not source.offset % LATENESS_SAMPLE:
                 chunk.lateness_ms.append(max(0, chunk.arrived_ms - latest))
         return len(told)

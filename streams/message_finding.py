@@ -5,7 +5,7 @@ A word that a table does not have is refused, unless the file says what to do wi
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal, DecimalException
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +27,7 @@ from schemas.source_rules import (
     WordsOf,
 )
 from schemas.vocabulary import DeadLetterReason
+from streams.epoch import YEAR_9999_MS, moment_of
 from streams.payload_finding import (
     MAX_TEXT_CHARS,
     Scope,
@@ -50,8 +51,6 @@ MOST_PARTS: Final = 1000
 _ID_CHARS = 129
 """One more than the contract takes: a longer id is refused, not cut to one that another event may have."""
 _IDS = frozenset({"id", "return_id", "order_id", "carrier", "tracking_number", "retracts"})
-YEAR_9999_MS: Final = 253_370_764_800_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_SHOWN_CHARS = 40
 _WITH_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+)(?:,\d+)?")
 """1249,00 and 1.249,00; a point that does not group thousands is no number in this writing."""
@@ -373,11 +372,6 @@ def _later_end(name: str, rules: Sequence[EventTimeOf]) -> FindValue:
         return moment_of(read.end_ms)
 
     return moment
-
-
-def moment_of(ms: int) -> datetime:
-    """Return epoch milliseconds as a time."""
-    return _EPOCH + timedelta(milliseconds=ms)
 
 
 def _unknown(name: str, where: str, word: str) -> RefusalError:

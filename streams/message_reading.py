@@ -18,12 +18,12 @@ from schemas.source_files import MODEL_OF_TYPE, TIME_FIELD, EventRule, SourceFil
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason, TimeQuality
 from streams.adapting import MAX_EVENTS, Trouble
+from streams.envelope import structured
+from streams.epoch import YEAR_9999_MS, moment_of
 from streams.message_finding import (
-    YEAR_9999_MS,
     FindValue,
     MessageScope,
     field_rule,
-    moment_of,
     times_rule,
     types_rule,
 )
@@ -40,31 +40,15 @@ _SAME_ID = (
 )
 
 
-class _Envelope(msgspec.Struct):
-    id: str = ""
-    source: str = ""
-    type: str = ""
-    time: str = ""
-
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-
-
 def attributes_of(value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
     """Return a record's headers as texts, by lower-case names; of a structured CloudEvent its attributes as `ce_id` and so on."""
     if not headers:
         return {}
     named = {name.lower(): (content or b"").decode("utf-8", "replace") for name, content in headers}
     if named.get("content-type", "").lower().startswith("application/cloudevents"):
-        try:
-            envelope = _decode_envelope(value)
-        except (
-            msgspec.DecodeError,
-            UnicodeDecodeError,
-            RecursionError,
-        ) as error:  # what was opened was read less of
-            raise RefusalError(DeadLetterReason.BAD_ENVELOPE, f"the event's attributes: {error}") from None
-        named |= {f"ce_{name}": text for name, text in msgspec.structs.asdict(envelope).items() if text}
+        event = structured(value)
+        texts = {"id": event.id, "source": event.source, "type": event.type, "time": event.time}
+        named |= {f"ce_{name}": text for name, text in texts.items() if text}
     return named
 
 

@@ -97,7 +97,7 @@ def first_text(paths: tuple[str, ...], most: int = MAX_TEXT_CHARS) -> Find:
     return first
 
 
-def _text_at(path: str, most: int) -> Find:
+def _text_at(path: str, most: int = MAX_TEXT_CHARS) -> Find:
     """Return a function that gives the text at a path."""
     names = names_in(path)
     if not names:
@@ -268,7 +268,7 @@ def code_of(code: CodeOf, adapter: str) -> Callable[[Scope], CodeSeen | None]:
 
 
 def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | None]]:
-    find_piece = _number_at if {EPOCH_S, EPOCH_MS} & set(time.formats) else _text_of_piece
+    find_piece = _number_at if {EPOCH_S, EPOCH_MS} & set(time.formats) else _text_at
     pieces, utc_pieces = [find_piece(path) for path in time.found], [first_text((path,)) for path in time.utc]
     abbreviation = first_text((time.abbreviation,) if time.abbreviation else ())
     offset = first_text((time.offset,) if time.offset else ())
@@ -302,10 +302,6 @@ def time_of(time: TimeOf) -> Callable[[Scope, str, str], tuple[str, ReadTime | N
         return text, reader.read(text, when)
 
     return find
-
-
-def _text_of_piece(path: str) -> Find:
-    return first_text((path,))
 
 
 def _number_at(path: str) -> Find:

@@ -22,7 +22,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from agents.demo_player import Player, moment_of
+from agents.demo_player import Player
 from agents.embedded_kafka import EmbeddedKafka
 from agents.engine import EXIT_FENCED
 from agents.kafka_connection import open_admin, open_producer
@@ -37,6 +37,7 @@ from simulation.happenings import SimEvent
 from simulation.ledger import LedgerEvent
 from simulation.warehouse import policy_of_this_world
 from simulation.world import World
+from streams.epoch import moment_of
 from tests.chaos.processes import ROOT, WorkerProcess
 from tests.system.altered_worker import ALTERATIONS_VARIABLE, GATES_VARIABLE
 from tests.system.outcome import Outcome, read_outcome

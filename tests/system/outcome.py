@@ -9,7 +9,6 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from agents.demo_player import moment_of
 from agents.settings import Settings
 from schemas.dead_letters import DeadLetter
 from schemas.facts import MARKER_KEY, decode_marker
@@ -41,7 +40,7 @@ from simulation.oracle import ExpectedCase, expected
 from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Observed, Score, score
 from simulation.terms import Terms
-from streams.epoch import epoch_ms
+from streams.epoch import epoch_ms, moment_of
 from streams.watermark import POSITION_KEY, decode_position
 from tests.chaos.installation import read_all
 

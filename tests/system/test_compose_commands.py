@@ -1,8 +1,10 @@
 """The very commands and variables of docker-compose.yml, run as local processes: there is no engine in CI.
 
-Only names of the container world are mapped: the broker's address, directories and the published port.
+Only names of the container world are mapped: addresses, directories and ports. Prometheus is Debian's, with compose's
+configuration; Grafana cannot run here, so every query of its dashboards is asked of that Prometheus.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -21,43 +23,47 @@ from ruamel.yaml import YAML
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.embedded_kafka_net import free_port
+from tests.prometheus_server import NEEDS_PROMETHEUS, Prometheus, prometheus
 
 pytestmark = [pytest.mark.system]
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
-RETURNWATCH = Path(sys.executable).parent / "returnwatch"
+RETURNWATCH = [sys.executable, "-m", "agents"]
+WORKERS = ("worker-1", "worker-2")
+QUERIES_SECONDS = 420.0
+CHOSEN = {"$job": ".*", "$instance": ".*", "$rule": ".*", "$carrier": ".*", "$feed": ".*"}
+"""What Grafana puts in for `All`."""
 
 
 class Stage:
     """Runs services of the compose file on this machine."""
 
     def __init__(self, kafka: EmbeddedKafka, directory: Path) -> None:
-        self.port = free_port(0)
+        self.ports = {name: free_port(0) for name in WORKERS}
         self._directory = directory
         self._mapped = {
             "kafka:9092": kafka.bootstrap_servers,
             "/var/lib/returnwatch-clock": str(directory / "clock"),
             "/var/lib/returnwatch": str(directory / "data"),
             "0.0.0.0": "127.0.0.1",  # noqa: S104  (what a container listens on)
-            "9464": str(self.port),
         }
-        for name in ("clock", "data"):
-            (directory / name).mkdir()
+        (directory / "clock").mkdir()
 
-    def mapped(self, text: str) -> str:
-        for there, here in self._mapped.items():
+    def mapped(self, text: str, service: str = "") -> str:
+        own = {"9464": str(self.ports[service])} if service in self.ports else {}
+        for there, here in {**self._mapped, **own}.items():
             text = text.replace(there, here)
-        return text
+        return text.replace(str(self._directory / "data"), str(self._directory / "data" / service))
 
     def command(self, name: str) -> list[str]:
         service = SERVICES[name]
-        entrypoint = service.get("entrypoint", [str(RETURNWATCH)])
-        return [*entrypoint, *(self.mapped(part).replace("$$", "$") for part in service["command"])]
+        entrypoint = service.get("entrypoint", RETURNWATCH)
+        return [*entrypoint, *(self.mapped(part, name).replace("$$", "$") for part in service["command"])]
 
     def environment(self, name: str) -> Mapping[str, str]:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("RETURNWATCH_")}
-        own = {key: self.mapped(value) for key, value in SERVICES[name]["environment"].items()}
+        own = {key: self.mapped(value, name) for key, value in SERVICES[name]["environment"].items()}
         return {**inherited, **own}
 
     def run(self, name: str) -> None:
@@ -91,9 +97,9 @@ class Stage:
                     process.kill()
                     process.wait()
 
-    def ask(self, path: str) -> tuple[int, str]:
+    def ask(self, worker: str, path: str) -> tuple[int, str]:
         try:
-            with urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=3) as answer:
+            with urlopen(f"http://127.0.0.1:{self.ports[worker]}{path}", timeout=3) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -101,9 +107,27 @@ class Stage:
             return 0, str(nobody)
 
     def total(self, metric: str, **labels: str) -> float:
-        families = text_string_to_metric_families(self.ask("/metrics")[1])
+        """The sum over all workers of what they export now."""
+        texts = (self.ask(worker, "/metrics")[1] for worker in WORKERS)
+        families = (family for text in texts for family in text_string_to_metric_families(text))
         samples = (sample for family in families for sample in family.samples if sample.name == metric)
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    @contextmanager
+    def scraped(self) -> Iterator[Prometheus]:
+        """Prometheus with compose's configuration, but for a shorter interval: it has no ten minutes here."""
+        text = (ROOT / "deploy/prometheus/prometheus.yaml").read_text()
+        assert "scrape_interval: 5s" in text
+        text = text.replace("scrape_interval: 5s", "scrape_interval: 1s")
+        for worker, port in self.ports.items():
+            text = text.replace(f"{worker}:9464", f"127.0.0.1:{port}")
+        mounts = (volume.split(":")[:2] for volume in SERVICES["prometheus"]["volumes"])
+        for here, there in mounts:
+            text = text.replace(there, str(ROOT / here))
+        config = self._directory / "prometheus.yaml"
+        config.write_text(text)
+        with prometheus(config, self._directory) as server:
+            yield server
 
 
 @pytest.fixture
@@ -118,31 +142,54 @@ def eventually(true: Callable[[], bool], seconds: float, otherwise: Callable[[],
         time.sleep(0.25)
 
 
-def test_what_compose_starts_finds_what_the_shop_does(stage: Stage) -> None:
+def queries() -> Iterator[tuple[str, str]]:
+    """Each query of each dashboard with the title of its panel, as Grafana asks it when all is chosen."""
+    for file in sorted((ROOT / "deploy/grafana/dashboards").glob("*.json")):
+        for panel in json.loads(file.read_text())["panels"]:
+            for target in panel.get("targets", ()):
+                promql = target["expr"].replace("$__rate_interval", "15s")
+                for variable, value in CHOSEN.items():
+                    promql = promql.replace(variable, value)
+                assert "$" not in promql
+                yield f"{file.stem}: {panel['title']}", promql
+
+
+@NEEDS_PROMETHEUS
+def test_what_compose_starts_finds_what_the_shop_does_and_every_dashboard_shows_it(stage: Stage) -> None:
     stage.run("topics")
     stage.run("topics")  # a second `up` finds its topics
     stage.run("clock")
-    with stage.running("worker") as worker:
-        eventually(lambda: stage.ask("/ready")[0] == 200, 180, lambda: stage.ask("/ready"))
-        assert stage.ask("/live")[0] == 200
-        healthy = [
-            part.replace("9464", str(stage.port)) for part in SERVICES["worker"]["healthcheck"]["test"][2:]
-        ]
-        assert subprocess.run([sys.executable, *healthy], check=False).returncode == 0
+    with stage.running("worker-1") as worker, stage.running("worker-2") as other, stage.scraped() as scraped:
+        for name in WORKERS:
+            is_well(stage, name)
         with stage.running("shop"):
-            accepted = {"result": "accepted"}
-            eventually(
-                lambda: stage.total("returnwatch_events_consumed_total", **accepted) > 100,
-                180,
-                lambda: stage.ask("/metrics")[1],
-            )
             eventually(
                 lambda: stage.total("returnwatch_escalations_total", transition="opened") > 0,
                 240,
-                lambda: stage.ask("/metrics")[1],
+                lambda: stage.ask("worker-1", "/metrics")[1],
             )
-        assert worker.poll() is None
-    assert worker.returncode == 0, "SIGTERM ends it in order"
+            without = {f"{title} ({promql})": promql for title, promql in queries()}
+            assert len(without) > 40
+            eventually(lambda: shows_all(scraped, without), QUERIES_SECONDS, lambda: without)
+        assert stage.total("returnwatch_events_consumed_total", result="accepted") > 100
+        assert worker.poll() is other.poll() is None
+    assert (worker.returncode, other.returncode) == (0, 0), "SIGTERM ends them in order"
+
+
+def is_well(stage: Stage, worker: str) -> None:
+    """Wait until a worker is ready; it lives then, and compose's own check says so."""
+    eventually(lambda: stage.ask(worker, "/ready")[0] == 200, 180, lambda: stage.ask(worker, "/ready"))
+    assert stage.ask(worker, "/live")[0] == 200
+    port = str(stage.ports[worker])
+    check = [part.replace("9464", port) for part in SERVICES[worker]["healthcheck"]["test"][2:]]
+    assert subprocess.run([sys.executable, *check], check=False).returncode == 0
+
+
+def shows_all(scraped: Prometheus, without: dict[str, str]) -> bool:
+    """Take those out of `without` that have shown numbers; whether none is left."""
+    for title in [title for title, promql in without.items() if scraped.has_numbers(promql)]:
+        del without[title]
+    return not without
 
 
 def test_the_clock_is_noted_once(stage: Stage, tmp_path: Path) -> None:

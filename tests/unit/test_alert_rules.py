@@ -1,5 +1,6 @@
 """The alerts: each fires, does not fire and resolves as told in deploy/prometheus/tests, and each has a runbook."""
 
+import copy
 import re
 import shutil
 import subprocess
@@ -11,10 +12,13 @@ from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
 from agents.health import Liveness, Readiness, health_app
-from agents.metrics import Metrics
+from agents.metrics import DELAY_BUCKETS, SLO_DELAY_SECONDS, Metrics
+from agents.slo_rules import FILE as SLO_RULES
+from agents.slo_rules import rules as slo_rules
+from tests.unit.alert_stories import CASES, FIRES, KEEPS_QUIET, RESOLVES, cases_of
 
 ROOT = Path(__file__).parents[2]
-RULES = ROOT / "deploy/prometheus/rules.yaml"
+FILES = (ROOT / "deploy/prometheus/rules.yaml", SLO_RULES)
 STORIES = sorted((ROOT / "deploy/prometheus/tests").glob("*.yaml"))
 RUNBOOKS = (ROOT / "docs/runbooks.md").read_text()
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOKS, re.MULTILINE | re.DOTALL))
@@ -24,10 +28,18 @@ NEEDS_PROMTOOL = pytest.mark.skipif(
 
 
 def rules() -> list[dict[str, Any]]:
-    return [rule for group in YAML(typ="safe").load(RULES)["groups"] for rule in group["rules"]]
+    groups = [group for file in FILES for group in YAML(typ="safe").load(file)["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
 
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
+NAMES = [alert["alert"] for alert in ALERTS]
+TOLD = [YAML(typ="safe").load(story) for story in STORIES]
+WANTED = {(name, case) for name in NAMES for case in CASES} - {
+    # It fires always, so that its silence tells.
+    ("ReturnwatchWatchdog", KEEPS_QUIET),
+    ("ReturnwatchWatchdog", RESOLVES),
+}
 
 
 def promtool(*arguments: str) -> tuple[int, str]:
@@ -37,7 +49,7 @@ def promtool(*arguments: str) -> tuple[int, str]:
 
 @NEEDS_PROMTOOL
 def test_the_rules_are_valid_and_none_is_written_twice() -> None:
-    status, said = promtool("check", "rules", "--lint=all", "--lint-fatal", str(RULES))
+    status, said = promtool("check", "rules", "--lint=all", "--lint-fatal", *map(str, FILES))
     assert status == 0, said
 
 
@@ -45,7 +57,9 @@ def test_the_rules_are_valid_and_none_is_written_twice() -> None:
 def test_the_configuration_of_prometheus_is_valid(tmp_path: Path) -> None:
     text = (ROOT / "deploy/prometheus/prometheus.yaml").read_text()
     here = tmp_path / "prometheus.yaml"
-    here.write_text(text.replace("/etc/prometheus/returnwatch-rules.yaml", str(RULES)))
+    for file in FILES:
+        text = text.replace(f"/etc/prometheus/returnwatch-{file.name}", str(file))
+    here.write_text(text)
     status, said = promtool("check", "config", str(here))
     assert status == 0, said
     assert "returnwatch" in said or "SUCCESS" in said
@@ -58,9 +72,35 @@ def test_alerts_fire_and_resolve_as_told(story: Path) -> None:
     assert status == 0, said
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_every_alert_has_a_story(alert: dict[str, Any]) -> None:
-    assert any(alert["alert"] in story.read_text() for story in STORIES)
+def test_every_alert_fires_keeps_quiet_and_resolves_in_a_story() -> None:
+    assert WANTED - cases_of(TOLD, NAMES) == set()
+
+
+def test_a_case_that_no_story_asks_for_is_noticed() -> None:
+    """Each of the three, of one alert that a single story is about."""
+    for case, at in ((KEEPS_QUIET, "20m"), (FIRES, "40m"), (RESOLVES, "65m")):
+        fewer = copy.deepcopy(TOLD)
+        for test in (test for story in fewer for test in story["tests"]):
+            test["promql_expr_test"] = [
+                one
+                for one in test.get("promql_expr_test", ())
+                if not ("ReturnwatchFeedLate" in one["expr"] and one["eval_time"] == at)
+            ]
+        missing = WANTED - cases_of(fewer, NAMES)
+        # Without its firing, that it is quiet in the end is no resolution.
+        assert ("ReturnwatchFeedLate", case) in missing
+        assert {name for name, _ in missing} == {"ReturnwatchFeedLate"}
+
+
+def test_the_alerts_on_budgets_are_as_they_are_generated() -> None:
+    assert SLO_RULES.read_text(encoding="utf-8") == slo_rules(), "run: make docs"
+
+
+def test_what_counts_as_late_is_a_bound_that_workers_export() -> None:
+    assert SLO_DELAY_SECONDS in DELAY_BUCKETS
+    metrics = Metrics(CollectorRegistry())
+    labels = {"rule": "late_refund", "le": str(SLO_DELAY_SECONDS)}
+    assert metrics.registry.get_sample_value("returnwatch_detection_delay_seconds_bucket", labels) == 0
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
@@ -68,6 +108,7 @@ def test_every_alert_says_what_happened_and_points_at_a_runbook_that_says_what_t
     alert: dict[str, Any],
 ) -> None:
     assert alert["labels"]["severity"] in {"page", "ticket", "none"}
+    assert alert["labels"]["team"] in {"operations", "business"}
     assert alert["annotations"]["summary"]
     assert alert["annotations"]["description"]
     page, anchor = alert["annotations"]["runbook_url"].split("#")
@@ -87,5 +128,6 @@ def test_rules_and_runbooks_speak_only_of_metrics_that_a_worker_has() -> None:
     metrics.policy("c0ffee")
     suffixes = ("", "_total", "_info", "_bucket", "_count", "_sum")
     exported = {family.name + suffix for family in metrics.registry.collect() for suffix in suffixes}
-    spoken_of = set(re.findall(r"(?<![:\w])returnwatch_\w+", RULES.read_text() + RUNBOOKS))
+    texts = [file.read_text() for file in FILES] + [RUNBOOKS]
+    spoken_of = set(re.findall(r"(?<![:\w])returnwatch_\w+", "".join(texts)))
     assert spoken_of - exported == set()

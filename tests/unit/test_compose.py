@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if service["image"].startswith("returnwatch")]
+WORKERS = ["worker-1", "worker-2"]
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 
 
@@ -54,7 +55,7 @@ def test_every_image_is_pinned(name: str) -> None:
     assert re.search(r":v?\d+\.\d+\.\d+$", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", ["topics", "worker", "shop"])
+@pytest.mark.parametrize("name", ["topics", *WORKERS, "shop"])
 def test_every_variable_is_a_setting(
     name: str, clock_directory: Path, no_other_settings: pytest.MonkeyPatch
 ) -> None:
@@ -68,16 +69,16 @@ def test_every_variable_is_a_setting(
     assert settings.replication_factor == 1
 
 
-def test_worker_and_shop_live_by_the_same_clock(
+def test_workers_and_shop_live_by_the_same_clock(
     clock_directory: Path, no_other_settings: pytest.MonkeyPatch
 ) -> None:
     clocks = []
-    for name in ("worker", "shop"):
+    for name in (*WORKERS, "shop"):
         environment = {**SERVICES[name]["environment"], "RETURNWATCH_SECRETS_DIR": str(clock_directory)}
         for variable, value in environment.items():
             no_other_settings.setenv(variable, value)
         clocks.append(load_settings({}).simulated)
-    assert clocks[0] == clocks[1]
+    assert clocks[0] == clocks[1] == clocks[2]
     assert clocks[0] is not None
     assert clocks[0].origin_ms == 1_795_341_600_000, "read from the file that the service `clock` writes"
 
@@ -85,8 +86,43 @@ def test_worker_and_shop_live_by_the_same_clock(
 def test_the_clock_service_writes_the_file_that_the_settings_read() -> None:
     directory, name = SERVICES["clock"]["environment"]["FILE"].rsplit("/", 1)
     assert name == "returnwatch_simulated_origin_at"
-    assert directory == SERVICES["worker"]["environment"]["RETURNWATCH_SECRETS_DIR"]
-    assert f"clock:{directory}:ro" in SERVICES["worker"]["volumes"]
+    for worker in WORKERS:
+        assert directory == SERVICES[worker]["environment"]["RETURNWATCH_SECRETS_DIR"]
+        assert f"clock:{directory}:ro" in SERVICES[worker]["volumes"]
+
+
+def test_workers_share_neither_name_nor_disk_nor_port() -> None:
+    one, other = (SERVICES[name] for name in WORKERS)
+    assert one["environment"]["RETURNWATCH_INSTANCE_ID"] != other["environment"]["RETURNWATCH_INSTANCE_ID"]
+    data = [volume for volume in one["volumes"] if volume.endswith(":/var/lib/returnwatch")]
+    assert data
+    assert not set(data) & set(other["volumes"])
+    assert one["ports"] != other["ports"]
+    same = {"command", "healthcheck", "depends_on", "image", "restart", "stop_grace_period"}
+    assert {key: one[key] for key in same} == {key: other[key] for key in same}
+
+
+def test_what_may_wait_for_another_is_healthy_by_a_check() -> None:
+    for name, service in SERVICES.items():
+        for other, how in service.get("depends_on", {}).items():
+            checked = how["condition"] == "service_completed_successfully" or "healthcheck" in SERVICES[other]
+            assert checked, f"{name} waits for {other}"
+
+
+def test_grafana_finds_dashboards_and_source_where_they_are_mounted() -> None:
+    grafana = SERVICES["grafana"]
+    mounts = {volume.split(":")[1]: ROOT / volume.split(":")[0] for volume in grafana["volumes"]}
+    assert all(source.is_dir() for source in mounts.values())
+    provisioning = mounts["/etc/grafana/provisioning"]
+    (provider,) = YAML(typ="safe").load(provisioning / "dashboards/returnwatch.yaml")["providers"]
+    assert list(mounts[provider["options"]["path"]].glob("*.json"))
+    (source,) = YAML(typ="safe").load(provisioning / "datasources/prometheus.yaml")["datasources"]
+    scraped = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yaml")["global"]["scrape_interval"]
+    assert source["jsonData"]["timeInterval"] == scraped
+    assert source["url"] == "http://prometheus:9090"
+    home = grafana["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (mounts["/var/lib/grafana/dashboards"] / Path(home).name).is_file()
+    assert grafana["environment"]["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
 
 
 def test_a_single_kafka_node_gives_producer_ids_that_fence() -> None:
@@ -98,18 +134,18 @@ def test_a_single_kafka_node_gives_producer_ids_that_fence() -> None:
 def test_topics_are_there_before_anybody_uses_them() -> None:
     assert SERVICES["topics"]["depends_on"]["kafka"]["condition"] == "service_healthy"
     assert SERVICES["clock"]["depends_on"]["topics"]["condition"] == "service_completed_successfully"
-    for name in ("worker", "shop"):
+    for name in (*WORKERS, "shop"):
         assert SERVICES[name]["depends_on"]["clock"]["condition"] == "service_completed_successfully"
 
 
-def test_prometheus_reads_our_rules_and_asks_the_worker_where_it_answers() -> None:
+def test_prometheus_reads_our_rules_and_asks_the_workers_where_they_answer() -> None:
     mounts = dict(volume.split(":")[:2] for volume in SERVICES["prometheus"]["volumes"])
     assert all((ROOT / source).is_file() for source in mounts)
     config = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yaml")
     assert set(config["rule_files"]) <= set(mounts.values())
     (job,) = config["scrape_configs"]
-    port = SERVICES["worker"]["environment"]["RETURNWATCH_METRICS_PORT"]
-    assert (job["job_name"], job["static_configs"][0]["targets"]) == ("returnwatch", [f"worker:{port}"])
+    answering = [f"{name}:{SERVICES[name]['environment']['RETURNWATCH_METRICS_PORT']}" for name in WORKERS]
+    assert (job["job_name"], job["static_configs"][0]["targets"]) == ("returnwatch", answering)
 
 
 @pytest.mark.parametrize("name", OURS)

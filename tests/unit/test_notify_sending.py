@@ -238,7 +238,7 @@ async def test_a_digest_that_was_not_taken_is_sent_again_as_it_was(record: Notif
     async with local_receiver() as receiver:
         receiver.answers.extend(["200", "500"])
         async with sending(record, receiver, program):
-            await eventually(lambda: len(receiver.received) == 2)
+            await eventually(lambda: len(receiver.received) >= 2)
         record.queue([queued(case_change("new"), 99)], "escalations", {0: 100}, NOW)
         async with sending(record, receiver, program):
             await receiver.until(2)

@@ -10,6 +10,7 @@ from schemas.facts import decode_parcel_fact
 from schemas.vocabulary import DeadLetterReason, Milestone
 from streams.adapting import MAX_EVENTS, MAX_PACKAGES
 from streams.intake import ANSWERS, EVENTS, OTHER, UNMAPPED, Intake
+from streams.payload_news import PayloadNews
 from tests.golden_payloads import ARRIVED_MS, PayloadRecord, mapper, taken, timelines
 
 R = DeadLetterReason
@@ -188,6 +189,35 @@ def test_a_history_is_one_arrival_however_long_it_is() -> None:
     assert result.arrivals["usps"].late == 0  # a history tells old events by its nature
     assert result.counters[EVENTS, "carrier_scan"] == 10
     assert not result.lateness_ms
+
+
+def test_a_history_that_is_asked_for_again_is_no_life_of_the_feed_until_it_tells_something_new() -> None:
+    intake = mapper(SHIPPO)
+    first, second = _event(), _event(status_date="2026-03-10T12:00:00Z")
+    told = [_history(first), _history(first), _history(second, first), _history(second)]
+    told.append(_history(second | {"status_details": "YOUR SHIPMENT HAS BEEN ACCEPTED AT THE OFFICE!"}))
+    records = [
+        PayloadRecord(json.dumps(history).encode(), offset=offset) for offset, history in enumerate(told)
+    ]
+
+    def came(*offsets: int) -> list[int]:
+        taken_one_by_one = [taken(intake, SHIPPO, records[offset]) for offset in offsets]
+        assert all(result.facts for result in taken_one_by_one)
+        return [result.arrivals["usps"].count if result.arrivals else 0 for result in taken_one_by_one]
+
+    assert came(0, 1, 2, 3, 4) == [1, 0, 1, 0, 0]
+    assert came(0, 1, 2) == [1, 0, 1], "read once more from an earlier offset, the same counts"
+    intake = mapper(SHIPPO)
+    assert came(3) == [1], "after a restart nothing is remembered: it may be new"
+
+
+def test_only_so_many_latest_scans_are_remembered() -> None:
+    news = PayloadNews(most=10)
+    assert [news.is_new(scan, "t", 0, scan) for scan in range(10)] == [True] * 10
+    assert [news.is_new(scan, "t", 0, 100 + scan) for scan in range(10)] == [False] * 10
+    assert [news.is_new(scan, "t", 0, scan) for scan in range(15, 45)] == [True] * 30
+    assert news.is_new(0, "t", 0, 200), "forgotten: it counts as new"
+    assert not news.is_new(44, "t", 1, 44), "the same offset of another partition is another record"
 
 
 def test_an_event_told_late_by_itself_is_late() -> None:
