@@ -17,6 +17,7 @@ from agents.cli_notify import add_notify
 from agents.cli_operations import add_operations
 from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payloads_of
 from agents.cli_receive import add_receive
+from agents.cli_size import add_size
 from agents.cli_sources import add_sources
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
@@ -511,3 +512,4 @@ add_carriers(app)
 add_receive(app)
 add_sources(app)
 add_notify(app)
+add_size(app)

@@ -108,8 +108,10 @@ class Sender:
                     self._under_way |= cases
                     self._messages += 1
                     tasks.create_task(self._deliver(one, cases))
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with what it waits for.
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._woken.wait(), LOOK_SECONDS)
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self._woken.wait()
 
     def _next(self) -> list[_Parcelled]:
         """The messages to begin now: of each case the oldest change, and nothing beside one that is under way."""

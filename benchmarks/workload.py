@@ -78,6 +78,8 @@ class Workload:
     span: timedelta = SPAN
     with_shop: bool = False
     """Also what the shop and its warehouse say of each return, from the request to the refund."""
+    until_hours: float = float("inf")
+    """Only what happens up to so many hours after the label: the parcels stay on the road."""
 
     @property
     def _steps(self) -> list[tuple[float, int]]:
@@ -86,7 +88,7 @@ class Workload:
         steps = [(float(hour), stage) for stage, hour in enumerate(hours)]
         if self.with_shop:
             steps += [(hour, EVENTS_OF_A_PARCEL + n) for n, (hour, *_) in enumerate(OF_THE_SHOP)]
-        return sorted(steps)
+        return sorted(step for step in steps if step[0] <= self.until_hours)
 
     @property
     def events(self) -> Iterator[Event]:

@@ -218,16 +218,23 @@ class Where(NamedTuple):
 def place_of(place: PlaceOf) -> Callable[[Scope], Where]:
     """Return a function that gives an event's place. Carriers name the same places all day long: those are at hand."""
     found = (place.country, place.region, place.city, place.postal_code, place.site)
-    country, region, city, postal_code, site = (first_text(paths) for paths in found)
     default = place.country_otherwise or ""
+    named = [number for number, paths in enumerate(found) if paths]
+    finds = [first_text(found[number]) for number in named]
 
     @lru_cache(maxsize=MAX_PLACES)
-    def read(*texts: str) -> Where:
+    def read(*said: str) -> Where:
+        texts = [""] * len(found)
+        for number, text in zip(named, said, strict=True):
+            texts[number] = text
         country, region, city, postal_code, site = texts
         country = (place_zones().country(country) or country) if country else default
         return Where(region, (country, _without_a_street(city), postal_code, site))
 
-    return lambda scope: read(country(scope), region(scope), city(scope), postal_code(scope), site(scope))
+    if len(finds) == 2:  # as most have it
+        first, second = finds
+        return lambda scope: read(first(scope), second(scope))
+    return lambda scope: read(*[find(scope) for find in finds])
 
 
 def _without_a_street(city: str) -> str:

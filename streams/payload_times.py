@@ -100,6 +100,10 @@ class TimeReader:
         self._zones = zones
         self._midnight_is_a_day = midnight_is_a_day
         self._assumed = assumed
+        first = zones[0] if zones and zones[0] not in {PLACE, OFFSETS} else None
+        zone = None if first is None else _named(first)
+        self._at_home = None if zone is None else (zone, zone, _quality_of_named(zones[0], sure=True))
+        """Zones and quality of a time of which nothing more is known; None: they have to be looked for."""
 
     def read_moment(self, text: str) -> ReadTime | None:
         """Return the time in a text that says its offset and is no day: nothing else has to be asked for it."""
@@ -164,6 +168,8 @@ class TimeReader:
 
     def _zone(self, at: datetime, form: str, when: When) -> tuple[tzinfo, tzinfo, TimeQuality]:
         """Return the zones where the time is earliest and latest, and how they are known."""
+        if self._at_home is not None and at.tzinfo is None and when is NOTHING_MORE:
+            return self._at_home
         zone: tzinfo | None = at.tzinfo or _written_offset(when.offset)
         if zone is None and when.utc:
             zone = _offset_from_utc(at, _parsed(when.utc, form))
