@@ -16,7 +16,7 @@ SECS ?= 600
 MUTATION := .venv-mutation
 MUTANTS ?= $(shell nproc)
 
-.PHONY: help venv demo test test-all chaos mutation fuzz lint format bench docs clean
+.PHONY: help venv demo oncall-demo test test-all chaos mutation fuzz lint format bench docs clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -29,6 +29,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
+
+oncall-demo: $(STAMP)  ## Play a carrier's outage up to the one page that arrives, through Prometheus and Alertmanager
+	$(BIN)/python -m agents.oncall_demo $(ARGS)
 
 demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--once ends by itself)
 	$(BIN)/returnwatch demo $(ARGS)

@@ -41,9 +41,13 @@ class Pace:
     interval: timedelta
     """Between two scrapes, and between two evaluations."""
     faster: float
-    """What the rules wait for before they fire is divided by this."""
+    """What rules wait for before they fire is divided by this."""
     group_wait: timedelta
     """What Alertmanager waits for others of the same group, and before it says what has changed."""
+    only: str = ""
+    """The group of rules that waits shorter; "": all do."""
+    without: tuple[str, ...] = ()
+    """Groups of rules that are left out."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,9 @@ def alert_chain(
 def shipped_rules(name: str, pace: Pace) -> dict[str, Any]:
     """The rules of deploy/prometheus/`name`, with shorter waits."""
     rules = _read(DEPLOY / "prometheus" / name)
-    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+    rules["groups"] = [group for group in rules["groups"] if group["name"] not in pace.without]
+    hastened = [group for group in rules["groups"] if pace.only in {"", group["name"]}]
+    for rule in (rule for group in hastened for rule in group["rules"]):
         for wait in ("for", "keep_firing_for"):
             if wait in rule:
                 rule[wait] = _text(max(parse_duration(rule[wait]) / pace.faster, LEAST))

@@ -6,15 +6,9 @@ What was found is compared with what the simulated world knows to be true (simul
 import asyncio
 import contextlib
 import logging
-import shutil
 import signal
-import socket
-import tempfile
-from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
-from time import time
-from typing import Any, TypeVar
 
 import aiohttp
 from rich.console import Console
@@ -23,6 +17,7 @@ from rich.live import Live
 from agents.demo_apis import rows_of, show_apis
 from agents.demo_options import DemoOptions
 from agents.demo_player import Player
+from agents.demo_setup import beside, demo_directory, demo_settings
 from agents.demo_traffic import DemoTraffic, traffic_of
 from agents.demo_view import DemoView, show_score
 from agents.demo_worker import WorkerProcess
@@ -39,12 +34,7 @@ from simulation.oracle import expected
 from simulation.outgoing import came_of_the_carrier
 from simulation.scoreboard import Score, score
 from simulation.terms import Terms
-from streams.epoch import moment_of
 
-T = TypeVar("T")
-DEFAULT_MINUTES = 6.0
-START_SECONDS = 12.0
-"""The simulated clock starts this long after the demo does, when the worker is up."""
 TOLERANCE_SECONDS = 8.0
 """A worker that is held up this long still finds the same."""
 MOST_PATIENCE_SECONDS = 90.0
@@ -76,7 +66,7 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
                 )
             asyncio.run(Player(settings, traffic.sendings, settings.simulated).run())
             return 0
-        directory = stack.enter_context(_directory(options))
+        directory = stack.enter_context(demo_directory(keep=options.keep))
         if options.bootstrap_servers:
             servers = options.bootstrap_servers
         else:
@@ -84,61 +74,13 @@ def run_demo(options: DemoOptions, settings: Settings | None = None) -> int:
             appended = {"log.message.timestamp.type": "LogAppendTime"}
             kafka = stack.enter_context(EmbeddedKafka(directory / "kafka", extra_properties=appended))
             servers = (kafka.bootstrap_servers,)
-        run_settings = _settings(options, traffic, servers, directory)
+        run_settings = demo_settings(options, traffic, servers, directory)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return asyncio.run(_Demo(options, traffic, run_settings, directory, console).run())
         except KeyboardInterrupt:
             console.print("stopped")
             return 130
-
-
-@contextlib.contextmanager
-def _directory(options: DemoOptions) -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="returnwatch-demo-"))
-    try:
-        yield directory
-    finally:
-        if not options.keep:
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _settings(
-    options: DemoOptions, traffic: DemoTraffic, servers: tuple[str, ...], directory: Path
-) -> Settings:
-    world = traffic.world
-    span_seconds = (world.until_at - world.start_at).total_seconds()
-    speed = options.speed or span_seconds / ((options.minutes or DEFAULT_MINUTES) * 60)
-    policy_file = directory / "policy.json"
-    policy_file.write_text(traffic.policy.model_dump_json(indent=1), encoding="utf-8")
-    return Settings(
-        bootstrap_servers=servers,
-        app_id="returnwatch-demo",
-        topic_prefix="returnwatch-demo-",
-        instance_id="demo-worker",
-        session_timeout=timedelta(seconds=6),
-        parcels_partitions=4,
-        returns_partitions=4,
-        replication_factor=1,
-        marker_period=timedelta(milliseconds=100),
-        skew=timedelta(milliseconds=100),
-        simulated_time=True,
-        simulated_origin_at=moment_of(int((time() + START_SECONDS) * 1000)),
-        simulated_starts_at=world.start_at,
-        simulated_speed=speed,
-        policy_file=policy_file,
-        data_dir=directory / "worker",
-        scans_topics=traffic.scans_topics,
-        scans_adapters=traffic.scans_adapters,
-        metrics_port=_free_port(),
-        log_format="json",
-    )
 
 
 class _Demo:
@@ -168,7 +110,7 @@ class _Demo:
         async with open_admin(self._settings) as admin:
             await prepare_topics(admin, self._settings, inputs=True)
         try:
-            return await _beside(self._worker.supervise(), self._play())
+            return await beside(self._worker.supervise(), self._play())
         finally:
             await asyncio.to_thread(self._worker.stop)
 
@@ -181,7 +123,7 @@ class _Demo:
         view = DemoView(self._player, self._reader, self._worker)
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
-                await _beside(self._reader.run(), self._to_the_end(session, view))
+                await beside(self._reader.run(), self._to_the_end(session, view))
         with self._console.status("asking the simulated world what should have been found"):
             result = await asyncio.to_thread(
                 self._score
@@ -238,17 +180,3 @@ class _Demo:
             observed,
             bound=tolerance + timedelta(seconds=said_within_seconds * self._clock.speed),
         )
-
-
-async def _beside(endless: Coroutine[Any, Any, None], work: Coroutine[Any, Any, T]) -> T:
-    """Do `work` while `endless` runs; if that fails, its error ends the work."""
-    watch, task = asyncio.ensure_future(endless), asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([watch, task], return_when=asyncio.FIRST_COMPLETED)
-        if watch.done():
-            watch.result()
-        return await task
-    finally:
-        for each in (watch, task):
-            each.cancel()
-        await asyncio.gather(watch, task, return_exceptions=True)
