@@ -24,6 +24,7 @@ class Group(StrEnum):
     TIME = "Time"
     WORKER = "Worker"
     LETTERS = "Dead letters"
+    NOTIFY = "Notifications"
 
 
 class Flag(NamedTuple):
@@ -88,6 +89,9 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
     ),
     Group.LETTERS: (
         ("dead_letter_identities", "--identity", "FILE ...", "Private key that opens sealed letters; may be repeated."),
+    ),
+    Group.NOTIFY: (
+        ("notify_record", "--record", "FILE", "What was sent and what waits; the memory of `notify`."),
     ),
 }
 # fmt: on
