@@ -104,3 +104,7 @@ class DeadLettersError(UserError):
 
 class SourcesError(UserError):
     """Messages, adapters or sources that cannot be used."""
+
+
+class NotifyError(UserError):
+    """A record of notifications that cannot be used, or a receiver that did not take an example."""

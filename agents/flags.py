@@ -25,6 +25,7 @@ class Group(StrEnum):
     WORKER = "Worker"
     LETTERS = "Dead letters"
     BOARD = "Board"
+    NOTIFY = "Notifications"
 
 
 class Flag(NamedTuple):
@@ -93,6 +94,9 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
     ),
     Group.LETTERS: (
         ("dead_letter_identities", "--identity", "FILE ...", "Private key that opens sealed letters; may be repeated."),
+    ),
+    Group.NOTIFY: (
+        ("notify_record", "--record", "FILE", "What was sent and what waits; the memory of `notify`."),
     ),
 }
 # fmt: on

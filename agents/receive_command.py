@@ -28,6 +28,7 @@ from agents.terminal import out, say
 from schemas.topics import InputKind
 from schemas.webhooks import Signing, Webhook, Webhooks
 from schemas.yaml_models import ModelError, model_from_yaml
+from streams.notify_bodies import secret_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -114,11 +115,21 @@ def endpoints_of(
 
 
 def _endpoint(webhook: Webhook, environ: Mapping[str, str]) -> Endpoint:
-    secrets = tuple(environ[variable].encode() for variable in webhook.secrets)
+    secrets = tuple(key for variable in webhook.secrets for key in _keys(environ[variable], webhook.signing))
     # What comes at once after a pause is a second's worth.
     return Endpoint(
         webhook, secrets, AsyncLimiter(max(1.0, webhook.per_second), max(1.0, 1 / webhook.per_second))
     )
+
+
+def _keys(secret: str, signing: Signing | None) -> tuple[bytes, ...]:
+    """Standard Webhooks writes keys in base64 behind `whsec_`; a secret that only begins so is a text."""
+    if signing is None or signing.id_header is None:
+        return (secret.encode(),)
+    try:
+        return (secret_bytes(secret),)
+    except ValueError:
+        return (secret.encode(),)
 
 
 def _show(webhooks: Mapping[str, Webhook], environ: Mapping[str, str]) -> None:

@@ -199,6 +199,9 @@ class Settings(BaseSettings):
     change counts for what is read from then on."""
     data_dir: Path = Path(".returnwatch/data")
     """Local state, one directory per worker. Losing it costs a recovery from the changelog, nothing else."""
+    notify_record: Path = Path(".returnwatch/notify.sqlite3")
+    """Of `returnwatch notify` alone: what was sent, what waits and what was given up. Keep it on a disk that stays; who has
+    lost it goes on from the committed positions, and tells some changes again (docs/notify.md)."""
     metrics_host: str = "127.0.0.1"
     """Address of /metrics, /live and /ready. 0.0.0.0 in a container."""
     metrics_port: int = Field(default=9464, ge=0, le=65535)

@@ -12,7 +12,7 @@ from schemas.topics import MAX_RECORD_BYTES
 
 MOST_WEBHOOKS: Final = 100
 """Each is a label of metrics."""
-_PARTS: Final = frozenset({"body", "timestamp", "method", "path"})
+_PARTS: Final = frozenset({"body", "timestamp", "method", "path", "id"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, 5.6.2: what a header may be called."""
 
@@ -44,8 +44,10 @@ class Signing(BaseModel):
     """Which of them is the time of sending, in seconds of the epoch."""
     timestamp_header: Header | None = None
     """Where the time of sending has a header of its own."""
+    id_header: Header | None = None
+    """Where the message has an identity in a header, and it is signed too, as by Standard Webhooks."""
     signed: str = "{body}"
-    """What is signed, as `{timestamp}.{body}`: `body`, `timestamp`, `method` and `path` stand for themselves."""
+    """What is signed, as `{timestamp}.{body}`: `body`, `timestamp`, `method`, `path` and `id` stand for themselves."""
     max_age: Duration = timedelta(minutes=5)
     """A request whose timestamp is further from now is refused. One without may be sent again: that changes nothing."""
 
@@ -75,6 +77,8 @@ class Signing(BaseModel):
                 "signed: a timestamp has to be signed, or anybody could write it; name it in `signed` and where it is"
                 " (timestamp_header or timestamp_part), or in neither"
             )
+        if ("id" in names) != (self.id_header is not None):
+            raise ValueError("signed: {id} and `id_header` come together: what is signed, and where it is")
         return self
 
 

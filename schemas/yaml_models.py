@@ -72,10 +72,19 @@ def _told(error: Any, reader: YamlReader, model: type[BaseModel]) -> tuple[int, 
     if kind == "missing":
         inside = f" in {_dotted(path)}" if path else ""
         return *start_of(reader.nearest(path)), f"`{error['loc'][-1]}` is missing{inside}", "add it"
+    if kind == "enum":
+        return _told_of_word(error, path, reader)
     what = str(error["msg"]).removeprefix("Value error, ")
     name = f"{_dotted(path)}: " if path else ""
     node = reader.keys.get(path) if "[key]" in error["loc"] else None
     return *start_of(node or reader.nearest(path)), f"{name}{what}", ""
+
+
+def _told_of_word(error: Any, path: Path, reader: YamlReader) -> tuple[int, int, str, str]:
+    given, known = str(error["input"]), str(error["ctx"]["expected"]).replace(" or ", ", ").replace("'", "")
+    close = get_close_matches(given, known.split(", "), n=1)
+    todo = f"did you mean `{close[0]}`?" if close else f"known are {known}"
+    return *start_of(reader.nearest(path)), f"{_dotted(path)}: `{given}` is not known here", todo
 
 
 def _in_the_file(location: tuple[str | int, ...], reader: YamlReader) -> Path:

@@ -26,6 +26,7 @@ class Claim(NamedTuple):
 
     signatures: tuple[bytes, ...]
     timestamp: str
+    identity: str = ""
 
 
 def claim_of(
@@ -52,7 +53,9 @@ def _claim_of_signature(signing: Signing, headers: Mapping[str, str], now_s: flo
     if len(header) > _MOST_HEADER_CHARACTERS:
         return "malformed"
     parts = _parts(header) if signing.part else {}
-    written = parts.get(signing.part, []) if signing.part else [header.strip()]
+    # Standard Webhooks puts several into one header, with spaces between.
+    plain = header.split() if signing.id_header else [header.strip()]
+    written = parts.get(signing.part, []) if signing.part else plain
     given = tuple(one for text in written if (one := _signature(signing, text)) is not None)
     timestamp = ""
     if signing.is_timed:
@@ -65,7 +68,10 @@ def _claim_of_signature(signing: Signing, headers: Mapping[str, str], now_s: flo
             return "malformed"
         if abs(now_s - int(timestamp)) > signing.max_age.total_seconds():
             return "too_old"
-    return Claim(given, timestamp) if given else "malformed"
+    identity = headers.get((signing.id_header or "").lower(), "")
+    if signing.id_header and not 0 < len(identity) <= _MOST_HEADER_CHARACTERS:
+        return "malformed"
+    return Claim(given, timestamp, identity) if given else "malformed"
 
 
 def doubt(webhook: Webhook, secrets: Sequence[bytes], claim: Claim, request: Request) -> str | None:
@@ -73,7 +79,7 @@ def doubt(webhook: Webhook, secrets: Sequence[bytes], claim: Claim, request: Req
     signing = webhook.signing
     if signing is None:
         return None
-    message = _message(signing, request, claim.timestamp)
+    message = _message(signing, request, claim)
     made = [hmac.digest(secret, message, signing.algorithm) for secret in secrets]
     # Every one is compared with every other, so that the time tells nothing.
     return None if sum(_is_one_of(one, made) for one in claim.signatures) else "wrong"
@@ -101,10 +107,11 @@ def _signature(signing: Signing, text: str) -> bytes | None:
         return None
 
 
-def _message(signing: Signing, request: Request, timestamp: str) -> bytes:
+def _message(signing: Signing, request: Request, claim: Claim) -> bytes:
     parts = {
         "body": request.body,
-        "timestamp": timestamp.encode(),
+        "timestamp": claim.timestamp.encode(),
+        "id": claim.identity.encode(errors="surrogateescape"),
         "method": request.method.encode(),
         "path": request.path.encode(errors="surrogateescape"),
     }

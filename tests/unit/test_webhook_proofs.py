@@ -121,7 +121,7 @@ def test_a_signature_in_another_alphabet_is_none() -> None:
         ({"timestamp_header": "X-T"}, "a timestamp has to be signed"),
         ({"signed": "{timestamp}"}, "{body} has to be in it"),
         ({"signed": "{body}{body}"}, "{body} has to be in it"),
-        ({"signed": "{body}{url}"}, "{url} is none of body, method, path, timestamp"),
+        ({"signed": "{body}{url}"}, "{url} is none of body, id, method, path, timestamp"),
         ({"signed": "{body"}, "write it as '{timestamp}.{body}'"),
         ({"signed": "{timestamp}{body}", "timestamp_part": "t"}, "needs `part`"),
         (

@@ -1,0 +1,77 @@
+"""Which receivers a change of a case goes to."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from schemas.money import minor_units
+from schemas.notify_routes import Match, NotifyRoutes, Receiver
+from schemas.outputs import Case, Severity
+from schemas.vocabulary import CaseState, Reason
+
+_STEPS = tuple(Severity)
+_ENDED = frozenset({CaseState.RESOLVED, CaseState.RETRACTED})
+
+
+class Action(StrEnum):
+    """What a change asks of whoever is on call; the words of PagerDuty's Events API, and NOTE for what asks nothing."""
+
+    TRIGGER = "trigger"
+    ACKNOWLEDGE = "acknowledge"
+    RESOLVE = "resolve"
+    NOTE = "note"
+
+
+class Told(NamedTuple):
+    """A receiver that is told, and the first route that named it."""
+
+    receiver: str
+    route: str
+
+
+def action_of(case: Case) -> Action:
+    """What the newest change of a case asks for."""
+    if case.state in _ENDED:
+        return Action.RESOLVE
+    if case.reason in {Reason.ACKNOWLEDGED, Reason.SNOOZED}:
+        return Action.ACKNOWLEDGE
+    return Action.NOTE if case.reason is Reason.ASSIGNED else Action.TRIGGER
+
+
+def told_of(routes: NotifyRoutes, case: Case) -> Sequence[Told]:
+    """The receivers of a change, in the order of the file, each once. Of historical cases nobody is told."""
+    if case.historical:
+        return ()
+    told = dict[str, Told]()
+    for route in routes.routes:
+        if fits(route.match, case):
+            for name in route.to:
+                if name not in told and _is_told(routes.receivers[name], case):
+                    told[name] = Told(name, route.name)
+    return tuple(told.values())
+
+
+def fits(match: Match, case: Case) -> bool:
+    """Whether a route takes a change."""
+    return (
+        (not match.rules or case.rule in match.rules)
+        and _STEPS.index(case.severity) >= _STEPS.index(match.severity)
+        and case.level >= match.level
+        and (not match.carriers or case.carrier in match.carriers)
+        and (not match.facilities or case.facility in match.facilities)
+        and _is_worth(match, case)
+    )
+
+
+def _is_worth(match: Match, case: Case) -> bool:
+    if match.value is None:
+        return True
+    if case.value is None or case.value.currency not in match.value:
+        return False
+    least = minor_units(match.value[case.value.currency], case.value.currency)
+    return case.value.amount_minor >= least
+
+
+def _is_told(receiver: Receiver, case: Case) -> bool:
+    """A pager has no word for a change that asks nothing of anybody."""
+    return receiver.kind != "pagerduty" or action_of(case) is not Action.NOTE
