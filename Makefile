@@ -100,6 +100,8 @@ docs: $(STAMP)  ## Write what is generated anew: contracts, pages of settings an
 	$(BIN)/python -m agents.slo_rules
 	$(BIN)/python -m agents.adapters_reference
 	$(BIN)/python -m agents.dashboards
+	$(BIN)/python -m agents.kubernetes_manifests
+	$(BIN)/python -m agents.access_reference
 	$(BIN)/python -m tests.wiring_page
 
 clean:  ## Remove what can be made again, .venv included

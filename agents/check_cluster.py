@@ -10,7 +10,7 @@ from agents.check import SAMPLES, Report
 from agents.errors import Finding, SettingsError, UserError
 from agents.kafka_connection import open_admin, reachable, run
 from agents.registry_client import UnavailableError, greet
-from agents.rights import Right, ask_rights
+from agents.rights import Right, ask_rights, user_of
 from agents.samples import Sample, newest_samples
 from agents.settings import Settings
 from agents.terminal import out
@@ -67,8 +67,7 @@ def _tell_topics(report: Report, checks: list[TopicCheck]) -> None:
 
 
 def _tell_rights(report: Report, settings: Settings, rights: list[Right]) -> None:
-    user = f"User:{settings.sasl_username or 'ANONYMOUS'}"
-    missing = [right.finding(user) for right in rights if right.allowed is False]
+    missing = [right.finding(user_of(settings)) for right in rights if right.allowed is False]
     untold = sum(1 for right in rights if right.allowed is None)
     more = f", {untold} could not be asked" if untold else ""
     text = f"{_counted(len(rights) - len(missing) - untold, 'right')} of {len(rights)} held{more}"

@@ -183,6 +183,12 @@ def _unreachable(address: str, error: Exception, settings: Settings) -> Finding:
     elif isinstance(error, TimeoutError):
         what = f"no answer within {duration_text(CONNECT_TIMEOUT)} ({protocol})"
         todo = "check the address, the firewall, and that the listener speaks this security protocol"
+    elif "ALERT" in words:  # how the other side ends a handshake
+        what = f"the broker refused our certificate, or that there is none: {words}"
+        todo = (
+            "give --ssl-certificate-file and --ssl-key-file: a certificate that the brokers' authority signed, and its key; "
+            "or the address of a listener that asks for none"
+        )
     elif "CERTIFICATE" in words or "SSL" in words:
         what = f"TLS failed: {words}"
         todo = "give --ssl-ca-file of the authority that signed it, and check that the listener speaks TLS"

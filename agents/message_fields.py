@@ -17,6 +17,7 @@ from streams.payload_finding import text_of
 from streams.payload_tree import TEXT
 from streams.refusal import RefusalError
 
+_MOST_NAMED = 3
 _TRACKING = re.compile(r"1Z[0-9A-Z]{16}|[A-Z]{2}\d{9}[A-Z]{2}|\d{12,22}|6[A-Z]\d{11}")
 MOST_SHOWN = 8
 
@@ -74,7 +75,7 @@ def fields_of(messages: Sequence[MessageFile]) -> tuple[list[FieldSeen], bool]:
         try:
             tree, is_json = tree_of(message)
         except RefusalError as refusal:
-            findings.append(Finding(message.where, f"{refusal.reason.value}: {refusal.detail}"))
+            findings.append(_unreadable(message, refusal))
             continue
         trees.append(tree)
         forms.add(is_json)
@@ -92,7 +93,20 @@ def fields_of(messages: Sequence[MessageFile]) -> tuple[list[FieldSeen], bool]:
                 one.values.append(value)
     for one in seen.values():
         one.time = time_form(one.name, one.values)
+    if not any(way and one.values for way, one in seen.items()):
+        what, why = "no field with a value", "a file is proposed from the names and values of fields"
+        where = ", ".join(message.where for message in messages[:_MOST_NAMED])
+        raise SourcesError([Finding(where, what, why, "give messages that tell something")])
     return list(seen.values()), forms == {True}
+
+
+def _unreadable(message: MessageFile, refusal: RefusalError) -> Finding:
+    detail = f"{refusal.reason.value}: {refusal.detail}"
+    if message.value.lstrip()[:1] in {b"{", b"[", b"<"}:
+        return Finding(message.where, detail, todo="give the whole message as it is on the topic")
+    why = "a message begins with {, [ or <, and may be gzipped"
+    todo = "give messages as they are on the topic; several in one file: one a line, in a .jsonl"
+    return Finding(message.where, f"is neither JSON nor XML ({refusal.detail})", why, todo)
 
 
 def is_tracking(one: FieldSeen) -> bool:

@@ -24,7 +24,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
-from agents.errors import Finding
+from agents.errors import BrokerRefusedError, Finding
 from agents.kafka_connection import AUTHORIZATION_ERRORS
 from agents.kafka_security import client_arguments
 from agents.settings import Settings
@@ -86,6 +86,28 @@ class Right(NamedTuple):
             f"{prefixed}--{self.resource} {self.name.removesuffix('*')}"
         )
         return Finding(f"{self.resource} {self.name}", what, todo=todo)
+
+
+def user_of(settings: Settings) -> str:
+    """The principal to name in a message: brokers know those of certificates by their subjects."""
+    if settings.sasl_username:
+        return f"User:{settings.sasl_username}"
+    return "the certificate's user" if settings.ssl_certificate_file is not None else "User:ANONYMOUS"
+
+
+async def refuse_without_rights(settings: Settings, checks: Sequence[TopicCheck]) -> None:
+    """Return if nothing is known to be missing. A worker without a right would wait, or end in the middle of its work.
+
+    Where nobody says who they are there is nothing to ask.
+
+    Raises:
+        BrokerRefusedError: one finding for each right that is missing.
+    """
+    if settings.security_protocol == "PLAINTEXT":
+        return
+    missing = [right for right in await ask_rights(settings, checks) if right.allowed is False]
+    if missing:
+        raise BrokerRefusedError([right.finding(user_of(settings)) for right in missing])
 
 
 async def ask_rights(settings: Settings, checks: Sequence[TopicCheck]) -> list[Right]:

@@ -66,7 +66,8 @@ class TopicCheck(NamedTuple):
         """The same as findings; for a missing topic, what to do about it."""
         where = f"topic {self.spec.name}"
         if self.state is TopicState.MISSING:
-            return [Finding(where, f"is missing ({self.spec.purpose})", todo=_todo_missing(self.spec))]
+            what = f"is missing ({self.spec.purpose}), or this user may not see it"
+            return [Finding(where, what, todo=_todo_missing(self.spec))]
         return [
             Finding(where, f"has {item.name}={item.found}, must be {item.needed}", item.why, item.todo)
             for item in self.differences
@@ -230,7 +231,8 @@ def _refusal(code: int, message: str | None, settings: Settings) -> tuple[str, s
         todo = f"the cluster has fewer than {factor} brokers; on a test cluster use --replication-factor 1"
     elif error in {TopicAuthorizationFailedError, ClusterAuthorizationFailedError}:
         todo = (
-            "allow this user to Create the topics, or let somebody create them who may (`topics plan --json`)"
+            "allow this user to Create the topics, or let somebody create them who may (`topics plan --json`); "
+            "if they are there already, this user may not see them: allow it to Describe them"
         )
     return message or str(error.description), todo
 

@@ -28,6 +28,7 @@ from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from agents.policy_reading import policy_in_force, read_policy
 from agents.recovery import BulkTableManager, StateTable
+from agents.rights import refuse_without_rights
 from agents.settings import Settings
 from agents.topics import prepare_topics
 from agents.transport import ChunkTransport
@@ -158,7 +159,8 @@ async def prepare(settings: Settings, readiness: Readiness) -> None:
     await reachable(settings, BROKER_WAIT)
     readiness.has("broker")
     async with open_admin(settings) as admin:
-        await prepare_topics(admin, settings)
+        checks = await prepare_topics(admin, settings)
+    await refuse_without_rights(settings, checks)
     control = await read_control(settings)
     in_force = policy_in_force(control).policy if control.policy is not None else None
     given = read_policy(settings.policy_file) if settings.policy_file is not None else None

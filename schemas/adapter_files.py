@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from schemas.adapter_paths import compile_path
+from schemas.time_formats import known_format
 
 ISO, EPOCH_S, EPOCH_MS = "iso", "epoch_s", "epoch_ms"
 PLACE, OFFSETS = "place", "abbreviation"
@@ -42,6 +43,10 @@ def _is_zone(name: str) -> str:
     return name
 
 
+def _is_form(form: str) -> str:
+    return form if form in {ISO, EPOCH_S, EPOCH_MS} else known_format(form)
+
+
 def _is_named_zone(name: str) -> str:
     if name in {PLACE, OFFSETS}:
         raise ValueError(f"{name!r} is no zone of one home; write a name such as Europe/Paris")
@@ -51,6 +56,9 @@ def _is_named_zone(name: str) -> str:
 PathText = Annotated[str, AfterValidator(_is_path)]
 Paths = Annotated[tuple[PathText, ...], BeforeValidator(several)]
 Words = Annotated[tuple[Annotated[str, BeforeValidator(_text)], ...], BeforeValidator(several)]
+Forms = Annotated[
+    tuple[Annotated[str, AfterValidator(_is_form), BeforeValidator(_text)], ...], BeforeValidator(several)
+]
 Zone = Annotated[str, AfterValidator(_is_zone)]
 NamedZone = Annotated[str, AfterValidator(_is_named_zone)]
 
@@ -126,7 +134,7 @@ class TimeOf(AdapterPart):
     """One place where an event's time may stand. `from` with several paths: joined by a space, as far as they are there."""
 
     found: Paths = Field(alias="from")
-    formats: Words = (ISO,)
+    formats: Forms = Field(default=(ISO,), min_length=1)
     """`iso`, `epoch_s`, `epoch_ms`, or as strptime; one without hours is a date only."""
     zone: Annotated[tuple[Zone, ...], BeforeValidator(several)] = ()
     """For a time without an offset: `place`, `abbreviation`, or a zone's name; the first that can be told. None: any zone."""

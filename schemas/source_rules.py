@@ -87,6 +87,7 @@ class WeightOf(CountOf):
     """A weight."""
 
     unit: Weighed = "g"
+    decimal: Literal["point", "comma"] = "point"
 
 
 class FlagOf(_Found):

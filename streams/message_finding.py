@@ -172,7 +172,8 @@ def _number(name: str, rule: CountOf) -> FindValue:
     if rule.always is not None:
         always = rule.always
         return lambda _: always
-    find, otherwise = _amount_at(name, rule.found, comma=False), rule.otherwise
+    comma = isinstance(rule, WeightOf) and rule.decimal == "comma"
+    find, otherwise = _amount_at(name, rule.found, comma=comma), rule.otherwise
     first = _value_at(rule.found[0])
     grams = Decimal(GRAMS_OF_UNIT[rule.unit]) if isinstance(rule, WeightOf) else None
 

@@ -13,6 +13,7 @@ from schemas.facts import decode_return_record
 from schemas.source_checks import load_source
 from schemas.topics import InputKind
 from schemas.vocabulary import DeadLetterReason
+from schemas.yaml_models import ModelError
 from streams.adapting import Adapter
 from streams.intake import Intake, IntakeMapper
 from streams.message_reading import MessageSource
@@ -144,3 +145,48 @@ def test_a_flag_in_other_words_is_refused() -> None:
 def test_gzip_around_a_cloud_event_is_opened() -> None:
     packed = gzip.compress(json.dumps({**EVENT, "data": ROW}).encode(), mtime=0)
     assert fact(take(packed, STRUCTURED)) == fact(take({**EVENT, "data": ROW}, STRUCTURED))
+
+
+@pytest.mark.parametrize(
+    ("form", "why"),
+    [
+        ("%d.%m.%Y %Q", "'Q' is a bad directive"),
+        ("%d.%m.%Y %I:%M", "%I needs %p"),
+        ("%H:%M", "needs year, month and day"),
+        ("yyyy-MM-dd", "needs year, month and day"),
+    ],
+)
+def test_a_form_of_times_that_can_give_none_is_an_error_of_the_file(form: str, why: str) -> None:
+    with pytest.raises(ModelError) as refused:
+        load_source(REQUESTS.replace("[iso, epoch_s]", f"[iso, '{form}']"), "mine.yaml")
+    (finding,) = refused.value.findings
+    assert finding.where == "mine.yaml:7:42"
+    assert why in finding.what
+
+
+CHECK_IN = """
+source: scale
+format: json
+fields:
+  return_id: rma
+  facility: {is: LYS1}
+  occurred_at: at
+  weight_grams: {from: kg, unit: kg, decimal: comma}
+events:
+  - type: checked_in
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "grams"), [("1,25", 1250), ("1.250,5", 1_250_500), (0.4, 400), (2, 2000)]
+)
+def test_a_weight_with_a_comma_is_read_as_it_is_meant(written: object, grams: int) -> None:
+    source = load_source(CHECK_IN, "scale.yaml")
+    (told,) = (
+        MessageSource(source)
+        .read(
+            json.dumps({"rma": "R1", "at": "2026-03-02T10:00:00Z", "kg": written}).encode(), NOON_MS, 10_000
+        )
+        .told
+    )
+    assert told.fields["weight_grams"] == grams

@@ -210,3 +210,21 @@ def test_what_cannot_be_inferred_is_told(options: list[str], told: str, tmp_path
     answer = _infer(_written(tmp_path, {"a": 1}), *(str(xml) if one == "XML" else one for one in options))
     assert answer.code == 1
     assert told in answer.err
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (b"hello", "is neither JSON nor XML"),
+        (b"\x00\x9f\x92", "is neither JSON nor XML"),
+        (b'{"a":', "give the whole message"),
+        (b"[{}]", "no field with a value"),
+    ],
+)
+def test_nothing_is_proposed_from_what_tells_nothing(value: bytes, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "messages.json"
+    file.write_bytes(value)
+    answer = _infer(file)
+    assert (answer.code, answer.out) == (1, "")
+    assert told in answer.err
+    assert "do: give" in answer.err
