@@ -8,6 +8,7 @@ from agents.carrier_tables import read_carrier_codes
 from agents.durations import parse_duration
 from agents.errors import Finding, SettingsError
 from agents.settings_loading import load_settings
+from schemas.canary import is_canary
 from schemas.outputs import Case
 from schemas.vocabulary import CaseState, RuleId
 
@@ -28,10 +29,11 @@ class CaseFilter(NamedTuple):
     newer_than: timedelta | None = None
 
     def takes(self, case: Case, now: datetime) -> bool:
-        """Whether the case is wanted. Its age is how long ago it was due."""
+        """Whether the case is wanted. Its age is how long ago it was due. Canaries are nobody's cases."""
         age = now - case.due_at
         return (
             case.state in self.states
+            and not is_canary(case.return_id)
             and self.rule in {"", case.rule.value}
             and self.carrier in {"", case.carrier}
             and (self.older_than is None or age > self.older_than)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import astuple
 
+from schemas.canary import is_canary
 from schemas.carrier_codes import CarrierCodes
 from schemas.commands import Command, Forget
 from schemas.decoding import struct_of
@@ -237,7 +238,8 @@ class FactMaker:
     def _state(self, chunk: Chunk, event: InputEvent, stamp: _Stamp, name: str, maker: "_Maker") -> None:
         """Add what an event states to the chunk, and count it."""
         maker(self, chunk, event, stamp)
-        if chunk.kind in _FEEDS:
+        # A canary comes from a machine beside us: it would make a silent shop look alive.
+        if chunk.kind in _FEEDS and not is_canary(getattr(event, "return_id", None) or ""):
             chunk.arrived(chunk.kind, stamp.written_ms, clamped=stamp.clamped)
         if not stamp.source.offset % LATENESS_SAMPLE:
             chunk.lateness_ms.append(max(0, stamp.arrived_ms - stamp.written_ms))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from schemas.canary import is_canary
 from schemas.facts import CaseCommand, Erasure, ParcelReport, ReturnFact, decode_return_record
 from schemas.vocabulary import AnswerReason, CaseState, CommandType, Milestone
 from streams import kpis, return_journey
@@ -130,7 +131,7 @@ class ReturnLogic:
             replace(case, state=CaseState.RESOLVED) if case.state in STANDING else case
             for case in state.cases
         )
-        adds = self._adds(before, state, watermark_ms) if policy is not None else None
+        adds = self._adds(key, before, state, watermark_ms) if policy is not None else None
         return Change(None, 0, said, hide(record, self._accept_age_ms, salt), adds)
 
     def apply_forgotten(
@@ -279,7 +280,7 @@ class ReturnLogic:
             )
         self.notes += found.notes
         self.delays += found.delays
-        adds = self._adds(before, state, now_ms) if not feed else None
+        adds = self._adds(key, before, state, now_ms) if not feed else None
         if not found.keep:
             self.notes += [(HELD_NO_MORE, one.label) for one in state.held]
             return Change(None, 0, found.outgoing, adds=adds)
@@ -306,10 +307,12 @@ class ReturnLogic:
         state.look_ms = max(min(forget_ms, told.until_ms or forget_ms), watermark_ms + 1)
         if not watermark_ms < armed_ms <= state.look_ms:
             armed_ms = state.look_ms
-        adds = self._adds(before, state, watermark_ms)
+        adds = self._adds(key, before, state, watermark_ms)
         return Change(encode_return(state), armed_ms, told.outgoing, adds=adds)
 
-    def _adds(self, before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
+    def _adds(self, key: bytes, before: ReturnState, state: ReturnState, now_ms: int) -> Adds | None:
+        if is_canary(_return_id(key)):
+            return None
         adds = kpis.adds(before, state, now_ms)
         if state.counted == kpis.NOT_COUNTED != before.counted:
             self.notes.append(("not_counted", self.stage))

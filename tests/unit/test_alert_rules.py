@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
+from agents.canary import CanaryMetrics
 from agents.health import Liveness, Readiness, health_app
 from agents.metrics import DELAY_BUCKETS, SLO_DELAY_SECONDS, Metrics
 from agents.slo_rules import FILE as SLO_RULES
@@ -122,10 +123,11 @@ def test_no_runbook_is_left_of_an_alert_that_is_gone() -> None:
     assert {alert["alert"] for alert in ALERTS} == set(SECTIONS)
 
 
-def test_rules_and_runbooks_speak_only_of_metrics_that_a_worker_has() -> None:
+def test_rules_and_runbooks_speak_only_of_metrics_that_there_are() -> None:
     metrics = Metrics(CollectorRegistry())
     health_app(metrics.registry, Liveness(lambda: 0.0), Readiness())
     metrics.policy("c0ffee")
+    CanaryMetrics(metrics.registry)
     suffixes = ("", "_total", "_info", "_bucket", "_count", "_sum")
     exported = {family.name + suffix for family in metrics.registry.collect() for suffix in suffixes}
     texts = [file.read_text() for file in FILES] + [RUNBOOKS]
