@@ -20,6 +20,7 @@ class Program(StrEnum):
     WORKER = "worker"
     RECEIVE = "receive"
     NOTIFY = "notify"
+    CANARY = "canary"
     ON_CALL = "on-call"
     AUTOSCALER = "autoscaler"
 
@@ -54,6 +55,7 @@ PURPOSE: Mapping[Program, str] = {
     Program.WORKER: "`returnwatch worker`",
     Program.RECEIVE: "`returnwatch receive`, where its webhooks feed every kind of input; leave out what yours do not",
     Program.NOTIFY: "`returnwatch notify run`",
+    Program.CANARY: "`returnwatch canary`",
     Program.ON_CALL: "`returnwatch cases`, `journeys`, `kpis`, `explain`, `dlq list` and `dlq show`: looks, and tells commands",
     Program.AUTOSCALER: "KEDA, which asks how much waits",
 }
@@ -95,6 +97,11 @@ def _notify(settings: Settings) -> Iterable[Access]:
     yield Access(Resource.GROUP, f"{settings.app_id}-notify", Operation.READ)
 
 
+def _canary(settings: Settings) -> Iterable[Access]:
+    yield from _topic(settings.topics.inputs[InputKind.ORDERS][0], Operation.WRITE)
+    yield from _topic(settings.topics.escalations, Operation.READ)
+
+
 def _on_call(settings: Settings) -> Iterable[Access]:
     names = settings.topics
     for topic in names.inputs[InputKind.COMMANDS]:
@@ -118,6 +125,7 @@ _LISTS: Mapping[Program, Callable[[Settings], Iterable[Access]]] = {
     Program.WORKER: _worker,
     Program.RECEIVE: _receive,
     Program.NOTIFY: _notify,
+    Program.CANARY: _canary,
     Program.ON_CALL: _on_call,
     Program.AUTOSCALER: _autoscaler,
 }

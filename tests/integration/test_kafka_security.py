@@ -245,27 +245,42 @@ async def test_people_on_call_and_the_receiver_need_their_rights_and_no_others(
             await secured.allow(Program.ON_CALL, [access])
 
 
-async def test_who_tells_people_needs_its_rights_and_no_others(secured: SecuredKafka, tmp_path: Path) -> None:
-    own = await new_installation(secured, tmp_path / "installation")
-    telling = await user(secured, own, Program.NOTIFY)
-    file = tmp_path / "notify.yaml"
-    hook = f"{{kind: webhook, url: 'http://127.0.0.1:{free_port()}/', secret: SENDER_SECRET}}"
-    file.write_text(f"receivers:\n  erp: {hook}\nroutes:\n  - {{name: everything, to: [erp]}}\n")
+@pytest.mark.parametrize("name", [Program.NOTIFY, Program.CANARY])
+async def test_programs_beside_the_workers_need_their_rights_and_no_others(
+    secured: SecuredKafka, tmp_path: Path, name: Program
+) -> None:
+    own = without_a_clock(await new_installation(secured, tmp_path / "installation"))
+    theirs = await user(secured, own, name)
+    wanted = access_of(name, own)
     began = secured.log_size
-    with program(telling, "notify", "run", str(file), "--record", str(tmp_path / "record")) as process:
-        wanted = access_of(Program.NOTIFY, own)
-        while not_needed(wanted, secured.asked(Program.NOTIFY, "Allowed", began)):
-            assert process.poll() is None, "it ended"
+    with program(theirs, *started(name, tmp_path, "whole")) as process:
+        while not_needed(wanted, secured.asked(name, "Allowed", began)):
+            assert process.poll() is None, output_of(tmp_path)
             await asyncio.sleep(0.2)
-    assert not secured.asked(Program.NOTIFY, "Denied", began)
-    for number, access in enumerate(access_of(Program.NOTIFY, own)):
-        await secured.forbid(Program.NOTIFY, [access])
-        record = str(tmp_path / f"record-{number}")
-        with program(telling, "notify", "run", str(file), "--record", record) as process:
+    assert not secured.asked(name, "Denied", began)
+    for access in wanted:
+        await secured.forbid(name, [access])
+        with program(theirs, *started(name, tmp_path, access.name)) as process:
             assert await asyncio.to_thread(process.wait, PATIENCE_S) == 1
         told = access.name if access.resource is Resource.TOPIC else "GroupAuthorizationFailed"
         assert told in output_of(tmp_path), access
-        await secured.allow(Program.NOTIFY, [access])
+        await secured.allow(name, [access])
+
+
+def started(name: Program, directory: Path, record: str) -> list[str]:
+    """The arguments of `returnwatch`. `record`: each run of notify has one of its own."""
+    if name is Program.CANARY:
+        return ["canary"]
+    file = directory / "notify.yaml"
+    hook = f"{{kind: webhook, url: 'http://127.0.0.1:{free_port()}/', secret: SENDER_SECRET}}"
+    file.write_text(f"receivers:\n  erp: {hook}\nroutes:\n  - {{name: everything, to: [erp]}}\n")
+    return ["notify", "run", str(file), "--record", str(directory / f"record-{record}")]
+
+
+def without_a_clock(settings: Settings) -> Settings:
+    """The same by the wall's clock, which a canary measures by."""
+    real = {"simulated_time": False, "simulated_origin_at": None, "simulated_speed": 1.0}
+    return Settings(**{**settings.model_dump(), **real})
 
 
 async def test_what_scales_workers_needs_its_rights_and_no_others(
