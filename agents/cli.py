@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from agents.cli_board import add_board
 from agents.cli_canary import add_canary
 from agents.cli_carriers import add_carriers
 from agents.cli_dead_letters import add_dead_letters
@@ -20,11 +21,12 @@ from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payl
 from agents.cli_receive import add_receive
 from agents.cli_size import add_size
 from agents.cli_sources import add_sources
+from agents.cli_state import add_state
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
 
-WORKER_FLAGS = flags_of(set(Group) - {Group.LETTERS, Group.NOTIFY})
+WORKER_FLAGS = flags_of(set(Group) - {Group.LETTERS, Group.NOTIFY, Group.BOARD})
 POLICY_FLAGS = flags_of(
     [Group.CONNECTION],
     ["topic_prefix", "parcels_partitions", "returns_partitions", "replication_factor"],
@@ -511,7 +513,9 @@ add_kpis(app)
 add_dead_letters(app)
 add_carriers(app)
 add_receive(app)
+add_board(app)
 add_canary(app)
 add_sources(app)
 add_notify(app)
 add_size(app)
+add_state(app)

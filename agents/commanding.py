@@ -4,7 +4,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -101,12 +101,17 @@ def chosen(
 
 def tell(flags: Mapping[str, object], told: Told, whom: Chosen) -> int:
     """Send a command for each chosen case and print the answers; 1 unless all of them were accepted."""
-    _value(told, SOME_CASE, told.command_id or "any", told.audit_id, datetime.now(UTC))
+    check(told)
     settings = load_settings(flags)
     if not settings.commands_topics:
         todo = "name the topic that the workers read commands from"
         raise SettingsError([Finding("--commands-topic", "there is none", todo=todo)])
     return run(_tell(settings, told, whom))
+
+
+def check(told: Told) -> None:
+    """Raise SettingsError for what the contract does not take, whatever case it is about."""
+    _value(told, SOME_CASE, told.command_id or "any", told.audit_id, datetime.now(UTC))
 
 
 async def _tell(settings: Settings, told: Told, whom: Chosen) -> int:
@@ -155,9 +160,14 @@ def _written(told: Told, case: Case, whom: Chosen, now: datetime) -> Written:
     if whom.wanted is not None:
         audit_id = audit_id or whom.audit_id
         command_id = f"{command_id or audit_id}:{case.case_id}"
-    command_id = command_id or str(uuid.uuid4())
+    return written_about(case, replace(told, command_id=command_id, audit_id=audit_id), now)
+
+
+def written_about(case: Case, told: Told, now: datetime) -> Written:
+    """The command about one case, as the topic takes it. Raises SettingsError for what the contract does not take."""
+    command_id = told.command_id or str(uuid.uuid4())
     about = {"case_id": case.case_id, **naming(case)}
-    return Written(command_id, state_key(case), _value(told, about, command_id, audit_id, now))
+    return Written(command_id, state_key(case), _value(told, about, command_id, told.audit_id, now))
 
 
 def _value(

@@ -24,6 +24,7 @@ class Group(StrEnum):
     TIME = "Time"
     WORKER = "Worker"
     LETTERS = "Dead letters"
+    BOARD = "Board"
     NOTIFY = "Notifications"
 
 
@@ -86,6 +87,10 @@ TABLE: dict[Group, tuple[tuple[str, str, str, str], ...]] = {
         ("metrics_port", "--metrics-port", "PORT", "0 takes a free one."),
         ("log_format", "--log-format", "TEXT", "auto, console or json."),
         ("log_level", "--log-level", "TEXT", "debug, info, warning or error."),
+    ),
+    Group.BOARD: (
+        ("board_listen", "--listen", "HOST:PORT", "Where to listen; port 0 takes a free one."),
+        ("board_token_file", "--token-file", "FILE", "File with the token of who may tell something."),
     ),
     Group.LETTERS: (
         ("dead_letter_identities", "--identity", "FILE ...", "Private key that opens sealed letters; may be repeated."),

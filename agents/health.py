@@ -133,7 +133,16 @@ def listening_at(host: str, port: int, flags: str) -> Iterator[None]:
 
 
 def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readiness) -> web.Application:
-    """Build the application with the three routes, and tell `registry` whether the worker is ready."""
+    """Build the application with the three routes, and nothing else."""
+    app = web.Application()
+    app.add_routes(health_routes(registry, liveness, readiness))
+    return app
+
+
+def health_routes(
+    registry: CollectorRegistry, liveness: Liveness, readiness: Readiness
+) -> list[web.RouteDef]:
+    """The three routes; `registry` is told whether the process is ready."""
     is_ready = Gauge(
         "returnwatch_ready", "1 when the worker does its work, 0 while it starts.", registry=registry
     )
@@ -154,9 +163,7 @@ def health_app(registry: CollectorRegistry, liveness: Liveness, readiness: Readi
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
-    app = web.Application()
-    app.add_routes([web.get("/live", live), web.get("/ready", ready), web.get("/metrics", metrics)])
-    return app
+    return [web.get("/live", live), web.get("/ready", ready), web.get("/metrics", metrics)]
 
 
 def _answer(good: bool, detail: Mapping[str, object]) -> web.Response:

@@ -22,7 +22,7 @@ MAX_TEXT = 2_000
 """Characters of one field: a library may print a whole message set."""
 NEVER_LOGGED = frozenset(
     {"value", "payload", "body", "headers", "text", "customer_ref", "name", "address", "email", "phone"}
-    | {"password", "sasl_password", "ssl_key_password", "forget_key"}
+    | {"password", "sasl_password", "ssl_key_password", "forget_key", "board_token"}
 )
 """Fields whose content may be personal or secret: the field stays, so that the mistake is seen, its content goes."""
 _MAX_SENTENCES = 500

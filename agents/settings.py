@@ -211,6 +211,16 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
 
+    # --- the board
+    board_listen: str = "127.0.0.1:9480"
+    """Where `returnwatch board` listens, `host:port`; its /metrics, /live and /ready are there, too. 0.0.0.0:9480 in a container,
+    behind what checks who may read."""
+    board_token: SecretStr = SecretStr("")
+    """Who knows it may acknowledge, put off and close cases by the board; 16 characters or more. Without one the board is
+    read-only. Prefer `board_token_file`, or a secrets directory."""
+    board_token_file: Path | None = None
+    """File whose content is the token (one trailing newline is dropped)."""
+
     @field_validator("go_live_at", "simulated_origin_at", "simulated_starts_at")
     @classmethod
     def _aware(cls, value: datetime | None) -> datetime | None:
@@ -225,7 +235,15 @@ class Settings(BaseSettings):
                 raise ValueError(f"{address!r} is not host:port")
         return value
 
-    @field_validator("forget_key")
+    @field_validator("board_listen")
+    @classmethod
+    def _listens(cls, value: str) -> str:
+        host, colon, port = value.rpartition(":")
+        if not (colon and host and port.isdecimal() and int(port) < 65536):
+            raise ValueError(f"{value!r} is not host:port; port 0 takes any free one")
+        return value
+
+    @field_validator("forget_key", "board_token")
     @classmethod
     def _is_no_guess(cls, value: SecretStr) -> SecretStr:
         if 0 < len(value.get_secret_value()) < 16:

@@ -28,6 +28,7 @@ SECRET_FIELDS = frozenset(
         "sasl_password",
         "ssl_key_password",
         "forget_key",
+        "board_token",
         "schema_registry_url",  # somebody may have written a password into it
         "schema_registry_password",
         "schema_registry_token",
@@ -39,6 +40,7 @@ FILE_FIELDS = (
     "ssl_certificate_file",
     "ssl_key_file",
     "ssl_key_password_file",
+    "board_token_file",
     "schema_registry_password_file",
     "schema_registry_token_file",
     "schema_registry_ca_file",

@@ -15,6 +15,7 @@ FIRST_OF_SECTION = {
     "orders_topics": Group.TOPICS,
     "marker_period": Group.TIME,
     "policy_file": Group.WORKER,
+    "board_listen": Group.BOARD,
 }
 HEAD = f"""# Settings
 

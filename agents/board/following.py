@@ -1,0 +1,230 @@
+"""Follows the output topics into the board's index, from where it stopped, until it is told to end."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from agents.board.index_reading import IndexReader
+from agents.board.index_writing import IndexWriter
+from agents.errors import TopicsError
+from agents.health import Readiness
+from agents.kafka_connection import open_consumer
+from agents.log_reading import partitions_of
+from agents.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+POLL_MS: Final = 500
+MOST_RECORDS: Final = 2_000
+LOOK_EVERY_S: Final = 5.0
+PRUNE_EVERY: Final = timedelta(minutes=10)
+LONGEST_ABSENCE: Final = timedelta(days=6)
+"""Deletions stay in the compacted topics for seven days; who was away for longer could have missed one."""
+RHYTHM_READ: Final = timedelta(days=14)
+FETCH: Final = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
+
+
+class FollowerMetrics:
+    """What the board tells of its index."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.records = Counter(
+            "returnwatch_board_records", "Records taken into the index.", registry=registry
+        )
+        self.unreadable = Gauge(
+            "returnwatch_board_unreadable_records",
+            "Records passed over since the start, because they are not what their topic holds.",
+            registry=registry,
+        )
+        self.behind = Gauge(
+            "returnwatch_board_behind_records",
+            "Records that the index has not taken in yet.",
+            registry=registry,
+        )
+
+
+class Follower:
+    """Keeps the index as new as its topics."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        file: Path,
+        reader: IndexReader,
+        readiness: Readiness,
+        metrics: FollowerMetrics,
+    ) -> None:
+        self._settings = settings
+        self._reader = reader
+        self._readiness = readiness
+        self._metrics = metrics
+        self._writer = IndexWriter(file, settings.topics)
+        self.silent_since: datetime | None = None
+        """Since when Kafka does not tell how long its topics are: what is shown is not newer than that."""
+        self.read_share: float | None = 0.0
+        """How much of what was there at the start has been read; None: all."""
+        self._behind = 0
+        self._total = 0
+        self._taking_in = 0
+        self._writing = asyncio.Lock()
+
+    async def run(self, partitions: list[TopicPartition], *, rebuild: bool) -> None:
+        """Follow these partitions until cancelled."""
+        self._readiness.waits_for("index", "the topics have not been read to their ends yet")
+        try:
+            async with open_consumer(self._settings, **FETCH) as consumer:
+                await self._begin(consumer, partitions, rebuild=rebuild)
+                await _all_of(self._look(consumer, partitions), self._read(consumer))
+        finally:
+            self._writer.close()
+
+    async def _begin(
+        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], *, rebuild: bool
+    ) -> None:
+        consumer.assign(partitions)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+        why = "asked" if rebuild else self._doubt(ends, datetime.now(UTC))
+        if why:
+            log.info("board_index_read_anew", why=why)
+            self._writer.begin_anew()
+            self._reader.reopen()
+        known = self._writer.positions()
+        for partition in partitions:
+            offset = known.get((partition.topic, partition.partition))
+            if offset is not None:
+                consumer.seek(partition, offset)
+            elif partition.topic == self._settings.topics.returns:
+                await self._seek_rhythm(consumer, partition, ends[partition])
+            else:
+                await consumer.seek_to_beginning(partition)
+        starts = {each: known.get((each.topic, each.partition), 0) for each in partitions}
+        self._total = sum(max(0, ends[each] - starts[each]) for each in partitions)
+
+    def _doubt(self, ends: dict[TopicPartition, int], now: datetime) -> str:
+        """Why the index cannot be gone on with; "": it can."""
+        known = self._writer.positions()
+        if any(known.get((each.topic, each.partition), 0) > end for each, end in ends.items()):
+            return "a topic is shorter than what was read of it"
+        last_at = self._writer.last_written_at()
+        if known and last_at is not None and now - last_at > LONGEST_ABSENCE:
+            return "deletions may have been missed"
+        return ""
+
+    async def _seek_rhythm(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
+        """Of `returns` only the marks of the last two weeks are wanted."""
+        since_ms = round((datetime.now(UTC) - RHYTHM_READ).timestamp() * 1_000)
+        found = (await consumer.offsets_for_times({partition: since_ms}))[partition]
+        consumer.seek(partition, found.offset if found is not None else end)
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            chunks: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                timeout_ms=POLL_MS, max_records=MOST_RECORDS
+            )
+            if not chunks:
+                continue
+            # Behind the last record: what a compacted topic has no longer is passed over by the next fetch.
+            positions = {
+                (each.topic, each.partition): records[-1].offset + 1 for each, records in chunks.items()
+            }
+            records = [record for found in chunks.values() for record in found]
+            self._taking_in = len(records)
+            await self._write(self._writer.apply, records, positions)
+            self._taking_in = 0
+            self._metrics.records.inc(len(records))
+            self._metrics.unreadable.set(self._writer.unreadable)
+
+    async def _look(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+        """See how far the index is behind, and now and then let go of what the topics no longer hold."""
+        pruned_at: datetime | None = None
+        while True:
+            now = datetime.now(UTC)
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S * 2):
+                    ends = await consumer.end_offsets(partitions)
+                    behind = [max(0, ends[each] - await consumer.position(each)) for each in partitions]
+                    self.silent_since = None
+                    self._note_behind(sum(behind) + self._taking_in)
+                    if not self._behind:
+                        await self._write(self._writer.is_whole, now)
+                        if pruned_at is None or now - pruned_at > PRUNE_EVERY:
+                            await self._prune(consumer, partitions)
+                            pruned_at = now
+            except (TimeoutError, KafkaError, OSError):
+                self.silent_since = self.silent_since or now
+                log.warning("board_no_kafka", since=self.silent_since.isoformat())
+            await asyncio.sleep(LOOK_EVERY_S if self.read_share is None else 0.5)
+
+    async def _write(self, what: Callable[..., None], *arguments: object) -> None:
+        """One thing after the other, in a thread: a page is served meanwhile. What has begun is ended, also by a stop."""
+        async with self._writing:
+            await _to_its_end(asyncio.to_thread(what, *arguments))
+
+    def _note_behind(self, behind: int) -> None:
+        self._behind = behind
+        self._metrics.behind.set(behind)
+        if self.read_share is None:
+            return
+        self.read_share = 1 - behind / self._total if self._total else 1.0
+        if behind:
+            self._readiness.waits_for("index", f"{max(0.0, self.read_share):.0%} of the topics has been read")
+        else:
+            self.read_share = None
+            self._readiness.has("index")
+            log.info("board_index_is_whole")
+
+    async def _prune(self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+        starts: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
+        places = {(each.topic, each.partition): offset for each, offset in starts.items()}
+        await self._write(self._writer.prune, places)
+
+
+async def _all_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Do all at once until one fails, and raise what it raises: as it is, not in a group."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for work in a thread, which cannot be cancelled; a cancellation is passed on when it is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+async def followed_partitions(settings: Settings) -> list[TopicPartition]:
+    """Of all topics that are followed. Raises TopicsError for one that is not there."""
+    names = settings.topics
+    found: list[TopicPartition] = []
+    for topic in (
+        *(
+            names.cases,
+            names.escalations,
+            names.command_answers,
+            names.journeys,
+            names.kpis,
+            names.dead_letters,
+        ),
+    ):
+        found += await partitions_of(settings, topic)
+    # Each partition of `returns` has the same marks.
+    found.append((await partitions_of(settings, names.returns))[0])
+    with contextlib.suppress(TopicsError):  # before the first decision it need not be there
+        found += await partitions_of(settings, names.dead_letter_outcomes)
+    return found
