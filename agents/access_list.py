@@ -19,6 +19,8 @@ class Program(StrEnum):
 
     WORKER = "worker"
     RECEIVE = "receive"
+    NOTIFY = "notify"
+    CANARY = "canary"
     ON_CALL = "on-call"
     AUTOSCALER = "autoscaler"
 
@@ -52,6 +54,8 @@ class Access(NamedTuple):
 PURPOSE: Mapping[Program, str] = {
     Program.WORKER: "`returnwatch worker`",
     Program.RECEIVE: "`returnwatch receive`, where its webhooks feed every kind of input; leave out what yours do not",
+    Program.NOTIFY: "`returnwatch notify run`",
+    Program.CANARY: "`returnwatch canary`",
     Program.ON_CALL: "`returnwatch cases`, `journeys`, `kpis`, `explain`, `dlq list` and `dlq show`: looks, and tells commands",
     Program.AUTOSCALER: "KEDA, which asks how much waits",
 }
@@ -88,6 +92,16 @@ def _receive(settings: Settings) -> Iterable[Access]:
             yield from _topic(topic, Operation.WRITE)
 
 
+def _notify(settings: Settings) -> Iterable[Access]:
+    yield from _topic(settings.topics.escalations, Operation.READ)
+    yield Access(Resource.GROUP, f"{settings.app_id}-notify", Operation.READ)
+
+
+def _canary(settings: Settings) -> Iterable[Access]:
+    yield from _topic(settings.topics.inputs[InputKind.ORDERS][0], Operation.WRITE)
+    yield from _topic(settings.topics.escalations, Operation.READ)
+
+
 def _on_call(settings: Settings) -> Iterable[Access]:
     names = settings.topics
     for topic in names.inputs[InputKind.COMMANDS]:
@@ -110,6 +124,8 @@ def _autoscaler(settings: Settings) -> Iterable[Access]:
 _LISTS: Mapping[Program, Callable[[Settings], Iterable[Access]]] = {
     Program.WORKER: _worker,
     Program.RECEIVE: _receive,
+    Program.NOTIFY: _notify,
+    Program.CANARY: _canary,
     Program.ON_CALL: _on_call,
     Program.AUTOSCALER: _autoscaler,
 }

@@ -213,7 +213,10 @@ async def _translated(work: Coroutine[Any, Any, T]) -> T:
     try:
         return await work
     except (*AUTHORIZATION_ERRORS, *AUTHENTICATION_ERRORS) as error:
-        todo = "give this user the right; `returnwatch check --connect` shows which rights are missing"
+        todo = (
+            "give this user the right: docs/kafka-security.md says what each program needs, and "
+            "`returnwatch check --connect` which of a worker's rights are missing"
+        )
         raise BrokerRefusedError([Finding("Kafka", f"not allowed: {_words(error)}", todo=todo)]) from error
     except KafkaConnectionError as error:
         todo = "check the brokers and the network, then run the command again"

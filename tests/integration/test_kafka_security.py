@@ -245,6 +245,44 @@ async def test_people_on_call_and_the_receiver_need_their_rights_and_no_others(
             await secured.allow(Program.ON_CALL, [access])
 
 
+@pytest.mark.parametrize("name", [Program.NOTIFY, Program.CANARY])
+async def test_programs_beside_the_workers_need_their_rights_and_no_others(
+    secured: SecuredKafka, tmp_path: Path, name: Program
+) -> None:
+    own = without_a_clock(await new_installation(secured, tmp_path / "installation"))
+    theirs = await user(secured, own, name)
+    wanted = access_of(name, own)
+    began = secured.log_size
+    with program(theirs, *started(name, tmp_path, "whole")) as process:
+        while not_needed(wanted, secured.asked(name, "Allowed", began)):
+            assert process.poll() is None, output_of(tmp_path)
+            await asyncio.sleep(0.2)
+    assert not secured.asked(name, "Denied", began)
+    for access in wanted:
+        await secured.forbid(name, [access])
+        with program(theirs, *started(name, tmp_path, access.name)) as process:
+            assert await asyncio.to_thread(process.wait, PATIENCE_S) == 1
+        told = access.name if access.resource is Resource.TOPIC else "GroupAuthorizationFailed"
+        assert told in output_of(tmp_path), access
+        await secured.allow(name, [access])
+
+
+def started(name: Program, directory: Path, record: str) -> list[str]:
+    """The arguments of `returnwatch`. `record`: each run of notify has one of its own."""
+    if name is Program.CANARY:
+        return ["canary"]
+    file = directory / "notify.yaml"
+    hook = f"{{kind: webhook, url: 'http://127.0.0.1:{free_port()}/', secret: SENDER_SECRET}}"
+    file.write_text(f"receivers:\n  erp: {hook}\nroutes:\n  - {{name: everything, to: [erp]}}\n")
+    return ["notify", "run", str(file), "--record", str(directory / f"record-{record}")]
+
+
+def without_a_clock(settings: Settings) -> Settings:
+    """The same by the wall's clock, which a canary measures by."""
+    real = {"simulated_time": False, "simulated_origin_at": None, "simulated_speed": 1.0}
+    return Settings(**{**settings.model_dump(), **real})
+
+
 async def test_what_scales_workers_needs_its_rights_and_no_others(
     secured: SecuredKafka, tmp_path: Path
 ) -> None:
@@ -314,24 +352,32 @@ def asking(settings: Settings, access: Access) -> tuple[str, ...]:
 
 
 @contextmanager
-def receiver(settings: Settings, file: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`returnwatch receive`, as the user of these settings."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "agents", "receive", str(file), "--port", str(port)],
-        cwd=ROOT,
-        env={
-            **os.environ,
-            **settings.environment(),
-            "SENDER_SECRET": SECRET,
-            "RETURNWATCH_METRICS_PORT": "0",
-        },
-        start_new_session=True,
-    )
+def program(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`returnwatch ARGUMENTS`, as the user of these settings. What it says is in `output_of` the installation's directory."""
+    assert settings.policy_file is not None
+    with (settings.policy_file.parent.parent / "output").open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agents", *arguments],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **settings.environment(),
+                "SENDER_SECRET": SECRET,
+                "RETURNWATCH_METRICS_PORT": "0",
+            },
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     try:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+def output_of(directory: Path) -> str:
+    return (directory / "output").read_text()
 
 
 async def everything_received(settings: Settings, directory: Path) -> None:
@@ -343,7 +389,7 @@ async def everything_received(settings: Settings, directory: Path) -> None:
         for topic, kind in told.items()
     )
     file.write_text(f"webhooks:\n{''.join(hooks)}")
-    with receiver(settings, file, port) as process:
+    with program(settings, "receive", str(file), "--port", str(port)) as process:
         async with aiohttp.ClientSession() as session:
             for kind in told.values():
                 assert await pushed(session, f"http://127.0.0.1:{port}/in/{kind}", process) == 202

@@ -109,6 +109,18 @@ def test_what_may_wait_for_another_is_healthy_by_a_check() -> None:
             assert checked, f"{name} waits for {other}"
 
 
+def test_prometheus_tells_alertmanager_which_reads_our_routes() -> None:
+    config = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yaml")
+    (told,) = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    host, _, port = told.partition(":")
+    alertmanager = SERVICES[host]
+    assert f"127.0.0.1:{port}:{port}" in alertmanager["ports"]
+    (mount,) = alertmanager["volumes"]
+    here, there, _ = mount.split(":")
+    assert (ROOT / here).is_file()
+    assert f"--config.file={there}" in alertmanager["command"]
+
+
 def test_grafana_finds_dashboards_and_source_where_they_are_mounted() -> None:
     grafana = SERVICES["grafana"]
     mounts = {volume.split(":")[1]: ROOT / volume.split(":")[0] for volume in grafana["volumes"]}

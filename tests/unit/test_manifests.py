@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.worker import STOP_SECONDS
 from schemas.topics import TopicRole
+from tests.command_line import returnwatch
 from tests.kustomize import Document, read, rendered
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,17 @@ def by_kubectl(directory: Path) -> list[Document]:
     return list(YAML(typ="safe").load_all(done.stdout))
 
 
+@cache
+def _once(overlay: str) -> str:
+    return json.dumps(rendered(KUBERNETES / "overlays" / overlay))
+
+
+def objects_of(overlay: str) -> list[Document]:
+    """All objects of an overlay; rendering takes its time."""
+    found: list[Document] = json.loads(_once(overlay))
+    return found
+
+
 RENDERERS: dict[str, Callable[[Path], list[Document]]] = {"here": rendered}
 if shutil.which("kubectl") is not None:  # few have it: what is rendered here is held against it where it is
     RENDERERS["kubectl"] = by_kubectl
@@ -45,7 +58,7 @@ if shutil.which("kubectl") is not None:  # few have it: what is rendered here is
 
 def objects() -> Iterator[tuple[str, Document]]:
     for overlay in OVERLAYS:
-        for document in rendered(KUBERNETES / "overlays" / overlay):
+        for document in objects_of(overlay):
             yield f"{overlay}-{document['kind']}-{document['metadata']['name']}", document
     for file in sorted((ROOT / "deploy/strimzi").glob("*.yaml")):
         for document in read(file):
@@ -60,13 +73,13 @@ each_overlay = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
 def of(overlay: str, kind: str, name: str = WORKER) -> Document:
-    documents = rendered(KUBERNETES / "overlays" / overlay)
+    documents = objects_of(overlay)
     (found,) = [one for one in documents if (one["kind"], one["metadata"]["name"]) == (kind, name)]
     return found
 
 
 def pods(overlay: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for document in rendered(KUBERNETES / "overlays" / overlay):
+    for document in objects_of(overlay):
         if document["kind"] in {"StatefulSet", "Deployment"}:
             yield document["metadata"]["name"], document["spec"]["template"]["spec"]
 
@@ -109,7 +122,7 @@ def test_schemas_of_others_say_whose_they_are_and_let_nothing_unknown_through(fi
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_an_overlay_comes_to_the_same_by_whoever_renders_it(overlay: str, renderer: str) -> None:
     directory = KUBERNETES / "overlays" / overlay
-    assert in_order(RENDERERS[renderer](directory)) == in_order(rendered(directory))
+    assert in_order(RENDERERS[renderer](directory)) == in_order(objects_of(overlay))
 
 
 def in_order(documents: list[Document]) -> list[tuple[str, Any]]:
@@ -172,7 +185,7 @@ def test_every_pod_runs_without_rights_on_a_disk_it_cannot_change(overlay: str) 
 
 @each_overlay
 def test_every_mount_has_its_volume(overlay: str) -> None:
-    for document in rendered(KUBERNETES / "overlays" / overlay):
+    for document in objects_of(overlay):
         if document["kind"] not in {"StatefulSet", "Deployment"}:
             continue
         pod = document["spec"]["template"]["spec"]
@@ -211,6 +224,31 @@ def test_every_variable_is_a_setting_and_every_command_one_of_ours(
             [sys.executable, "-m", "agents", command, "--help"], capture_output=True, text=True, check=False
         )
         assert told.returncode == 0, told.stderr
+
+
+@pytest.mark.parametrize(
+    ("configured", "file", "command"),
+    [
+        ("returnwatch-webhooks", "webhooks.yaml", ("receive", "--check")),
+        ("returnwatch-routes", "notify.yaml", ("notify", "check")),
+    ],
+)
+def test_what_a_program_is_given_to_read_is_read_by_it(
+    configured: str, file: str, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = of("production", "ConfigMap", configured)["data"][file]
+    (tmp_path / file).write_text(text)
+    for variable in re.findall(r"\b[A-Z]+_(?:SECRET|KEY)\b", text):
+        monkeypatch.setenv(variable, "a-secret-of-a-sender")
+    answer = returnwatch(*command, str(tmp_path / file))
+    assert answer.code == 0, answer.err
+    read_by = [
+        container["args"]
+        for _, pod in pods("production")
+        for container in pod["containers"]
+        if any(argument.endswith(f"/{file}") for argument in container["args"])
+    ]
+    assert len(read_by) == 1
 
 
 @each_overlay
