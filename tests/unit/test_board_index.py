@@ -371,3 +371,16 @@ def test_what_there_is_not_is_refused_by_name(field: str, text: str) -> None:
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: str(query.asked()) or "all")
 def test_an_address_asks_for_what_it_was_made_from(query: CaseQuery) -> None:
     assert CaseQuery.of(query.asked()) == query
+
+
+def test_counts_are_those_of_now_also_when_they_were_asked_for_before(
+    index: tuple[IndexWriter, IndexReader],
+) -> None:
+    writer, reader = index
+    for count in (1, 2, 3):
+        take_in(writer, told(a_case(count)))
+        for query in (CaseQuery(), CaseQuery(order=Order.VALUE), CaseQuery(rule="late_refund")):
+            assert reader.facets(query)["rule"] == [("stalled_silent", count)]
+    writer.begin_anew()
+    reader.reopen()
+    assert reader.facets(CaseQuery())["rule"] == []
