@@ -21,6 +21,7 @@ from agents.cli_payloads import AdapterName, Arrived, PayloadKey, Payloads, payl
 from agents.cli_receive import add_receive
 from agents.cli_size import add_size
 from agents.cli_sources import add_sources
+from agents.cli_state import add_state
 from agents.cli_verbs import add_verbs
 from agents.errors import Finding, SettingsError, UserError
 from agents.flags import FLAGS, FlagValues, Group, flags_of, takes_settings
@@ -517,3 +518,4 @@ add_canary(app)
 add_sources(app)
 add_notify(app)
 add_size(app)
+add_state(app)

@@ -108,3 +108,7 @@ class SourcesError(UserError):
 
 class NotifyError(UserError):
     """A record of notifications that cannot be used, or a receiver that did not take an example."""
+
+
+class StateError(UserError):
+    """Local state that is not there, in use, or not as it must be."""

@@ -64,7 +64,7 @@ class Roster(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 decode_cell = msgspec.msgpack.Decoder(Cell).decode
-_decode_roster = msgspec.msgpack.Decoder(Roster).decode
+decode_roster = msgspec.msgpack.Decoder(Roster).decode
 
 
 def cell_key(name: CellName) -> bytes:
@@ -107,7 +107,7 @@ def publish_ms(day: int, now_ms: int) -> int:
 
 def with_member(raw: bytes | None, day: int, member: str) -> tuple[bytes | None, str]:
     """The roster with a member, if there is room for it (None: as it was), and whose cell the member adds to."""
-    roster = _decode_roster(raw) if raw is not None else Roster(lets_go_ms(day))
+    roster = decode_roster(raw) if raw is not None else Roster(lets_go_ms(day))
     if member in roster.members:
         return None, member
     if len(roster.members) >= MOST_MEMBERS:
@@ -137,4 +137,4 @@ def as_published(cell: Cell, day: int) -> bytes:
 
 def look_ms_of(key: bytes, raw: bytes) -> int:
     """When a cell or a roster has to be looked at."""
-    return (decode_cell(raw) if key.startswith(CELL_PREFIX) else _decode_roster(raw)).look_ms
+    return (decode_cell(raw) if key.startswith(CELL_PREFIX) else decode_roster(raw)).look_ms

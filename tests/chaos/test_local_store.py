@@ -13,6 +13,7 @@ from aiokafka.admin import NewTopic
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.settings import Settings
+from agents.state_files import STAGES
 from agents.store import PartitionStore, SharedMemory
 from streams.cells import is_cell
 from tests.chaos.installation import (
@@ -27,6 +28,7 @@ from tests.chaos.plan import Plan
 from tests.chaos.processes import PATIENCE_S, WorkerProcess, workers
 from tests.chaos.traffic import label, scan, send_events
 from tests.chaos.watermark_check import check_installation
+from tests.command_line import Answer, returnwatch
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -111,6 +113,15 @@ async def test_damaged_stores_are_counted_wiped_and_rebuilt(kafka: EmbeddedKafka
         assert worker.stop() == 0
         _compact(worker)
         _damage(worker)
+        verified = await _verify(worker)
+        assert verified.code == 1
+        told = {
+            f"{stage}-{number}"
+            for stage in STAGES
+            for number in range(3)
+            if f"{stage}-{number}: " in verified.err
+        }
+        assert told == {"parcels-0", "parcels-1", "returns-0", "returns-1"}
         worker.start()
         await _work(worker, settings, range(200, 400))
         wiped = {line["partition"] for line in worker.logged("local_store_wiped")}
@@ -118,6 +129,21 @@ async def test_damaged_stores_are_counted_wiped_and_rebuilt(kafka: EmbeddedKafka
         assert worker.metric("returnwatch_state_corruption_total") >= 1
         assert worker.stop() == 0
         await _assert_sound(worker, settings, 400)
+
+
+async def _verify(worker: WorkerProcess) -> Answer:
+    """`returnwatch state verify` of what a stopped worker has left."""
+    settings = worker.settings
+    where = [
+        "--data-dir",
+        str(_data(worker)),
+        "-b",
+        settings.bootstrap_servers[0],
+        "--app-id",
+        settings.app_id,
+    ]
+    more = ["--topic-prefix", settings.topic_prefix, "--against-changelog"]
+    return await asyncio.to_thread(returnwatch, "state", "verify", *where, *more)
 
 
 def _compact(worker: WorkerProcess) -> None:
@@ -132,6 +158,8 @@ def _compact(worker: WorkerProcess) -> None:
 async def _assert_sound(worker: WorkerProcess, settings: Settings, parcels: int) -> None:
     """The stores hold what the changelogs say, and the cases are those that the events make."""
     assert _by_stores(worker) == await _by_changelog(settings)
+    verified = await _verify(worker)
+    assert verified.code == 0, verified.err
     opened = {case["return_id"]: case["state"] for case in (await cases(settings)).values()}
     overdue = {f"R{number}" for number in range(parcels) if number % 3 == 0}
     assert {name for name, state in opened.items() if state == "open"} == overdue
