@@ -384,3 +384,11 @@ def test_counts_are_those_of_now_also_when_they_were_asked_for_before(
     writer.begin_anew()
     reader.reopen()
     assert reader.facets(CaseQuery())["rule"] == []
+
+
+def test_canaries_are_nobodys_cases(tmp_path: Path) -> None:
+    writer = index_of(tmp_path / "index.sqlite", told(a_case(1), a_case(2, return_id="returnwatch-canary-1")))
+    assert [case.return_id for case in all_pages(IndexReader(tmp_path / "index.sqlite"), CaseQuery())] == [
+        "R1"
+    ]
+    writer.close()
