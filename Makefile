@@ -16,7 +16,7 @@ SECS ?= 600
 MUTATION := .venv-mutation
 MUTANTS ?= $(shell nproc)
 
-.PHONY: help venv demo oncall-demo test test-all chaos mutation fuzz lint format bench docs clean
+.PHONY: help venv demo oncall-demo test test-all chaos mutation fuzz lint format bench screenshots docs clean
 
 help:  ## Tell what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*  ## \(.*\)/  make \1@\2/p' Makefile | column -t -s @
@@ -92,6 +92,9 @@ format: $(STAMP)  ## Put the code into the common form
 
 bench: $(STAMP)  ## Measure (make bench ARGS=... picks one)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+screenshots: $(STAMP)  ## Take the pictures of the board anew (docs/images/board-*.png; needs chromium)
+	$(BIN)/python -m tests.board_screenshots
 
 docs: $(STAMP)  ## Write what is generated anew: contracts, pages of settings and rules, budgets' alerts, dashboards
 	$(BIN)/python -m schemas.contracts_generation

@@ -19,6 +19,7 @@ class Program(StrEnum):
 
     WORKER = "worker"
     RECEIVE = "receive"
+    BOARD = "board"
     NOTIFY = "notify"
     CANARY = "canary"
     ON_CALL = "on-call"
@@ -54,6 +55,7 @@ class Access(NamedTuple):
 PURPOSE: Mapping[Program, str] = {
     Program.WORKER: "`returnwatch worker`",
     Program.RECEIVE: "`returnwatch receive`, where its webhooks feed every kind of input; leave out what yours do not",
+    Program.BOARD: "`returnwatch board`; without a token it writes nothing, and needs no Write",
     Program.NOTIFY: "`returnwatch notify run`",
     Program.CANARY: "`returnwatch canary`",
     Program.ON_CALL: "`returnwatch cases`, `journeys`, `kpis`, `explain`, `dlq list` and `dlq show`: looks, and tells commands",
@@ -92,6 +94,18 @@ def _receive(settings: Settings) -> Iterable[Access]:
             yield from _topic(topic, Operation.WRITE)
 
 
+def _board(settings: Settings) -> Iterable[Access]:
+    names = settings.topics
+    for topic in names.inputs[InputKind.COMMANDS]:
+        yield from _topic(topic, Operation.WRITE)
+    followed = (
+        names.cases, names.escalations, names.command_answers, names.journeys, names.kpis,
+        names.dead_letters, names.dead_letter_outcomes, names.returns,
+    )  # fmt: skip
+    for topic in followed:
+        yield from _topic(topic, Operation.READ)
+
+
 def _notify(settings: Settings) -> Iterable[Access]:
     yield from _topic(settings.topics.escalations, Operation.READ)
     yield Access(Resource.GROUP, f"{settings.app_id}-notify", Operation.READ)
@@ -124,6 +138,7 @@ def _autoscaler(settings: Settings) -> Iterable[Access]:
 _LISTS: Mapping[Program, Callable[[Settings], Iterable[Access]]] = {
     Program.WORKER: _worker,
     Program.RECEIVE: _receive,
+    Program.BOARD: _board,
     Program.NOTIFY: _notify,
     Program.CANARY: _canary,
     Program.ON_CALL: _on_call,

@@ -26,7 +26,8 @@ from agents.errors import Finding, UserError
 DEPLOY: Final = Path(__file__).parent.parent / "deploy"
 PROGRAMS: Final = {"prometheus": ("prometheus",), "alertmanager": ("prometheus-alertmanager", "alertmanager")}
 """Names under which each may be installed; the first is Debian's."""
-LEAST: Final = timedelta(milliseconds=500)
+LEAST: Final = {"for": timedelta(milliseconds=500), "keep_firing_for": timedelta(seconds=5)}
+"""A busy machine misses some scrapes, which must end no alert."""
 START_SECONDS: Final = 60.0
 
 
@@ -131,9 +132,8 @@ def shipped_rules(name: str, pace: Pace) -> dict[str, Any]:
     rules["groups"] = [group for group in rules["groups"] if group["name"] not in pace.without]
     hastened = [group for group in rules["groups"] if pace.only in {"", group["name"]}]
     for rule in (rule for group in hastened for rule in group["rules"]):
-        for wait in ("for", "keep_firing_for"):
-            if wait in rule:
-                rule[wait] = _text(max(parse_duration(rule[wait]) / pace.faster, LEAST))
+        for wait in LEAST.keys() & rule.keys():
+            rule[wait] = _text(max(parse_duration(rule[wait]) / pace.faster, LEAST[wait]))
     return rules
 
 

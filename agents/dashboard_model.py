@@ -13,6 +13,8 @@ from typing import Any
 SCHEMA_VERSION = 41
 """Of Grafana 11.6 and later, which read older ones too."""
 COLUMNS = 24
+LABEL_VALUES = 1
+"""Kind of a variable's query."""
 DATA_SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 WORKERS = 'job=~"$job",instance=~"$instance"'
 """Matches the series of the chosen workers. Written `@` in the queries of agents/dashboards.py and its neighbours."""
@@ -135,7 +137,7 @@ def _choice(variable: Variable) -> dict[str, Any]:
         "label": variable.label,
         "type": "query",
         "datasource": DATA_SOURCE,
-        "query": {"query": variable.query, "refId": variable.name},
+        "query": {"qryType": LABEL_VALUES, "query": variable.query, "refId": "VariableQuery"},
         "definition": variable.query,
         "refresh": 2,  # whenever the time range changes: a worker or a feed may be new
         "sort": 1,

@@ -40,10 +40,16 @@ from simulation.feed_story import FeedStory
 
 PAGE: Final = "ReturnwatchFeedSilent"
 PAGERS: Final = ("operations-pages", "business-pages")
-RETURNS: Final = 1_200
+RETURNS: Final = 920
 """Few enough that no rule opens a hundred cases within the quarter of an hour that the real Prometheus sees: no flood."""
-SPEED: Final = 7_200.0
-"""Simulated seconds per second: the outage, 26 hours, takes 13 seconds, of which Prometheus sees a dozen."""
+DAYS: Final = 23.0
+"""The carrier's week is learned in two weeks; the outage comes on the last day."""
+SPEED: Final = 4_800.0
+"""Simulated seconds per second: the outage, 26 hours, takes twenty seconds, and Prometheus sees most of them."""
+SILENT_FOR: Final = timedelta(hours=4)
+"""In the demo's policy, in place of half an hour: at this speed a machine that is busy for half a second makes the whole shop
+silent for that long.
+"""
 AFTER_OUTAGE: Final = timedelta(hours=10)
 """The backlog comes in, and drains for at most six hours."""
 PACE: Final = Pace(
@@ -56,6 +62,8 @@ PACE: Final = Pace(
     without=("returnwatch-slo-refund-promise-broken", "returnwatch-slo-statutory-deadline-missed"),
 )
 GIVE_UP_SECONDS: Final = 120.0
+NO_PAGE_SECONDS: Final = 10.0
+"""So long after the end a page may still be on its way."""
 LOOK_SECONDS: Final = 0.5
 
 
@@ -74,10 +82,21 @@ class Night:
     held_back: set[tuple[str, str]] = field(default_factory=set)
     """(alert, feed or other label) that Alertmanager told nobody."""
     notices: list[Notice] = field(default_factory=list)
+    noticed_at: list[datetime] = field(default_factory=list)
+    """When they came, by the simulated clock."""
 
     def pages(self) -> list[Notice]:
         """What called somebody."""
         return [one for one in self.notices if one.receiver in PAGERS and one.status == "firing"]
+
+    def note(self) -> None:
+        """Take down when the newest came."""
+        self.noticed_at += [self.now] * (len(self.notices) - len(self.noticed_at))
+
+    def timeline(self) -> list[tuple[datetime, Notice]]:
+        """What came to people, and when."""
+        told = zip(self.noticed_at, self.notices, strict=False)
+        return [(at, one) for at, one in told if one.receiver != "dead-mans-switch"]
 
     def is_over(self) -> bool:
         """Whether the page has been taken back."""
@@ -96,8 +115,11 @@ def run_oncall_demo(seed: int, picture: Path | None) -> int:
     if picture is not None:
         find_chromium()
     console = Console()
-    options = DemoOptions(once=True, returns=RETURNS, seed=seed, speed=SPEED)
+    options = DemoOptions(once=True, returns=RETURNS, seed=seed, speed=SPEED, days=DAYS)
     traffic = traffic_of(options)
+    policy = traffic.policy
+    feeds = policy.feeds.model_copy(update={"silent_for": SILENT_FOR})
+    traffic = traffic._replace(policy=policy.model_copy(update={"feeds": feeds}))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(demo_directory(keep=False))
@@ -189,15 +211,17 @@ class _OncallDemo:
         while night.now < give_up_at:
             night.now = self._player.simulated_now()
             night.watermark = await self._worker.watermark(session) or night.watermark
+            night.note()
             await asyncio.to_thread(self._look, chain)
             if self._picture is not None and night.pages() and not self._pictures:
                 shot = asyncio.to_thread(
                     take_picture, f"{chain.prometheus_url}/classic/alerts", self._picture
                 )
                 self._pictures.add(asyncio.ensure_future(shot))
-            played = night.watermark is not None and night.watermark >= self._until_at
-            if played and (night.is_over() or not night.pages()):
-                return
+            if night.watermark is not None and night.watermark >= self._until_at:
+                none_at = self._until_at + timedelta(seconds=NO_PAGE_SECONDS * SPEED)
+                if night.is_over() or (not night.pages() and night.now > none_at):
+                    return
             await asyncio.sleep(LOOK_SECONDS)
 
     def _look(self, chain: AlertChain) -> None:

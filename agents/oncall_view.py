@@ -48,9 +48,12 @@ def show_night(console: Console, night: "Night", story: FeedStory) -> None:
     for name, about in sorted(night.held_back):
         table.add_row("Alertmanager", f"{name} {about}".strip())
     console.print(table)
-    tickets = {name for one in night.notices if one.receiver.endswith("tickets") for name in one.names()}
-    if tickets:
-        console.print(f"tickets, for the day: {', '.join(sorted(tickets))}", highlight=False)
+    told = Table("simulated time", "receiver", "what", box=None, title="who was told", title_justify="left")
+    for at, notice in night.timeline():
+        told.add_row(
+            f"{at:%d %b %H:%M}", notice.receiver, f"{', '.join(sorted(notice.names()))} {notice.status}"
+        )
+    console.print(told)
     if not night.is_good(story.feed):
         console.print(Text(f"{len(night.pages())} pages came; one was to come, of {story.feed}", style="red"))
     elif not night.is_over():

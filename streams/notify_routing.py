@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+from schemas.canary import is_canary
 from schemas.money import minor_units
 from schemas.notify_routes import Match, NotifyRoutes, Receiver
 from schemas.outputs import Case, Severity
@@ -39,8 +40,8 @@ def action_of(case: Case) -> Action:
 
 
 def told_of(routes: NotifyRoutes, case: Case) -> Sequence[Told]:
-    """The receivers of a change, in the order of the file, each once. Of historical cases nobody is told."""
-    if case.historical:
+    """The receivers of a change, in the order of the file, each once. Of historical cases and of canaries nobody is told."""
+    if case.historical or is_canary(case.return_id):
         return ()
     told = dict[str, Told]()
     for route in routes.routes:

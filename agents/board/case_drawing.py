@@ -110,10 +110,11 @@ def _of_the_way(case: Case, journey: ReturnJourney | None, words: Words) -> list
     for parcel in journey.parcels:
         if (parcel.carrier, parcel.tracking_number) != (case.carrier, case.tracking_number):
             continue
+        known = (parcel.first_scan_at, parcel.delivered_at, parcel.checked_in_at)
         times = (
             (parcel.first_scan_at, words("first_scan")),
             (
-                parcel.last_scan_at if parcel.last_scan_at != parcel.first_scan_at else None,
+                parcel.last_scan_at if parcel.last_scan_at not in known else None,
                 words("last_scan"),
             ),
             (parcel.delivered_at, words.of("milestone", "delivered")),

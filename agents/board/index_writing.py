@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from agents.board.index_tables import FORM, SCHEMA
+from schemas.canary import is_canary
 from schemas.command_answers import decode_command_answer
 from schemas.dead_letter_outcomes import decode_outcome
 from schemas.facts import MARKER_KEY, Mark, decode_marker
@@ -146,13 +147,13 @@ class IndexWriter:
                 self._base.execute(f"DELETE FROM {table} WHERE case_id = ?", (case_id,))  # noqa: S608 - one of three names
             return
         case = self._decoded(decode_case, record.value)
-        if case is not None and case.case_id == case_id:
+        if case is not None and case.case_id == case_id and not is_canary(case.return_id):
             self._base.execute(_PUT_CASE, {**_columns(case), "value": record.value})
             self._newest(case.effective_at)
 
     def _change(self, record: Seen) -> None:
         change = self._decoded(decode_escalation, record.value)
-        if change is None:
+        if change is None or is_canary(change.return_id):
             return
         if change.reason is Reason.ERASED:
             self._base.execute("DELETE FROM changes WHERE case_id = ?", (change.case_id,))
@@ -187,7 +188,7 @@ class IndexWriter:
                 self._base.execute(f"DELETE FROM {table} WHERE return_id = ?", (return_id,))  # noqa: S608 - one of two names
             return
         journey = self._decoded(decode_journey, record.value)
-        if journey is None or journey.return_id != return_id:
+        if journey is None or journey.return_id != return_id or is_canary(return_id):
             return
         known = self._base.execute(
             "SELECT revision FROM journeys WHERE return_id = ?", (return_id,)

@@ -96,8 +96,8 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "last_scan": ("Newest scan known", "Dernier scan connu"),
     "opened": ("Case opened", "Dossier ouvert"),
     "no_history": (
-        "The changes are older than what `escalations` keeps.",
-        "Les changements sont plus anciens que ce que `escalations` conserve.",
+        'The changes are older than what "escalations" keeps.',
+        'Les changements sont plus anciens que ce que "escalations" conserve.',
     ),
     "facts": ("Facts", "Données"),
     "return": ("Return", "Retour"),
@@ -110,8 +110,8 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "policy": ("Policy", "Politique"),
     "evidence": ("Evidence", "Preuves"),
     "evidence_hint": (
-        "The input records it rests on. `returnwatch explain` tells all of them.",
-        "Les enregistrements sur lesquels il repose. `returnwatch explain` les montre tous.",
+        'The input records it rests on. "returnwatch explain" tells all of them.',
+        'Les enregistrements sur lesquels il repose. "returnwatch explain" les montre tous.',
     ),
     "closed_as": ("Closed by {by}: {closure}", "Clos par {by} : {closure}"),
     "delayed_by_feed": (
@@ -128,8 +128,8 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Connectez-vous pour prendre en charge, mettre en attente ou clore ce dossier.",
     ),
     "tell_read_only": (
-        "This board is read-only. `returnwatch cases` can acknowledge, put off and close.",
-        "Ce tableau est en lecture seule. `returnwatch cases` permet d'agir.",
+        'This board is read-only. "returnwatch cases" can acknowledge, put off and close.',
+        'Ce tableau est en lecture seule. "returnwatch cases" permet d\'agir.',
     ),
     "acknowledge_hint": (
         "Somebody looks at it; it goes up no further.",
@@ -149,8 +149,8 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "token": ("Token", "Jeton"),
     "your_id": ("Your id", "Votre identifiant"),
     "your_id_hint": (
-        "As it is to stand in the log: no e-mail address, no full name. For example `ops-7`.",
-        "Tel qu'il figurera dans le journal : ni adresse e-mail, ni nom complet. Par exemple `ops-7`.",
+        'As it is to stand in the log: no e-mail address, no full name. For example "ops-7".',
+        'Tel qu\'il figurera dans le journal : ni adresse e-mail, ni nom complet. Par exemple "ops-7".',
     ),
     # -- a return
     "way": ("Its way", "Son parcours"),
@@ -238,8 +238,8 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "days_utc": ("Days are UTC.", "Les jours sont en UTC."),
     # -- dead letters
     "letters_hint": (
-        "Records that could not be read, and were refused. Their bytes are not shown here: `returnwatch dlq` has them.",
-        "Enregistrements illisibles, donc refusés. Leur contenu n'est pas montré ici : voir `returnwatch dlq`.",
+        'Records that could not be read, and were refused. Their bytes are not shown here: "returnwatch dlq" has them.',
+        'Enregistrements illisibles, donc refusés. Leur contenu n\'est pas montré ici : voir "returnwatch dlq".',
     ),
     "letters_by_reason": ("By reason and topic", "Par motif et par topic"),
     "letters_newest": ("Newest", "Les plus récentes"),

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(ROOT / "docker-compose.yml")["services"]
 RETURNWATCH = [sys.executable, "-m", "agents"]
 WORKERS = ("worker-1", "worker-2")
+LISTENS = {"worker-1": "9464", "worker-2": "9464", "board": "9480"}
 QUERIES_SECONDS = 420.0
 CHOSEN = {"$job": ".*", "$instance": ".*", "$rule": ".*", "$carrier": ".*", "$feed": ".*"}
 """What Grafana puts in for `All`."""
@@ -40,7 +41,7 @@ class Stage:
     """Runs services of the compose file on this machine."""
 
     def __init__(self, kafka: EmbeddedKafka, directory: Path) -> None:
-        self.ports = {name: free_port(0) for name in WORKERS}
+        self.ports = {name: free_port(0) for name in LISTENS}
         self._directory = directory
         self._mapped = {
             "kafka:9092": kafka.bootstrap_servers,
@@ -51,7 +52,7 @@ class Stage:
         (directory / "clock").mkdir()
 
     def mapped(self, text: str, service: str = "") -> str:
-        own = {"9464": str(self.ports[service])} if service in self.ports else {}
+        own = {LISTENS[service]: str(self.ports[service])} if service in self.ports else {}
         for there, here in {**self._mapped, **own}.items():
             text = text.replace(there, here)
         return text.replace(str(self._directory / "data"), str(self._directory / "data" / service))
@@ -97,9 +98,9 @@ class Stage:
                     process.kill()
                     process.wait()
 
-    def ask(self, worker: str, path: str) -> tuple[int, str]:
+    def ask(self, service: str, path: str) -> tuple[int, str]:
         try:
-            with urlopen(f"http://127.0.0.1:{self.ports[worker]}{path}", timeout=3) as answer:
+            with urlopen(f"http://127.0.0.1:{self.ports[service]}{path}", timeout=3) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as refused:
             return refused.code, refused.read().decode()
@@ -119,8 +120,8 @@ class Stage:
         text = (ROOT / "deploy/prometheus/prometheus.yaml").read_text()
         assert "scrape_interval: 5s" in text
         text = text.replace("scrape_interval: 5s", "scrape_interval: 1s")
-        for worker, port in self.ports.items():
-            text = text.replace(f"{worker}:9464", f"127.0.0.1:{port}")
+        for service, port in self.ports.items():
+            text = text.replace(f"{service}:{LISTENS[service]}", f"127.0.0.1:{port}")
         mounts = (volume.split(":")[:2] for volume in SERVICES["prometheus"]["volumes"])
         for here, there in mounts:
             text = text.replace(there, str(ROOT / here))
@@ -162,11 +163,15 @@ def test_what_compose_starts_finds_what_the_shop_does_and_every_dashboard_shows_
     with stage.running("worker-1") as worker, stage.running("worker-2") as other, stage.scraped() as scraped:
         for name in WORKERS:
             is_well(stage, name)
-        with stage.running("shop"):
+        with stage.running("board"), stage.running("shop"):
+            is_well(stage, "board")
             eventually(
                 lambda: stage.total("returnwatch_escalations_total", transition="opened") > 0,
                 240,
                 lambda: stage.ask("worker-1", "/metrics")[1],
+            )
+            eventually(
+                lambda: "case_id" in stage.ask("board", "/api/cases")[1], 180, lambda: "no case on the board"
             )
             without = {f"{title} ({promql})": promql for title, promql in queries()}
             assert len(without) > 40
@@ -176,12 +181,12 @@ def test_what_compose_starts_finds_what_the_shop_does_and_every_dashboard_shows_
     assert (worker.returncode, other.returncode) == (0, 0), "SIGTERM ends them in order"
 
 
-def is_well(stage: Stage, worker: str) -> None:
-    """Wait until a worker is ready; it lives then, and compose's own check says so."""
-    eventually(lambda: stage.ask(worker, "/ready")[0] == 200, 180, lambda: stage.ask(worker, "/ready"))
-    assert stage.ask(worker, "/live")[0] == 200
-    port = str(stage.ports[worker])
-    check = [part.replace("9464", port) for part in SERVICES[worker]["healthcheck"]["test"][2:]]
+def is_well(stage: Stage, service: str) -> None:
+    """Wait until a service is ready; it lives then, and compose's own check says so."""
+    eventually(lambda: stage.ask(service, "/ready")[0] == 200, 180, lambda: stage.ask(service, "/ready"))
+    assert stage.ask(service, "/live")[0] == 200
+    port = str(stage.ports[service])
+    check = [part.replace(LISTENS[service], port) for part in SERVICES[service]["healthcheck"]["test"][2:]]
     assert subprocess.run([sys.executable, *check], check=False).returncode == 0
 
 

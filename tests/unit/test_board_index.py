@@ -371,3 +371,11 @@ def test_what_there_is_not_is_refused_by_name(field: str, text: str) -> None:
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: str(query.asked()) or "all")
 def test_an_address_asks_for_what_it_was_made_from(query: CaseQuery) -> None:
     assert CaseQuery.of(query.asked()) == query
+
+
+def test_canaries_are_nobodys_cases(tmp_path: Path) -> None:
+    writer = index_of(tmp_path / "index.sqlite", told(a_case(1), a_case(2, return_id="returnwatch-canary-1")))
+    assert [case.return_id for case in all_pages(IndexReader(tmp_path / "index.sqlite"), CaseQuery())] == [
+        "R1"
+    ]
+    writer.close()

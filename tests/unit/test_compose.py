@@ -55,7 +55,7 @@ def test_every_image_is_pinned(name: str) -> None:
     assert re.search(r":v?\d+\.\d+\.\d+$", SERVICES[name]["image"])
 
 
-@pytest.mark.parametrize("name", ["topics", *WORKERS, "shop"])
+@pytest.mark.parametrize("name", ["topics", *WORKERS, "board", "shop"])
 def test_every_variable_is_a_setting(
     name: str, clock_directory: Path, no_other_settings: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +100,14 @@ def test_workers_share_neither_name_nor_disk_nor_port() -> None:
     assert one["ports"] != other["ports"]
     same = {"command", "healthcheck", "depends_on", "image", "restart", "stop_grace_period"}
     assert {key: one[key] for key in same} == {key: other[key] for key in same}
+
+
+def test_the_board_listens_where_it_is_published_and_asked() -> None:
+    board = SERVICES["board"]
+    _, _, port = board["environment"]["RETURNWATCH_BOARD_LISTEN"].rpartition(":")
+    assert board["ports"] == [f"127.0.0.1:{port}:{port}"], "whoever reaches it may read"
+    assert f":{port}/live" in board["healthcheck"]["test"][-1]
+    assert not [name for name in board["environment"] if "TOKEN" in name], "read-only"
 
 
 def test_what_may_wait_for_another_is_healthy_by_a_check() -> None:

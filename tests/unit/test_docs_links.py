@@ -100,3 +100,11 @@ def test_the_readme_is_short_and_keeps_the_place_of_the_demos_output() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 150
     assert 0 < text.find("<!-- demo-output -->") < text.find("<!-- /demo-output -->")
+
+
+def test_the_boards_pictures_are_shown_in_its_page_and_all_of_them_are_there() -> None:
+    shown = set(
+        re.findall(r"!\[[^\]]+\]\(images/(board-[a-z]+\.png)\)", (ROOT / "docs/board.md").read_text())
+    )
+    assert shown == {file.name for file in (ROOT / "docs/images").glob("board-*.png")}
+    assert len(shown) >= 5

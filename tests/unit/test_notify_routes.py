@@ -306,3 +306,8 @@ def test_amounts_are_in_the_main_unit_of_their_currency() -> None:
     match = Match(value={"BHD": Decimal("1.5")})
     assert fits(match, case_change(value=Money(1_500, "BHD")))
     assert not fits(match, case_change(value=Money(1_499, "BHD")))
+
+
+def test_of_a_canary_nobody_is_told() -> None:
+    assert names(case_change()) == ["erp"]
+    assert names(case_change(return_id="returnwatch-canary-1")) == []

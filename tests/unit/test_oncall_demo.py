@@ -33,6 +33,7 @@ def night(*notices: Notice) -> Night:
 
 
 def told(one: Night) -> str:
+    one.note()
     screen = StringIO()
     show_night(Console(width=100, file=screen), one, STORY)
     return screen.getvalue()
@@ -46,6 +47,8 @@ def test_one_page_that_is_taken_back_is_good() -> None:
     assert "page: ReturnwatchFeedSilent" in said
     assert "28 waitings" in said
     assert "ReturnwatchFeedLate colissimo" in said
+    assert "16 Mar 00:00    operations-pages  ReturnwatchFeedSilent resolved" in said
+    assert "dead-mans-switch" not in said
     assert "one page, and it was taken back" in said
 
 
