@@ -16,6 +16,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, ProducerFenced
 from faust.types.tuples import TP
 
 from agents.dead_letters import DeadLetterWriter
+from agents.disk_room import DiskRoom
 from agents.fencing import new_producer, start_producer
 from agents.health import Liveness, Readiness
 from agents.intake import IntakeStage
@@ -94,6 +95,7 @@ class Engine:
         self._policy_record = b""
         self._recovery_began = monotonic()
         self._kpis_due: dict[int, float] = {}
+        self._room = DiskRoom(settings.data_dir, settings.disk_reserve_bytes, metrics, readiness)
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -124,6 +126,7 @@ class Engine:
             said.batch,
             self._first_offset,
             self._checkpoint,
+            self._room,
             settings.forget_key.get_secret_value().encode(),
         )
         self.parcels = Stage(
@@ -179,6 +182,11 @@ class Engine:
         await self.markers.stop()
         await self.dead_letters.stop()
         await self.producer.stop()
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether work stands because the disk is full."""
+        return self._room.is_full
 
     def fatal(self, error: BaseException, where: str) -> None:
         """End the process now: what is durable is in the log, and the next owner goes on from there."""
@@ -339,7 +347,9 @@ class Engine:
         known = {tp: (self.progress.at(tp), 0, heard) for tp in self._intake_ready}
         for topic, stage in self.stages.items():
             for number, partition in stage.ready_partitions().items():
-                known[TP(topic, number)] = (partition.next_offset, stage.batches(number), True)
+                # On a full disk it stands rightly: to start it again would make no room.
+                moving = not self._room.is_full
+                known[TP(topic, number)] = (partition.next_offset, stage.batches(number), moving)
         return known
 
     async def read_again(self, tp: TP) -> None:

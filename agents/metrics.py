@@ -243,6 +243,12 @@ class Metrics:
         self.state_corruption = self._counter(
             "state_corruption", "Local stores found corrupt or stale, wiped and rebuilt from the changelog."
         )
+        self.disk_full = self._gauge(
+            "disk_full", "1 while no stage goes on because the disk of the local state has no room."
+        )
+        self.disk_free = self._gauge(
+            "disk_free_bytes", "Free on the disk of the local state, when last looked at."
+        )
         self._build = Info(f"{PREFIX}_build", "The version that runs here.", registry=self.registry)
         self._policy = Info(f"{PREFIX}_policy", "The policy in force, by its hash.", registry=self.registry)
 

@@ -180,7 +180,7 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
             readiness.has("start")
             host, port = runner.addresses[0][:2]
             log.info(
-                "receiving", address=f"http://{host}:{port}", metrics=metrics_url, webhooks=sorted(endpoints)
+                "receiving", url=f"http://{host}:{port}", metrics=metrics_url, webhooks=sorted(endpoints)
             )
             say(f"receiving at http://{host}:{port}/in/NAME")
             await stop.wait()

@@ -199,6 +199,8 @@ class Settings(BaseSettings):
     change counts for what is read from then on."""
     data_dir: Path = Path(".returnwatch/data")
     """Local state, one directory per worker. Losing it costs a recovery from the changelog, nothing else."""
+    disk_reserve_bytes: int = Field(default=128 * 1024 * 1024, ge=0)
+    """With less than this free where `data_dir` is, the worker stops working and says so, until there is room again."""
     notify_record: Path = Path(".returnwatch/notify.sqlite3")
     """Of `returnwatch notify` alone: what was sent, what waits and what was given up. Keep it on a disk that stays; who has
     lost it goes on from the committed positions, and tells some changes again (docs/notify.md)."""

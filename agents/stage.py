@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
+from agents.disk_room import DiskRoom, says_full
 from agents.fencing import NO_HEADERS, FencedProducer, Message
 from agents.lanes import Done, Flow, Lane
 from agents.metrics import Metrics
@@ -76,6 +77,7 @@ class StageHost:
     """Where the log of a partition begins now."""
     checkpoint: Callable[[str, int], Awaitable[None]]
     """Awaited between the steps of the order of effects: (step, partition). Tests stop the process there."""
+    room: DiskRoom
     secret: bytes = b""
     """For the hidden names of what is forgotten (streams/forgetting.py)."""
 
@@ -124,7 +126,7 @@ class Stage:
     async def _take_over(self, number: int) -> None:
         owned = self._owned.get(number)
         if owned is None:
-            owned = self._owned[number] = self._new_owned(number)
+            owned = self._owned[number] = await self._new_owned(number)
         async with owned.lock:
             owned.ready = False
             await self._fence(owned)
@@ -142,16 +144,22 @@ class Stage:
             self._host.metrics.state_corruption.inc()
             owned.store.wipe()
 
-    def _new_owned(self, number: int) -> Owned:
-        path = self._host.data_dir / f"{self.topics.name}-{number}"
-        metrics = self._host.metrics
-        return Owned(
-            number,
-            FencedProducer(
-                self._host.connection, f"{self._host.transactional_prefix}-{self.topics.name}-{number}"
-            ),
-            PartitionStore(path, self._host.memory, lambda _reason: metrics.state_corruption.inc()),
-        )
+    async def _new_owned(self, number: int) -> Owned:
+        store = await self._opened(self._host.data_dir / f"{self.topics.name}-{number}")
+        producer_id = f"{self._host.transactional_prefix}-{self.topics.name}-{number}"
+        return Owned(number, FencedProducer(self._host.connection, producer_id), store)
+
+    async def _opened(self, path: Path) -> PartitionStore:
+        """A store, when there is room to open it."""
+        metrics, room = self._host.metrics, self._host.room
+        await room.wait()
+        while True:
+            try:
+                return PartitionStore(path, self._host.memory, lambda _reason: metrics.state_corruption.inc())
+            except Exception as error:
+                if not says_full(error):
+                    raise
+                await room.refused(error)
 
     async def _release(self, owned: Owned) -> None:
         if owned.lane is not None:
@@ -303,6 +311,7 @@ class Stage:
     async def _work_through(self, owned: Owned, engine: Partition, chunk: Chunk) -> None:
         start = 0
         while True:
+            await self._host.room.wait()
             batch = engine.step(chunk, start, owned.store, chunk.next)
             await self._commit(owned, engine, batch)
             start += batch.consumed
@@ -329,17 +338,54 @@ class Stage:
         await self._say(owned, batch.outgoing)
         self._host.on_said(self.topics.name, batch)
         await self._host.checkpoint("before_store", owned.number)
-        owned.store.apply(
-            batch.writes,
-            position=batch.position,
-            policy=batch.policy,
-            rhythms=batch.rhythms,
-            offset=base + len(records) - 1,
-        )
+        await self._keep(owned.store, batch, base + len(records) - 1)
         if batch.advanced:
             await self._pass_watermark_on(owned, engine)
         owned.batches += 1
         self._host.metrics.progress(self.topics.name, owned.number, engine.watermark_ms)
+
+    async def _keep(self, store: PartitionStore, batch: Batch, offset: int) -> None:
+        """Write a batch to the local store. It is in the changelog already: where the disk is full it can wait."""
+        before = store.changelog_offset
+        while True:
+            try:
+                store.apply(
+                    batch.writes,
+                    position=batch.position,
+                    policy=batch.policy,
+                    rhythms=batch.rhythms,
+                    offset=offset,
+                )
+            except Exception as error:
+                if not says_full(error):
+                    raise
+            else:
+                return
+            # Behind the handler: the error's traceback holds what keeps the database from being closed.
+            await self._make_whole(store, {before, offset})
+
+    async def _make_whole(self, store: PartitionStore, offsets: set[int]) -> None:
+        """Open a store again that the disk has refused a write, when there is room.
+
+        Raises:
+            StoreCorruptError: it has not all that was written before. The next start recovers it.
+        """
+        error: Exception = RuntimeError("a write to the local store was refused")
+        while True:
+            await self._host.room.refused(error)
+            try:
+                store.open_again()
+            except Exception as again:
+                if not says_full(again):
+                    raise
+                error = again
+            else:
+                break
+        if store.changelog_offset not in offsets:
+            lacks = RuntimeError(
+                f"after a full disk it stands at {store.changelog_offset}, not at {min(offsets)}"
+            )
+            raise store.flag_corrupt(lacks)
 
     async def _renew(self, owned: Owned) -> None:
         """Take over again, between two chunks, so that the coordinator does not forget us."""

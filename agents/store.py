@@ -29,6 +29,7 @@ from rocksdict import (
     WriteBufferManager,
 )
 
+from agents.disk_room import says_full
 from streams.cells import is_cell
 from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
 
@@ -97,6 +98,8 @@ class PartitionStore:
             path: directory of this partition; made when missing.
             shared: memory budget of the process.
             on_corrupt: called with a reason for every wipe that corruption caused.
+
+        Raises what RocksDB raises when the disk is full (agents/disk_room.py).
         """
         self.path = path
         self._shared = shared
@@ -107,8 +110,11 @@ class PartitionStore:
         try:
             self._open()
             self._refuse_remains()
-        except Exception as error:  # noqa: BLE001 - rocksdict raises bare Exception for every failure to open
+        except Exception as error:  # rocksdict raises bare Exception for every failure to open
             self.close()
+            if says_full(error):
+                # Nothing is wrong with what is there: to wipe it would turn a full disk into a recovery.
+                raise
             self._wipe_files(str(error))
             self._open()
 
@@ -140,6 +146,11 @@ class PartitionStore:
         log.warning("local_store_wiped", partition=self.path.name, reason=reason[:200])
         self._on_corrupt(reason)
         shutil.rmtree(self.path, ignore_errors=True)
+
+    def open_again(self) -> None:
+        """Begin from what is on disk: after a write that failed, RocksDB refuses every other."""
+        self.close()
+        self._open()
 
     def wipe(self) -> None:
         """Forget everything; recovery then reads the changelog from its start."""

@@ -241,6 +241,10 @@ async def serve(settings: Settings, checkpoint: Checkpoint = no_checkpoint) -> i
     if not stop.is_set():
         engine.fatal(app.crash_reason or RuntimeError("Faust stopped without a reason"), "faust")
     log.info("stopping")
+    if engine.waits_for_room:
+        # What is in hand cannot be finished, and Faust would wait for it. What is durable is in the log.
+        log.warning("stopped_unfinished", seconds=0)
+        leave(0)
     await _stop(app, health)
     return 0
 

@@ -3,9 +3,11 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import NamedTuple
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -159,13 +161,20 @@ def until(happened: Callable[[], object], told: Callable[[], str]) -> None:
         sleep(0.3)
 
 
+def says_ok(worker: WorkerProcess, path: str) -> bool:
+    address = worker.metrics_url.removesuffix("/metrics")
+    try:
+        with urlopen(f"{address}{path}", timeout=10) as answer:  # noqa: S310 - an address of our own
+            return bool(json.load(answer)["ok"])
+    except HTTPError:  # it says of itself that it is not ready yet
+        return False
+
+
 def test_each_of_them_does_what_it_is_there_for(shop: Shop) -> None:
     until(lambda: "R-1" in returnwatch("cases", "list", "--json").out, shop.worker.last_lines)
     until(lambda: returnwatch("dlq", "list", "--json").out, shop.worker.last_lines)
     for path in PATHS:
-        address = shop.worker.metrics_url.removesuffix("/metrics")
-        with urlopen(f"{address}{path}", timeout=10) as answer:  # noqa: S310 - an address of our own
-            assert json.load(answer)["ok"]
+        until(partial(says_ok, shop.worker, path), shop.worker.last_lines)
     for command, one in TYPED.items():
         answer = shop.typed(one)
         assert answer.code == 0, f"{command}: {answer.err}"
