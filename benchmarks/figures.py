@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.store import PartitionStore, SharedMemory
+from benchmarks.board import READERS, first_pages
 from benchmarks.offline import replay_rate, return_bytes
 from benchmarks.processes import PARTITIONS, Burst, MeasurementFailed, Stock, Worker, burst
 from benchmarks.reading import reading_costs
@@ -341,6 +342,29 @@ def _times_native(name: str, native: float, cost: float, bar: float | None) -> F
     return Figure(name, f"{ratio:.1f} times that", wanted, bar is None or ratio <= bar)
 
 
+async def board(scale: Scale) -> list[Figure]:
+    """The board's first page with many open cases, against a tenth of them, and for many readers at once."""
+    many = scale.open_parcels[0]
+    few = await first_pages(many // 10)
+    found = await first_pages(many)
+    one, ratio = found.first_page, found.first_page.median / few.first_page.median
+    return [
+        Figure(
+            f"board, first page with {many:,} open cases",
+            f"median {one.median:.1f} ms, p99 {one.p99:.1f} ms; {ratio:.2f} times that with {many // 10:,}; "
+            f"slowest filtered page p99 {found.slowest_page.p99:.1f} ms",
+            "p99 1 s; 2 times",
+            one.p99 < 1_000 and found.slowest_page.p99 < 1_000 and ratio < 2,
+        ),
+        Figure(
+            f"board, first page for {READERS} readers at once",
+            f"median {found.crowd.median:,.0f} ms, p99 {found.crowd.p99:,.0f} ms; none refused",
+            "p99 5 s",
+            found.crowd.p99 < 5_000,
+        ),
+    ]
+
+
 Measure = Callable[[Scale], Awaitable[list[Figure]]]
 MEASURES: dict[str, Measure] = {
     "stock-faust": against_stock_faust,
@@ -350,6 +374,7 @@ MEASURES: dict[str, Measure] = {
     "size": open_parcel,
     "replay": offline,
     "reading": reading,
+    "board": board,
 }
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agents.board.case_query import CaseQuery, cursor
+from agents.board.case_query import CaseQuery, Order, cursor
 from schemas.command_answers import CommandAnswer, decode_command_answer
 from schemas.kpis import Dimension, KpiSnapshot, decode_kpi_snapshot
 from schemas.outputs import Case, decode_case
@@ -19,6 +19,8 @@ MOST_COUNTED: Final = 1_000
 """Cases that no facet counts are counted so far."""
 MOST_OF_ONE_RETURN: Final = 200
 MOST_FOUND: Final = 20
+MOST_REMEMBERED: Final = 100
+"""Questions whose counts a thread keeps."""
 LEAST_PREFIX: Final = 6
 """A case id may be shortened to so many characters."""
 LETTERS_SHOWN: Final = 50
@@ -101,6 +103,15 @@ class IndexReader:
 
     def facets(self, query: CaseQuery) -> dict[str, list[tuple[str, int]]]:
         """Filter -> its choices among the cases that the other filters leave, the most frequent first."""
+        known, counted = (
+            self._known(),
+            query._replace(order=Order.URGENCY, age_days=0, value=0, after=(), limit=0),
+        )
+        if counted not in known:
+            known[counted] = self._facets(counted)
+        return known[counted]
+
+    def _facets(self, query: CaseQuery) -> dict[str, list[tuple[str, int]]]:
         found = {}
         for column in FACETS:
             terms, values = query.facet_terms(but=column)
@@ -240,6 +251,14 @@ class IndexReader:
         found: tuple[Any, ...] | None = self._base().execute(sql, values).fetchone()
         return found
 
+    def _known(self) -> dict[CaseQuery, dict[str, list[tuple[str, int]]]]:
+        """Facets that were counted since the index last changed: many who look at once look at the same."""
+        row = self._one("PRAGMA data_version")
+        if getattr(self._local, "version", None) != row or len(self._local.known) >= MOST_REMEMBERED:
+            self._local.version, self._local.known = row, {}
+        known: dict[CaseQuery, dict[str, list[tuple[str, int]]]] = self._local.known
+        return known
+
     def _base(self) -> sqlite3.Connection:
         if getattr(self._local, "generation", -1) != self._generation:
             base = sqlite3.connect(
@@ -247,6 +266,7 @@ class IndexReader:
             )
             base.execute("PRAGMA query_only=ON")
             self._local.base, self._local.generation = base, self._generation
+            self._local.version = None
         opened: sqlite3.Connection = self._local.base
         return opened
 

@@ -373,6 +373,19 @@ def test_an_address_asks_for_what_it_was_made_from(query: CaseQuery) -> None:
     assert CaseQuery.of(query.asked()) == query
 
 
+def test_counts_are_those_of_now_also_when_they_were_asked_for_before(
+    index: tuple[IndexWriter, IndexReader],
+) -> None:
+    writer, reader = index
+    for count in (1, 2, 3):
+        take_in(writer, told(a_case(count)))
+        for query in (CaseQuery(), CaseQuery(order=Order.VALUE), CaseQuery(rule="late_refund")):
+            assert reader.facets(query)["rule"] == [("stalled_silent", count)]
+    writer.begin_anew()
+    reader.reopen()
+    assert reader.facets(CaseQuery())["rule"] == []
+
+
 def test_canaries_are_nobodys_cases(tmp_path: Path) -> None:
     writer = index_of(tmp_path / "index.sqlite", told(a_case(1), a_case(2, return_id="returnwatch-canary-1")))
     assert [case.return_id for case in all_pages(IndexReader(tmp_path / "index.sqlite"), CaseQuery())] == [
