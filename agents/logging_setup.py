@@ -6,6 +6,7 @@ broker is away: each sentence is let through a few times, then counted.
 """
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, MutableMapping
@@ -26,6 +27,8 @@ NEVER_LOGGED = frozenset(
 )
 """Fields whose content may be personal or secret: the field stays, so that the mistake is seen, its content goes."""
 _MAX_SENTENCES = 500
+_CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+"""User name and password in an address."""
 
 
 class LibraryLines(logging.Filter):
@@ -62,14 +65,15 @@ class LibraryLines(logging.Filter):
 
 
 def _without_content(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep record content out of the log: known fields, everything that is bytes, and long texts."""
+    """Keep record content and secrets out of the log: known fields, all bytes, long texts, credentials in addresses."""
     for name, value in event.items():
         if name in NEVER_LOGGED and value is not None:
             event[name] = "[not logged]"
         elif isinstance(value, bytes | bytearray | memoryview):
             event[name] = f"[{len(value)} bytes]"
-        elif isinstance(value, str) and len(value) > MAX_TEXT:
-            event[name] = f"{value[:MAX_TEXT]}... [{len(value)} characters]"
+        elif isinstance(value, str):
+            text = _CREDENTIALS.sub("[not logged]@", value) if "://" in value else value
+            event[name] = f"{text[:MAX_TEXT]}... [{len(text)} characters]" if len(text) > MAX_TEXT else text
     return event
 
 

@@ -128,3 +128,11 @@ def test_libraries_are_heard_from_warnings_on_and_at_debug_in_full(written: io.S
     configure_logging("json", "debug", stream=stream)
     logging.getLogger("faust").info("Starting...")
     assert [line["message"] for line in lines(stream)] == ["Starting..."]
+
+
+def test_user_name_and_password_in_an_address_are_not_written_whoever_logs_it(written: io.StringIO) -> None:
+    structlog.get_logger().warning("registry_away", url="https://me:s3cret@registry:8081/a?b=c@d")
+    logging.getLogger("aiohttp").warning("cannot reach %s", "http://me:s3cret@proxy:3128")
+    ours, library = lines(written)
+    assert ours["url"] == "https://[not logged]@registry:8081/a?b=c@d"
+    assert library["message"] == "cannot reach http://[not logged]@proxy:3128"
