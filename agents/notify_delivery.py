@@ -102,10 +102,12 @@ def retry_after_s(header: str, now: datetime) -> float:
         return min(float(header[:9]), MOST_OBEYED_SECONDS)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        pause_s = (at - now).total_seconds()
+    except (ValueError, OverflowError, TypeError):
+        # It comes from outside: zones of any number of digits too.
         return 0.0
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - now).total_seconds()), MOST_OBEYED_SECONDS)
+    return min(max(0.0, pause_s), MOST_OBEYED_SECONDS)
 
 
 async def delivered(

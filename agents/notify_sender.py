@@ -161,7 +161,19 @@ class Sender:
 
         async def try_once() -> str:
             await self._endpoint.left_alone()
-            return await self._endpoint.send(self._session, one.told)
+            try:
+                return await self._endpoint.send(self._session, one.told)
+            except NotTakenError:
+                raise
+            except Exception as error:
+                # Whatever one message or one answer does, the other receivers have to be told.
+                log.error(  # noqa: TRY400 - a traceback may show a secret address
+                    "notify_unexpected",
+                    receiver=self._name,
+                    message=one.told.identity,
+                    error=type(error).__name__,
+                )
+                raise NotTakenError(f"failed here: {type(error).__name__}") from error
 
         try:
             answer = await delivered(try_once, give_up_at=give_up_at, failed=failed)

@@ -210,6 +210,9 @@ async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(rec
         ("Fri, 20 Nov 2026 09:01:00 GMT", 60.0),
         ("Fri, 20 Nov 2026 08:00:00 GMT", 0.0),
         ("Fri, 20 Nov 2026 09:01:00", 60.0),
+        ("Fri, 20 Nov 2026 09:01:00 +99999999999999999999", 0.0),
+        ("Fri, 20 Nov 2026 09:01:00 +9999", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +1200", 0.0),
         ("soon", 0.0),
         ("-5", 0.0),
         ("", 0.0),
@@ -217,6 +220,25 @@ async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(rec
 )
 def test_how_long_a_receiver_is_left_alone(header: str, seconds: float) -> None:
     assert retry_after_s(header, datetime(2026, 11, 20, 9, 0, tzinfo=UTC)) == seconds
+
+
+async def test_what_nobody_foresaw_is_a_failed_try_of_one_message(
+    record: NotifyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(record, case_change())
+    send, tries = Endpoint.send, []
+
+    async def once_broken(endpoint: Endpoint, *given: Any) -> str:
+        tries.append(given)
+        if len(tries) == 1:
+            raise OverflowError("https://hooks.example/s3cret")
+        return await send(endpoint, *given)
+
+    monkeypatch.setattr(Endpoint, "send", once_broken)
+    async with local_receiver() as receiver:
+        async with sending(record, receiver) as work:
+            assert await work.until_done() == {"c1:1": "sent"}
+        assert record.entries(None, 1)[0].tries == 2
 
 
 async def test_above_its_rate_a_chat_gets_one_message_for_all(record: NotifyRecord) -> None:
