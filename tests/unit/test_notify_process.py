@@ -7,11 +7,12 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from agents.notify_command import endpoints_of
 from agents.notify_process import Notifier
 from agents.notify_record import NotifyRecord
 from agents.settings import Settings
 from tests.case_changes import case_change
-from tests.unit.test_notify_routes import SECRETS, endpoints_of, routes
+from tests.unit.test_notify_routes import SECRETS, routes
 from tests.unit.test_notify_sending import queued
 
 SETTINGS = Settings(bootstrap_servers=("127.0.0.1:1",))
