@@ -164,7 +164,7 @@ async def test_what_is_refused_for_what_it_says_is_given_up_at_once_and_holds_up
         assert states[refused] == "given_up"
         entry = record.entries("given_up", 1)[0]
         assert (entry.answer, entry.tries) == (f"HTTP {status}", 1)
-        assert record.again(None, NOW) == 1
+        assert record.again(None, NOW).queued == 1
         async with sending(record, receiver) as work:
             assert set((await work.until_done()).values()) == {"sent"}
         assert sorted(one.headers["webhook-id"] for one in receiver.taken) == ["c1:1", "c2:1"]
@@ -336,6 +336,41 @@ def test_what_was_sent_is_not_kept_and_after_its_time_not_even_that_it_was(recor
     assert record.forget_before(NOW) == 0
     assert record.forget_before(NOW + 1) == 1
     assert [entry.ce_id for entry in record.entries(None, 9)] == ["c2:1"]
+
+
+def test_who_was_told_of_a_case_is_known_until_the_case_has_ended(record: NotifyRecord) -> None:
+    record.orphaned(["erp"], NOW)
+    put(record, case_change("c1", explanation="C4NARY"), case_change("c1", 2), case_change("c2"), ended("c2"))
+    record.sent([1, 3, 4], "HTTP 200", NOW)
+    record.given_up([2], "HTTP 400", NOW)
+    assert record.forget_before(NOW + 1) == 3
+    assert [entry.ce_id for entry in record.entries(None, 9)] == ["c1:2"]
+    assert record.told_of(["c1", "c2"]) == {"c1": {"erp": "all"}}
+    rows = sqlite3.connect(record.file).execute("SELECT change FROM deliveries").fetchall()
+    assert rows == [(None,)], "that it was told, and no more"
+    record.orphaned(["chat"], NOW)
+    assert record.forget_before(NOW + 1) == 1, "who is not in the file is told of no end"
+
+
+def test_retry_sends_nothing_behind_a_later_change_and_nothing_to_who_is_gone(record: NotifyRecord) -> None:
+    put(record, case_change("c1"), ended("c1"), case_change("c2"), ended("c2"))
+    record.queue([queued(case_change("c3"), 5, "gone")], "escalations", {0: 6}, NOW)
+    record.orphaned(["erp"], NOW)
+    record.given_up([1, 3, 4], "HTTP 400", NOW)
+    record.sent([2], "HTTP 200", NOW)
+    again = returnwatch("notify", "retry", "--record", str(record.file))
+    said = " ".join(again.err.split())
+    assert "2 changes are queued again" in said
+    assert "1 are not: their receivers have a later change of the same case" in said
+    assert "1 are not: their receivers are not in the file" in said
+    states = {entry.ce_id: entry.state for entry in record.entries(None, 9)}
+    assert states == {
+        "c1:1": "given_up",
+        "c1:2": "sent",
+        "c2:1": "pending",
+        "c2:2": "pending",
+        "c3:1": "given_up",
+    }
 
 
 def test_what_waits_for_a_receiver_that_is_gone_is_given_up(record: NotifyRecord) -> None:
