@@ -112,7 +112,9 @@ class Notifier:
         self._record.queue([], self._topic, known, time())
         if gone := self._record.orphaned(list(self._endpoints), time()):
             log.warning("notify_receivers_gone", given_up=gone)
-        await consumer.commit({each: known[each.partition] for each in partitions})
+        # Not behind what is only queued: who loses the record now has to read that again.
+        done = self._record.done_up_to(self._topic)
+        await consumer.commit({each: done[each.partition] for each in partitions})
 
     async def _until_told(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.TaskGroup() as tasks:

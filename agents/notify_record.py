@@ -5,8 +5,9 @@ has answered. Killed between the two it is sent again, with the same identity: a
 """
 
 import fcntl
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -23,6 +24,10 @@ CREATE TABLE deliveries (
     ended_at REAL, answer TEXT NOT NULL DEFAULT '', digest TEXT, UNIQUE (receiver, ce_id));
 CREATE INDEX by_state ON deliveries (state, receiver, seq);
 CREATE INDEX by_end ON deliveries (receiver, ended_at);
+"""
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, receiver, seq);
+CREATE INDEX IF NOT EXISTS by_digest ON deliveries (receiver, digest, seq) WHERE state = 'pending' AND digest IS NOT NULL;
 """
 
 
@@ -102,6 +107,7 @@ class NotifyRecord:
         elif version != VERSION:
             what = f"was written by another version (form {version}, this one knows {VERSION})"
             raise _error(self.file, what, "run the version that wrote it, or name another file with --record")
+        self._db.executescript(_INDEXES)
 
     def positions(self, topic: str) -> dict[int, int]:
         """Partition -> the next offset to read."""
@@ -140,23 +146,33 @@ class NotifyRecord:
             for number, offset in self.positions(topic).items()
         }
 
-    def pending(self, receiver: str, most: int) -> list[Pending]:
-        """The changes that a receiver is still to be sent, in their order, `most` of them."""
+    def pending(self, receiver: str, most: int, *, without: Iterable[str] = ()) -> list[Pending]:
+        """The changes that a receiver is still to be sent, in their order, `most` of them, `without` these cases."""
         with self._told():
             rows = self._db.execute(
-                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
-                " WHERE state = 'pending' AND receiver = ? ORDER BY seq LIMIT ?",
-                (receiver, most),
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries WHERE state = 'pending'"
+                " AND receiver = ? AND case_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+                (receiver, json.dumps(list(without)), most),
             )
             return [Pending(*row) for row in rows]
 
-    def of_digest(self, digest: str) -> list[Pending]:
-        """The changes that were bound into one message."""
+    def pending_of(self, receiver: str, cases: Sequence[str]) -> list[Pending]:
+        """The oldest change of each of these cases that a receiver is still to be sent."""
+        with self._told():
+            rows = self._db.execute(
+                "SELECT MIN(seq), case_id, action, queued_at, change, digest FROM deliveries INDEXED BY by_case"
+                " WHERE state = 'pending' AND receiver = ? AND case_id IN (SELECT value FROM json_each(?)) GROUP BY case_id",
+                (receiver, json.dumps(cases)),
+            )
+            return [Pending(*row) for row in rows]
+
+    def bound(self, receiver: str) -> list[Pending]:
+        """The changes that are bound into messages which a receiver is still to be sent."""
         with self._told():
             rows = self._db.execute(
                 "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
-                " WHERE state = 'pending' AND digest = ? ORDER BY seq",
-                (digest,),
+                " WHERE state = 'pending' AND digest IS NOT NULL AND receiver = ? ORDER BY seq",
+                (receiver,),
             )
             return [Pending(*row) for row in rows]
 
