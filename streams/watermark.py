@@ -15,6 +15,8 @@ from streams.state_version import LEAST_READER, STATE_VERSION, upgraded
 
 HISTORICAL = "case_historical"
 """Note of a case that opens and was due before going live; its label is the rule."""
+OPENED_OF = "opened_of"
+"""Note of a case that opens; label: `rule|carrier`, without a carrier where it is about no parcel."""
 STANDS, STANDS_NO_MORE = "case_stands", "case_stands_no_more"
 HELD, HELD_NO_MORE = "held", "held_no_more"
 """Notes of a stage's logic for `Position.note_standing`; labels: `rule|level`, and `feed|currency|minor units`."""
