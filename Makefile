@@ -42,7 +42,7 @@ demo: $(STAMP)  ## Run the demo on a real Kafka of its own (make demo ARGS=--onc
 # slower. Each part runs even if one before it fails: one run tells everything.
 define run_tests
 failed=0; told=$$(mktemp); \
-nice $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" >"$$told" 2>&1 & busy=$$!; \
+nice $(BIN)/pytest -q -n $(JOBS) --dist worksteal -m "not kafka$(1)" $(if $(2),--ignore tests/system) >"$$told" 2>&1 & busy=$$!; \
 trap 'kill $$busy 2>/dev/null || :; rm -f "$$told"' EXIT; \
 $(BIN)/pytest -q -n $(BROKERS) --maxschedchunk 1 -m "kafka$(1)" --ignore tests/system || failed=1; \
 wait $$busy || failed=1; cat "$$told"; \
@@ -50,7 +50,7 @@ $(2) \
 exit $$failed
 endef
 # In the order of their names, so that the longest do not come last; what shares a fixture stays together.
-run_systems = $(BIN)/pytest -q -n $(SYSTEMS) --dist loadfile --no-loadscope-reorder -m kafka tests/system || failed=1;
+run_systems = $(BIN)/pytest -q -n $(SYSTEMS) --dist loadfile --no-loadscope-reorder tests/system || failed=1;
 
 test: $(STAMP)  ## Run the tests, the quick ones on a real Kafka included
 	$(call run_tests, and not slow and not system)

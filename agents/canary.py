@@ -1,8 +1,9 @@
 """Canary returns through the real topics: what is told, what is awaited, and what is exported of it.
 
-A canary is an approval that nothing follows, of many days ago: its case `late_label` is due as soon as what was read has settled
-(policy `settle`), whatever the budget. How long after that its escalation is there is the delay that people feel: intake, both
-stages, the watermark, and the brokers between them. Then the canary is cancelled, which resolves its case.
+A canary is an approval that nothing follows, of many days ago: its case `late_label` is due as soon as what was read has
+settled (policy `settle`), with any budget below 30 days. How long after that its escalation is there is the delay that
+people feel: intake, both stages, the watermark, and the brokers between them. Then the canary is cancelled, which resolves
+its case.
 """
 
 import json
@@ -21,8 +22,8 @@ log = structlog.get_logger(__name__)
 
 STANDING: Final = frozenset((CaseState.OPEN, CaseState.ESCALATED))
 
-APPROVED_BEFORE: Final = timedelta(days=10)
-"""So long ago that every calendar has had its business day."""
+APPROVED_BEFORE: Final = timedelta(days=30)
+"""Longer than any shop gives itself for a label, and shorter than facts are believed (policy `accept_age`)."""
 BUCKETS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 90.0, 120.0, 300.0, 900.0, 3_600.0)
 FORGET_AFTER: Final = timedelta(days=1)
 """A canary that has not been heard of for so long is counted as lost, and awaited no more."""

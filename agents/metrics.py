@@ -158,6 +158,9 @@ class Metrics:
             "open_cases", "Open cases of the partitions owned here.", "rule", "severity"
         )
         self.escalations = self._counter("escalations", "Escalations written.", "rule", "transition")
+        self.cases_opened = self._counter(
+            "cases_opened", "Cases opened, by rule and by the carrier of their parcel.", "rule", "carrier"
+        )
         self.not_told = self._counter(
             "breaches_not_told",
             "Breaches without an escalation: a case of a higher rule tells of the cause, or they were over before.",

@@ -285,10 +285,16 @@ def retry(flags: Mapping[str, object], receiver: str | None) -> int:
     """Queue what was given up once more; the process that runs sends it."""
     record = _opened(load_settings(flags))
     try:
-        count = record.again(receiver, time())
+        again = record.again(receiver, time())
     finally:
         record.close()
-    say(f"{count} changes are queued again")
+    say(f"{again.queued} changes are queued again")
+    if again.late:
+        say(
+            f"{again.late} are not: their receivers have a later change of the same case, which they would undo"
+        )
+    if again.gone:
+        say(f"{again.gone} are not: their receivers are not in the file of the process that runs")
     return 0
 
 

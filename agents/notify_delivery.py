@@ -1,7 +1,5 @@
-"""Sends one message to one receiver until it is taken, or given up."""
+"""Speaks to one receiver: what is asked of it, what its answers mean, and how long to wait after one."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -9,7 +7,7 @@ from time import time
 from typing import NamedTuple
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
 
 from schemas.notify_routes import PagerDutyReceiver, Receiver, SlackReceiver, WebhookReceiver
 from streams.notify_bodies import (
@@ -38,13 +36,13 @@ class Secrets(NamedTuple):
 
 
 class NotTakenError(Exception):
-    """A try that failed. `retry_after_s`: how long the receiver asked to be left alone."""
+    """A try that failed. `is_final`: the same message would be refused again."""
 
-    def __init__(self, answer: str, *, is_final: bool = False, retry_after_s: float = 0.0) -> None:
+    def __init__(self, answer: str, *, is_final: bool = False, is_too_large: bool = False) -> None:
         super().__init__(answer)
         self.answer = answer
         self.is_final = is_final
-        self.retry_after_s = retry_after_s
+        self.is_too_large = is_too_large
 
 
 @dataclass(slots=True)
@@ -55,10 +53,6 @@ class Endpoint:
     secrets: Secrets
     left_alone_until: float = 0.0
     """It asked for a pause; this holds for all messages."""
-
-    async def left_alone(self) -> None:
-        """Return when it has been left alone for as long as it asked."""
-        await asyncio.sleep(max(0.0, self.left_alone_until - time()))
 
     async def send(self, session: aiohttp.ClientSession, told: Told) -> str:
         """Try once, and give the answer. Raises NotTakenError."""
@@ -77,10 +71,10 @@ class Endpoint:
             raise NotTakenError(f"no answer: {type(error).__name__}") from error
         if 200 <= status < 300:
             return f"HTTP {status}"
-        pause_s = retry_after_s(retry_after, datetime.now(UTC)) if status in {429, 503} else 0.0
-        self.left_alone_until = max(self.left_alone_until, time() + pause_s)
-        is_final = status in _OF_THE_MESSAGE
-        raise NotTakenError(_words(status), is_final=is_final, retry_after_s=pause_s)
+        if status in {429, 503}:
+            asked_s = retry_after_s(retry_after, datetime.now(UTC))
+            self.left_alone_until = max(self.left_alone_until, time() + asked_s)
+        raise NotTakenError(_words(status), is_final=status in _OF_THE_MESSAGE, is_too_large=status == 413)
 
     def _request(self, told: Told) -> tuple[bytes, dict[str, str]]:
         if isinstance(self.receiver, WebhookReceiver):
@@ -102,45 +96,19 @@ def retry_after_s(header: str, now: datetime) -> float:
         return min(float(header[:9]), MOST_OBEYED_SECONDS)
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        asked_s = (at - now).total_seconds()
+    except (ValueError, OverflowError, TypeError):
+        # It comes from outside: zones of any number of digits too.
         return 0.0
-    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    return min(max(0.0, (at - now).total_seconds()), MOST_OBEYED_SECONDS)
+    return min(max(0.0, asked_s), MOST_OBEYED_SECONDS)
 
 
-async def delivered(
-    try_once: Callable[[], Awaitable[str]], *, give_up_at: float, failed: Callable[[NotTakenError], None]
-) -> str:
-    """Try until it is taken, and give the answer. At least once, however late it is.
-
-    `failed` hears of every try that did not work. Raises NotTakenError when it is final, or the time is over.
-    """
-    pause = wait_random_exponential(multiplier=1, max=LONGEST_PAUSE_SECONDS)
-
-    def wait(state: RetryCallState) -> float:
-        error = _error_of(state)
-        return max(pause(state), error.retry_after_s if error is not None else 0.0)
-
-    async def noted() -> str:
-        try:
-            return await try_once()
-        except NotTakenError as error:
-            failed(error)
-            raise
-
-    retrying = AsyncRetrying(
-        retry=retry_if_exception(lambda error: isinstance(error, NotTakenError) and not error.is_final),
-        stop=lambda _state: time() >= give_up_at,
-        wait=wait,
-        sleep=asyncio.sleep,
-        reraise=True,
-    )
-    return await retrying(noted)
-
-
-def _error_of(state: RetryCallState) -> NotTakenError | None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error if isinstance(error, NotTakenError) else None
+def pause_s(tries: int) -> float:
+    """How long to wait after so many tries that failed: at random, longer each time."""
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    state.attempt_number = tries
+    return wait_random_exponential(multiplier=1, max=LONGEST_PAUSE_SECONDS)(state)
 
 
 def _words(status: int) -> str:

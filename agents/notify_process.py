@@ -23,8 +23,8 @@ from agents.notify_sender import NotifyMetrics, Sender
 from agents.settings import Settings
 from agents.terminal import say
 from schemas.notify_routes import NotifyRoutes
-from schemas.outputs import decode_escalation, escalation_id
-from streams.notify_routing import action_of, told_of
+from schemas.outputs import Escalation, decode_escalation, escalation_id
+from streams.notify_routing import Told, action_of, told_of
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +112,9 @@ class Notifier:
         self._record.queue([], self._topic, known, time())
         if gone := self._record.orphaned(list(self._endpoints), time()):
             log.warning("notify_receivers_gone", given_up=gone)
-        await consumer.commit({each: known[each.partition] for each in partitions})
+        # Not behind what is only queued: who loses the record now has to read that again.
+        done = self._record.done_up_to(self._topic)
+        await consumer.commit({each: done[each.partition] for each in partitions})
 
     async def _until_told(self, consumer: AIOKafkaConsumer) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -149,43 +151,33 @@ class Notifier:
                 self._take([record for chunk in chunks.values() for record in chunk])
 
     def _take(self, records: Sequence[Any]) -> None:
-        queued = [one for record in records for one in self._queued(record)]
+        changes = [(record, change) for record in records if (change := self._decoded(record)) is not None]
+        earlier = self._record.told_of([change.case_id for _, change in changes])
+        queued: list[Queued] = []
+        for record, change in changes:
+            told = told_of(self._routes, change, earlier.get(change.case_id, {}))
+            if not told:
+                self._metrics.changes.labels("no_route").inc()
+            for one in told:
+                earlier.setdefault(change.case_id, {}).setdefault(one.receiver, one.route)
+            queued += [_queued(record, change, one) for one in told]
         positions = dict[int, int]()
         for record in records:
             positions[record.partition] = max(positions.get(record.partition, 0), record.offset + 1)
         new = self._record.queue(queued, self._topic, positions, time())
         self._metrics.changes.labels("queued").inc(new)
         self._metrics.changes.labels("repeated").inc(len(queued) - new)
-        for name in {one.receiver for one in queued}:
+        for name in {one.receiver for one in queued} & self._senders.keys():
             self._senders[name].wake()
 
-    def _queued(self, record: Any) -> list[Queued]:
+    def _decoded(self, record: Any) -> Escalation | None:
         try:
-            change = decode_escalation(record.value or b"")
+            return decode_escalation(record.value or b"")
         except msgspec.DecodeError:
             self._metrics.changes.labels("unreadable").inc()
             place = f"{record.topic}/{record.partition}@{record.offset}"
             log.error("notify_unreadable", place=place)  # noqa: TRY400 - a traceback shows what it holds
-            return []
-        told = told_of(self._routes, change)
-        if not told:
-            self._metrics.changes.labels("no_route").inc()
-        identity = escalation_id(change.case_id, change.revision)
-        return [
-            Queued(
-                receiver=one.receiver,
-                ce_id=identity,
-                case_id=change.case_id,
-                rule=change.rule.value,
-                route=one.route,
-                action=action_of(change).value,
-                topic=record.topic,
-                partition=record.partition,
-                place=record.offset,
-                change=record.value,
-            )
-            for one in told
-        ]
+            return None
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         """Commit behind what was sent or given up: who has lost the record goes on there, and tells some again."""
@@ -215,3 +207,18 @@ class Notifier:
                 self._record.forget_before(time() - KEPT.total_seconds())
                 forgotten_at = time()
             await asyncio.sleep(1)
+
+
+def _queued(record: Any, change: Escalation, told: Told) -> Queued:
+    return Queued(
+        receiver=told.receiver,
+        ce_id=escalation_id(change.case_id, change.revision),
+        case_id=change.case_id,
+        rule=change.rule.value,
+        route=told.route,
+        action=action_of(change).value,
+        topic=record.topic,
+        partition=record.partition,
+        place=record.offset,
+        change=record.value,
+    )

@@ -5,8 +5,9 @@ has answered. Killed between the two it is sent again, with the same identity: a
 """
 
 import fcntl
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -23,6 +24,11 @@ CREATE TABLE deliveries (
     ended_at REAL, answer TEXT NOT NULL DEFAULT '', digest TEXT, UNIQUE (receiver, ce_id));
 CREATE INDEX by_state ON deliveries (state, receiver, seq);
 CREATE INDEX by_end ON deliveries (receiver, ended_at);
+"""
+_ADDED = """
+CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, receiver, seq);
+CREATE INDEX IF NOT EXISTS by_digest ON deliveries (receiver, digest, seq) WHERE state = 'pending' AND digest IS NOT NULL;
+CREATE TABLE IF NOT EXISTS receivers (name TEXT PRIMARY KEY);
 """
 
 
@@ -51,6 +57,16 @@ class Pending(NamedTuple):
     queued_at: float
     change: bytes
     digest: str | None
+
+
+class Again(NamedTuple):
+    """What became of what was given up: how many are `queued` once more, and how many not."""
+
+    queued: int
+    late: int
+    """The receiver has a later change of the same case; the earlier one after it would undo that."""
+    gone: int
+    """The receiver is not in the file of the process that runs."""
 
 
 class Entry(NamedTuple):
@@ -102,6 +118,7 @@ class NotifyRecord:
         elif version != VERSION:
             what = f"was written by another version (form {version}, this one knows {VERSION})"
             raise _error(self.file, what, "run the version that wrote it, or name another file with --record")
+        self._db.executescript(_ADDED)
 
     def positions(self, topic: str) -> dict[int, int]:
         """Partition -> the next offset to read."""
@@ -126,6 +143,19 @@ class NotifyRecord:
             )
             return new
 
+    def told_of(self, cases: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Case -> receiver -> route, of who is or was to be told of an earlier change of these cases."""
+        told: dict[str, dict[str, str]] = {}
+        with self._told():
+            rows = self._db.execute(
+                "SELECT case_id, receiver, route, MIN(seq) FROM deliveries INDEXED BY by_case"
+                " WHERE case_id IN (SELECT value FROM json_each(?)) GROUP BY case_id, receiver",
+                (json.dumps(cases),),
+            )
+            for case, receiver, route, _ in rows:
+                told.setdefault(case, {})[receiver] = route
+        return told
+
     def done_up_to(self, topic: str) -> dict[int, int]:
         """Partition -> the offset below which nothing is pending: what may be committed for who has lost this file."""
         with self._told():
@@ -140,23 +170,33 @@ class NotifyRecord:
             for number, offset in self.positions(topic).items()
         }
 
-    def pending(self, receiver: str, most: int) -> list[Pending]:
-        """The changes that a receiver is still to be sent, in their order, `most` of them."""
+    def pending(self, receiver: str, most: int, *, without: Iterable[str] = ()) -> list[Pending]:
+        """The changes that a receiver is still to be sent, in their order, `most` of them, `without` these cases."""
         with self._told():
             rows = self._db.execute(
-                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
-                " WHERE state = 'pending' AND receiver = ? ORDER BY seq LIMIT ?",
-                (receiver, most),
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries WHERE state = 'pending'"
+                " AND receiver = ? AND case_id NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?",
+                (receiver, json.dumps(list(without)), most),
             )
             return [Pending(*row) for row in rows]
 
-    def of_digest(self, digest: str) -> list[Pending]:
-        """The changes that were bound into one message."""
+    def pending_of(self, receiver: str, cases: Sequence[str]) -> list[Pending]:
+        """The oldest change of each of these cases that a receiver is still to be sent."""
+        with self._told():
+            rows = self._db.execute(
+                "SELECT MIN(seq), case_id, action, queued_at, change, digest FROM deliveries INDEXED BY by_case"
+                " WHERE state = 'pending' AND receiver = ? AND case_id IN (SELECT value FROM json_each(?)) GROUP BY case_id",
+                (receiver, json.dumps(cases)),
+            )
+            return [Pending(*row) for row in rows]
+
+    def bound(self, receiver: str) -> list[Pending]:
+        """The changes that are bound into messages which a receiver is still to be sent."""
         with self._told():
             rows = self._db.execute(
                 "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
-                " WHERE state = 'pending' AND digest = ? ORDER BY seq",
-                (digest,),
+                " WHERE state = 'pending' AND digest IS NOT NULL AND receiver = ? ORDER BY seq",
+                (receiver,),
             )
             return [Pending(*row) for row in rows]
 
@@ -199,21 +239,35 @@ class NotifyRecord:
         """Note that the receiver will not get it; the change is kept, so that it can be sent again."""
         self._update("state = 'given_up', ended_at = ?, answer = ?", (now, answer), seqs)
 
-    def again(self, receiver: str | None, now: float) -> int:
-        """Queue what was given up once more; give how many."""
+    def again(self, receiver: str | None, now: float) -> Again:
+        """Queue what was given up once more, but for what would be told too late or to nobody."""
+        mine = "state = 'given_up' AND change IS NOT NULL AND receiver = COALESCE(?, receiver)"
+        gone = "receiver NOT IN (SELECT name FROM receivers) AND EXISTS (SELECT 1 FROM receivers)"
+        late = (
+            "EXISTS (SELECT 1 FROM deliveries AS later INDEXED BY by_case WHERE later.case_id = deliveries.case_id"
+            " AND later.receiver = deliveries.receiver AND later.seq > deliveries.seq AND later.state = 'sent')"
+        )
         with self._told(), self._transaction():
-            return self._db.execute(
-                "UPDATE deliveries SET state = 'pending', ended_at = NULL, queued_at = ?, digest = NULL"
-                " WHERE state = 'given_up' AND change IS NOT NULL AND receiver = COALESCE(?, receiver)",
+            counts = self._db.execute(
+                f"SELECT COUNT(*), COALESCE(SUM({gone}), 0), COALESCE(SUM({late} AND NOT ({gone})), 0)"  # noqa: S608 - constants
+                f" FROM deliveries WHERE {mine}",
+                (receiver,),
+            ).fetchone()
+            self._db.execute(
+                "UPDATE deliveries SET state = 'pending', ended_at = NULL, queued_at = ?, digest = NULL"  # noqa: S608 - constants
+                f" WHERE {mine} AND NOT ({gone}) AND NOT {late}",
                 (now, receiver),
-            ).rowcount
+            )
+            return Again(counts[0] - counts[1] - counts[2], late=counts[2], gone=counts[1])
 
     def orphaned(self, receivers: Sequence[str], now: float) -> int:
-        """Give up what waits for receivers that are no longer in the file; give how many."""
+        """Note which receivers the file has, and give up what waits for others; give how many."""
         with self._told():
             waiting = self._db.execute("SELECT DISTINCT receiver FROM deliveries WHERE state = 'pending'")
             gone = [name for (name,) in waiting if name not in receivers]
         with self._told(), self._transaction():
+            self._db.execute("DELETE FROM receivers")
+            self._db.executemany("INSERT INTO receivers VALUES (?)", [(name,) for name in receivers])
             before = self._db.total_changes
             self._db.executemany(
                 "UPDATE deliveries SET state = 'given_up', ended_at = ?, answer = 'the receiver is not in the file'"
@@ -233,9 +287,20 @@ class NotifyRecord:
             return [Entry(*row) for row in rows]
 
     def forget_before(self, time: float) -> int:
-        """Drop what ended before a time; give how many."""
+        """Drop what ended before a time; give how many.
+
+        Of a case that has not ended, one line stays for each receiver in the file, without the change: who was told of it is
+        told of its end.
+        """
         with self._told(), self._transaction():
-            return self._db.execute("DELETE FROM deliveries WHERE ended_at < ?", (time,)).rowcount
+            self._db.execute("UPDATE deliveries SET change = NULL WHERE ended_at < ?", (time,))
+            return self._db.execute(
+                "DELETE FROM deliveries WHERE ended_at < ? AND (action = 'resolve'"
+                " OR receiver NOT IN (SELECT name FROM receivers)"
+                " OR EXISTS (SELECT 1 FROM deliveries AS later INDEXED BY by_case WHERE later.case_id = deliveries.case_id"
+                " AND later.receiver = deliveries.receiver AND later.seq > deliveries.seq))",
+                (time,),
+            ).rowcount
 
     def _update(self, assignments: str, values: tuple[Any, ...], seqs: Sequence[int]) -> None:
         with self._told(), self._transaction():

@@ -11,7 +11,7 @@ import aiohttp
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from agents.notify_delivery import Endpoint, NotTakenError, delivered
+from agents.notify_delivery import Endpoint, NotTakenError, pause_s
 from agents.notify_record import NotifyRecord, Pending
 from schemas.notify_routes import Digest
 from streams.notify_bodies import Told, told_singly, told_together
@@ -20,7 +20,7 @@ from streams.notify_routing import Action
 log = structlog.get_logger(__name__)
 
 MOST_AT_ONCE = 4
-"""Messages to one receiver that are under way."""
+"""Requests to one receiver that wait for its answer."""
 MOST_IN_A_DIGEST = 500
 LOOK_SECONDS = 1.0
 """How often the queue is looked at when nobody says that there is something new, as `notify retry` does not."""
@@ -73,6 +73,13 @@ class _Parcelled(NamedTuple):
     rows: tuple[Pending, ...]
 
 
+class _Rest(NamedTuple):
+    """A case whose message was not taken: it is left alone until then, and others have its place."""
+
+    tries: int
+    until: float
+
+
 class Sender:
     """The work on one receiver's queue."""
 
@@ -91,7 +98,11 @@ class Sender:
         self._metrics = metrics
         self._under_way: set[str] = set()
         """Ids of cases of which a message is under way."""
+        self._rests = dict[str, _Rest]()
         self._messages = 0
+        self._failures = 0
+        """Tries that failed since the receiver last took something."""
+        self._rests_until = 0.0
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -110,39 +121,57 @@ class Sender:
                     tasks.create_task(self._deliver(one, cases))
                 # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with what it waits for.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
+                    async with asyncio.timeout(self._look_s()):
                         await self._woken.wait()
 
+    def _look_s(self) -> float:
+        """How long to wait for something new: no longer than a rest lasts."""
+        now = time()
+        ends = (self._rests_until, *(rest.until for rest in self._rests.values()))
+        return min([LOOK_SECONDS, *(end - now for end in ends if end > now)])
+
     def _next(self) -> list[_Parcelled]:
-        """The messages to begin now: of each case the oldest change, and nothing beside one that is under way."""
+        """The messages to begin now: of each case the oldest change, and nothing of one that is under way or rests."""
+        now = time()
         free = MOST_AT_ONCE - self._messages
-        if free <= 0 or time() < self._endpoint.left_alone_until:
+        if free <= 0 or now < max(self._endpoint.left_alone_until, self._rests_until):
             return []
-        waiting = self._record.pending(self._name, MOST_IN_A_DIGEST)
-        bound = next((row.digest for row in waiting if row.digest is not None), None)
-        if bound is not None:
-            same = tuple(self._record.of_digest(bound))
-            return [] if any(row.case_id in self._under_way for row in same) else [_digest(same)]
-        first = {row.case_id: row for row in reversed(waiting) if row.case_id not in self._under_way}
-        ready = sorted(first.values())
+        bound = self._record.bound(self._name)
+        held = {row.case_id for row in bound} | self._under_way
+        begun = [one for one in _digests(bound) if self._may_begin(one, now)][:free]
+        # Who was never tried comes first: however many are refused again and again, the others are told.
+        waiting = self._record.pending(self._name, MOST_IN_A_DIGEST, without=held | self._rests.keys())
+        first = {row.case_id: row for row in reversed(waiting)}
+        rested = [case for case, rest in self._rests.items() if rest.until <= now and case not in held]
+        rested.sort(key=lambda case: self._rests[case].tries)
+        again = self._record.pending_of(self._name, rested[:MOST_IN_A_DIGEST])
+        ready = [*sorted(first.values()), *sorted(again, key=lambda row: self._rests[row.case_id].tries)]
         digest = self._endpoint.receiver.digest
         if digest is None:
-            return [_single(row) for row in ready[:free]]
-        return self._within_rate(digest, ready, free)
+            return [*begun, *map(_single, ready)][:free]
+        return [*begun, *self._within_rate(digest, ready, free - len(begun), begun)]
 
-    def _within_rate(self, digest: Digest, ready: Sequence[Pending], free: int) -> list[_Parcelled]:
+    def _may_begin(self, digest: _Parcelled, now: float) -> bool:
+        cases = {row.case_id for row in digest.rows}
+        return not cases & self._under_way and all(
+            self._rests[case].until <= now for case in cases & self._rests.keys()
+        )
+
+    def _within_rate(
+        self, digest: Digest, ready: Sequence[Pending], free: int, begun: Sequence[_Parcelled]
+    ) -> list[_Parcelled]:
         """One message for each change as long as there are few, then one for all that wait, then a pause."""
         is_pager = self._endpoint.receiver.kind == "pagerduty"
         # Folded into a digest, an end would leave open the incident that its case has.
         alone = [row for row in ready if is_pager and row.action != Action.TRIGGER]
         foldable = [row for row in ready if row not in alone]
         taken, digest_at = self._record.messages_since(self._name, time() - digest.per.total_seconds())
-        room = max(0, digest.above - taken - self._messages)
+        room = max(0, digest.above - taken - self._messages - len(begun))
         if room >= len(foldable) or not foldable:
-            return [_single(row) for row in sorted([*alone, *foldable])[:free]]
+            return [_single(row) for row in ready[:free]]
         if room > 0:
-            return [_single(row) for row in sorted([*alone, *foldable[:room]])[:free]]
-        if digest_at is None and not self._messages and len(foldable) > 1:
+            return [_single(row) for row in [*alone, *foldable[:room]][:free]]
+        if digest_at is None and not self._messages and not begun and len(foldable) > 1:
             self._record.bind(_digest_id(self._name, foldable), [row.seq for row in foldable])
             self.wake()
             return []
@@ -151,25 +180,13 @@ class Sender:
     async def _deliver(self, one: _Parcelled, cases: set[str]) -> None:
         seqs = [row.seq for row in one.rows]
         give_up_at = one.rows[0].queued_at + self._endpoint.receiver.give_up_after.total_seconds()
-
-        def failed(error: NotTakenError) -> None:
-            self._record.tried(seqs, error.answer)
-            self._metrics.messages.labels(self._name, "failed").inc()
-            log.warning(
-                "notify_not_taken", receiver=self._name, message=one.told.identity, answer=error.answer
-            )
-
-        async def try_once() -> str:
-            await self._endpoint.left_alone()
-            return await self._endpoint.send(self._session, one.told)
-
         try:
-            answer = await delivered(try_once, give_up_at=give_up_at, failed=failed)
+            answer = await self._tried(one)
         except NotTakenError as error:
-            self._record.given_up(seqs, error.answer, time())
-            self._metrics.messages.labels(self._name, "given_up").inc()
-            log.error("notify_given_up", receiver=self._name, message=one.told.identity, answer=error.answer)  # noqa: TRY400 - a traceback may show a secret address
+            self._not_taken(one, cases, error, is_last=error.is_final or time() >= give_up_at)
         else:
+            self._failures, self._rests_until = 0, 0.0
+            self._rested(cases)
             self._record.sent(seqs, answer, time())
             self._metrics.messages.labels(self._name, "sent").inc()
             if one.told.is_digest:
@@ -179,14 +196,50 @@ class Sender:
         self._messages -= 1
         self._woken.set()
 
+    async def _tried(self, one: _Parcelled) -> str:
+        try:
+            return await self._endpoint.send(self._session, one.told)
+        except NotTakenError:
+            raise
+        except Exception as error:
+            # Whatever one message or one answer does, the other receivers have to be told.
+            identity, name = one.told.identity, type(error).__name__
+            log.error("notify_unexpected", receiver=self._name, message=identity, error=name)  # noqa: TRY400 - a traceback may show a secret address
+            raise NotTakenError(f"failed here: {name}") from error
+
+    def _not_taken(self, one: _Parcelled, cases: set[str], error: NotTakenError, *, is_last: bool) -> None:
+        seqs = [row.seq for row in one.rows]
+        told = {"receiver": self._name, "message": one.told.identity, "answer": error.answer}
+        self._record.tried(seqs, error.answer)
+        self._metrics.messages.labels(self._name, "failed").inc()
+        log.warning("notify_not_taken", **told)
+        if is_last:
+            self._rested(cases)
+            self._record.given_up(seqs, error.answer, time())
+            self._metrics.messages.labels(self._name, "given_up").inc()
+            log.error("notify_given_up", **told)
+        if error.is_final:
+            return
+        tries = 1 + max((self._rests[case].tries for case in cases & self._rests.keys()), default=0)
+        if not is_last:
+            self._rests |= dict.fromkeys(cases, _Rest(tries, time() + pause_s(tries)))
+        # It may be the message, or the receiver: with each that fails in a row the latter is likelier.
+        self._failures += 1
+        self._rests_until = time() + pause_s(max(1, self._failures - MOST_AT_ONCE)) / 10
+
+    def _rested(self, cases: set[str]) -> None:
+        for case in cases:
+            self._rests.pop(case, None)
+
 
 def _single(row: Pending) -> _Parcelled:
     return _Parcelled(told_singly(row.change), (row,))
 
 
-def _digest(rows: tuple[Pending, ...]) -> _Parcelled:
-    assert rows[0].digest is not None
-    return _Parcelled(told_together(rows[0].digest, [row.change for row in rows]), rows)
+def _digests(rows: Sequence[Pending]) -> list[_Parcelled]:
+    names = dict.fromkeys(row.digest for row in rows if row.digest is not None)
+    parts = [(name, tuple(row for row in rows if row.digest == name)) for name in names]
+    return [_Parcelled(told_together(name, [row.change for row in part]), part) for name, part in parts]
 
 
 def _digest_id(receiver: str, rows: Sequence[Pending]) -> str:

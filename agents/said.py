@@ -3,6 +3,7 @@
 from agents.log_clock import LogClock
 from agents.metrics import NOT_TOLD, PASSED_OVER, TRANSITIONS, Metrics
 from streams.batch import Batch
+from streams.watermark import OPENED_OF
 
 _TRANSITION_OF = {f"case_{transition}": transition for transition in TRANSITIONS}
 
@@ -37,6 +38,9 @@ class Said:
         }
         if name in _TRANSITION_OF:
             metrics.escalations.labels(label, _TRANSITION_OF[name]).inc(count)
+        elif name == OPENED_OF:
+            rule, carrier = label.split("|")
+            metrics.cases_opened.labels(rule, metrics.carrier(carrier) if carrier else "").inc(count)
         elif name == "command_answered":
             metrics.commands.labels(*label.split("|")).inc(count)
         elif name in NOT_TOLD:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from schemas.canary import is_canary
 from schemas.vocabulary import CaseState, Reason
 from streams.case_commands import ByHand, handling_after, is_quiet, woken_ms
 from streams.cases import (
@@ -20,7 +21,7 @@ from streams.cases import (
 from streams.findings import NEVER_MS
 from streams.return_view import CaseKey
 from streams.returns import CaseRecord, Handling
-from streams.watermark import STANDS, STANDS_NO_MORE, Outgoing
+from streams.watermark import OPENED_OF, STANDS, STANDS_NO_MORE, Outgoing
 
 MOST_SAID_BYTES = 256_000
 """A look says no more than this and one finding's messages; the rest is said by a look one millisecond later."""
@@ -126,7 +127,8 @@ class CaseTeller:
             return False  # an old history sent again after the return was forgotten
         effective_ms = self.now_ms if again else finding.told_from_ms
         self._change(finding, CaseState.OPEN, Reason.DUE, effective_ms)
-        if not self.cases[finding.rule, finding.parcel, finding.anchor].historical:
+        historical = self.cases[finding.rule, finding.parcel, finding.anchor].historical
+        if not historical and not is_canary(self.telling.return_id):
             self.delays.append((finding.rule, finding.told_from_ms))
         return True
 
@@ -203,11 +205,19 @@ class CaseTeller:
         told = messages(self.telling, record, previous, finding.evidence)
         self._said_bytes += sum(message.size_bytes for message in told)
         self.outgoing += told
-        self.notes.append((f"case_{_transition(record, previous)}", finding.rule))
+        self._note(_transition(record, previous), finding)
         if previous is not None and previous.state in STANDING:
             self.notes.append((STANDS_NO_MORE, f"{previous.rule}|{previous.level}"))
         if record.state in STANDING:
             self.notes.append((STANDS, f"{record.rule}|{record.level}"))
+
+    def _note(self, transition: str, finding: Finding) -> None:
+        """Count the change, unless it is of a canary: there are so many of those that they would tell of nothing else."""
+        if is_canary(self.telling.return_id):
+            return
+        self.notes.append((f"case_{transition}", finding.rule))
+        if transition == "opened":
+            self.notes.append((OPENED_OF, f"{finding.rule}|{finding.parcel.partition(':')[0]}"))
 
     def _record(
         self, finding: Finding, state: str, reason: Reason, at_ms: int, previous: CaseRecord | None

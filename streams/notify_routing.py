@@ -1,7 +1,8 @@
 """Which receivers a change of a case goes to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from schemas.canary import is_canary
@@ -39,17 +40,27 @@ def action_of(case: Case) -> Action:
     return Action.NOTE if case.reason is Reason.ASSIGNED else Action.TRIGGER
 
 
-def told_of(routes: NotifyRoutes, case: Case) -> Sequence[Told]:
-    """The receivers of a change, in the order of the file, each once. Of historical cases and of canaries nobody is told."""
-    if case.historical or is_canary(case.return_id):
-        return ()
+def told_of(
+    routes: NotifyRoutes, case: Case, earlier: Mapping[str, str] = MappingProxyType({})
+) -> Sequence[Told]:
+    """The receivers of a change, in the order of the file, each once. Of historical cases and of canaries nobody is told.
+
+    `earlier`: receiver -> route, of who was told of an earlier change of the case. They are told of what follows too, though
+    it no longer fits: a case may end milder, or with less known of it, than it began, and who had its alarm has to hear so.
+    """
     told = dict[str, Told]()
-    for route in routes.routes:
-        if fits(route.match, case):
-            for name in route.to:
-                if name not in told and _is_told(routes.receivers[name], case):
-                    told[name] = Told(name, route.name)
-    return tuple(told.values())
+    if not case.historical and not is_canary(case.return_id):
+        for route in routes.routes:
+            if fits(route.match, case):
+                for name in route.to:
+                    told.setdefault(name, Told(name, route.name))
+    for name, route_name in earlier.items():
+        told.setdefault(name, Told(name, route_name))
+    return tuple(
+        one
+        for one in told.values()
+        if one.receiver in routes.receivers and _is_told(routes.receivers[one.receiver], case)
+    )
 
 
 def fits(match: Match, case: Case) -> bool:

@@ -17,9 +17,9 @@ gives the same messages in the same order.
 - What a change adds to cells (streams/cells.py) goes with it. Cells are keys like others: their timers publish them.
 
 Counters of a batch: `duplicate`, `too_old`, `forgotten`, `erased`, `unreadable`, `unmapped`, `truncated`, `oversized`,
-`orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `case_historical`, `case_escalated`, `case_resolved`,
-`case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`, `not_counted`; labels are
-rules, stages, `command|answer` or "".
+`orphan_expired`, `purged`, `timers_fired`, `swept`, `case_opened`, `opened_of`, `case_historical`, `case_escalated`,
+`case_resolved`, `case_retracted`, `case_updated`, `case_suppressed`, `late_breach_counted`, `command_answered`,
+`not_counted`; labels are rules, stages, `command|answer`, `rule|carrier` or "".
 """
 
 from collections.abc import Sequence

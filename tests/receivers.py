@@ -33,6 +33,8 @@ class LocalReceiver:
     def __init__(self) -> None:
         self.answers: deque[str] = deque()
         self.else_answer = "200"
+        self.refused: dict[str, str] = {}
+        """Identity of a message -> the answer that it always gets."""
         self.received: list[Received] = []
         self.port = 0
         self.changed = asyncio.Event()
@@ -71,7 +73,9 @@ class LocalReceiver:
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         cased = {line.split(": ", 1)[0].lower(): line.split(": ", 1)[1] for line in head[1:] if line}
         body = await reader.readexactly(int(headers["content-length"]))
-        answer = self.answers.popleft() if self.answers else self.else_answer
+        answer = self.refused.get(cased.get("webhook-id", "")) or (
+            self.answers.popleft() if self.answers else self.else_answer
+        )
         self.received.append(Received(head[0].split()[1], cased, body, answer))
         self.changed.set()
         status, _, more = answer.partition(" ")

@@ -31,6 +31,10 @@ TRIED_ELSEWHERE = {
     "topics retire NAME": ("tests/integration/test_topics_command.py", '"retire"'),
     "topics retire NAME --undo": ("tests/integration/test_topics_command.py", '"--undo"'),
     "canary": ("tests/integration/test_canary_command.py", '"canary"'),
+    "notify log": ("tests/unit/test_notify_sending.py", '"notify", "log"'),
+    "notify log --state given_up": ("tests/unit/test_notify_sending.py", '"--state", "given_up"'),
+    "notify retry": ("tests/unit/test_notify_sending.py", '"notify", "retry"'),
+    "notify test FILE ROUTE": ("tests/unit/test_notify_sending.py", '"notify", "test"'),
 }
 """Command -> the test that runs it, and what stands there."""
 

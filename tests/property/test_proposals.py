@@ -3,11 +3,13 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.adapter_proposal import AdapterProposal
-from agents.message_fields import fields_of
+from agents.errors import SourcesError
+from agents.message_fields import as_text, fields_of
 from agents.message_files import MessageFile
 from agents.source_proposal import SourceProposal
 from schemas.adapter_loading import load_adapter
@@ -53,8 +55,19 @@ _MESSAGES = st.dictionaries(
 )
 def test_a_proposal_can_be_loaded(messages: list[Any], kind: InputKind | None) -> None:
     files = [MessageFile("m.json", json.dumps(message).encode()) for message in messages]
+    if not any(_has_a_value(message) for message in messages):
+        with pytest.raises(SourcesError, match="no field with a value"):
+            fields_of(files)
+        return
     fields, is_json = fields_of(files)
     load_source(SourceProposal("mine", fields, kind, CODES, is_json=is_json).text(), "mine.yaml")
     adapter = AdapterProposal("mine", fields, None, is_json=is_json)
     load_adapter(adapter.text(), "mine.yaml")
     assert adapter.codes()
+
+
+def _has_a_value(tree: Any) -> bool:
+    """Whether anything in it can be shown as a text."""
+    if isinstance(tree, dict | list):
+        return any(map(_has_a_value, tree.values() if isinstance(tree, dict) else tree))
+    return as_text(tree) != ""

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from schemas.vocabulary import RuleId
 from streams.feed_holds import feed_of
-from tests.unit.test_alert_rules import ALERTS, NAMES
+from tests.unit.test_alert_rules import ALERTS, NAMES, rules
 
 FILE = Path(__file__).parents[2] / "deploy/alertmanager/alertmanager.yaml"
 CONFIG: dict[str, Any] = YAML(typ="safe").load(FILE)
@@ -67,11 +67,40 @@ def _fits(matcher: str, labels: dict[str, str]) -> bool:
     return bool(re.fullmatch(parts[3], labels.get(parts[1], ""))) == (parts[2] != "!~")
 
 
-@pytest.mark.parametrize("feed", ["ups", "labels", "warehouse", "orders"])
-def test_a_silent_feed_holds_back_floods_of_just_the_rules_that_wait_for_it(feed: str) -> None:
+def waiting_rules() -> dict[str, set[str]]:
     waiting = defaultdict(set)
     for rule in RuleId:
         waiting[feed_of(rule, "ups")].add(rule.value)
+    return waiting
+
+
+def test_the_flood_leaves_out_just_the_rules_that_wait_for_a_carriers_scans() -> None:
+    (record,) = (
+        rule
+        for rule in rules()
+        if rule.get("record") == "job_rule:returnwatch_cases_of_silent_feeds:increase15m"
+    )
+    (named,) = re.findall(r'rule=~"([^"]+)"', record["expr"])
+    assert set(named.split("|")) == waiting_rules()["ups"]
+
+
+def test_a_silent_carrier_holds_no_flood_back() -> None:
+    assert "ReturnwatchEscalationFlood" not in {
+        target["alertname"] for target in held_back("ReturnwatchFeedSilent", feed="ups")
+    }
+
+
+def test_one_worker_that_is_down_holds_no_page_about_the_whole_back() -> None:
+    held = [target["alertname"] for target in held_back("ReturnwatchWorkerDown")]
+    pages = {alert["alert"] for alert in ALERTS if alert["labels"]["severity"] == "page"}
+    assert {name for name in pages for pattern in held if re.fullmatch(pattern, name)} == {
+        "ReturnwatchAbsent"
+    }
+
+
+@pytest.mark.parametrize("feed", ["labels", "warehouse", "orders"])
+def test_a_silent_feed_holds_back_floods_of_just_the_rules_that_wait_for_it(feed: str) -> None:
+    waiting = waiting_rules()
     floods = [
         target
         for target in held_back("ReturnwatchFeedSilent", feed=feed)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from agents.canary import CanaryMetrics
 from agents.health import Liveness, Readiness, health_app
 from agents.metrics import DELAY_BUCKETS, SLO_DELAY_SECONDS, Metrics
+from agents.notify_sender import NotifyMetrics
 from agents.slo_rules import FILE as SLO_RULES
 from agents.slo_rules import rules as slo_rules
 from tests.unit.alert_stories import CASES, FIRES, KEEPS_QUIET, RESOLVES, cases_of
@@ -128,6 +129,7 @@ def test_rules_and_runbooks_speak_only_of_metrics_that_there_are() -> None:
     health_app(metrics.registry, Liveness(lambda: 0.0), Readiness())
     metrics.policy("c0ffee")
     CanaryMetrics(metrics.registry)
+    NotifyMetrics(metrics.registry)
     suffixes = ("", "_total", "_info", "_bucket", "_count", "_sum")
     exported = {family.name + suffix for family in metrics.registry.collect() for suffix in suffixes}
     texts = [file.read_text() for file in FILES] + [RUNBOOKS]

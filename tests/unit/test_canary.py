@@ -11,6 +11,7 @@ from agents.virtual_time import InputRecord, VirtualTime
 from schemas.canary import PREFIX, is_canary
 from schemas.carrier_codes import load_carrier_codes
 from schemas.outputs import Escalation
+from schemas.policy import Policy
 from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 from schemas.vocabulary import CaseState, Milestone, RuleId
@@ -94,6 +95,28 @@ def test_kpis_do_not_count_it() -> None:
     cancelled = [b'"cancelled":1' in (message.value or b"") for message in cells]
     assert any(cancelled), "R1 is counted"
     assert not any(b'"cancelled":2' in (message.value or b"") for message in cells)
+
+
+def test_it_is_not_counted_among_the_cases_that_were_told() -> None:
+    shop = Shop(only(RuleId.LATE_LABEL))
+    for name in (NAME, "R1"):
+        shop.return_fact(name, return_fact(Milestone.RETURN_APPROVED, 0))
+    shop.reach(8 * DAY)
+    counters = shop.returns.counters
+    assert counters["case_opened", "late_label"] == 1
+    assert counters["opened_of", "late_label|"] == 1
+    assert len([message for message in shop.returns.said if message.topic == "escalations"]) > 1
+
+
+@pytest.mark.parametrize("budget", ["1 business day", "12 business days", "21d"])
+def test_a_policy_that_is_patient_does_not_keep_it_waiting(budget: str) -> None:
+    numbers = default_policy().model_dump(mode="json")
+    numbers["rules"]["late_label"]["budget"] = budget
+    world = VirtualTime(Policy.model_validate(numbers).to_log())
+    told_ms = int(MOMENT.timestamp() * 1000)
+    world.append([InputRecord(0, approval(NAME, MOMENT))], InputKind.ORDERS, told_ms)
+    world.advance(told_ms + 40 * MINUTE)
+    assert [change.rule for change in world.news()] == [RuleId.LATE_LABEL]
 
 
 def test_the_feed_of_orders_does_not_live_by_it() -> None:

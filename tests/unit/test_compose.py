@@ -163,9 +163,14 @@ def test_prometheus_reads_our_rules_and_asks_the_workers_where_they_answer() -> 
     assert all((ROOT / source).is_file() for source in mounts)
     config = YAML(typ="safe").load(ROOT / "deploy/prometheus/prometheus.yaml")
     assert set(config["rule_files"]) <= set(mounts.values())
-    (job,) = config["scrape_configs"]
+    job, board = config["scrape_configs"]
     answering = [f"{name}:{SERVICES[name]['environment']['RETURNWATCH_METRICS_PORT']}" for name in WORKERS]
     assert (job["job_name"], job["static_configs"][0]["targets"]) == ("returnwatch", answering)
+    port = SERVICES["board"]["environment"]["RETURNWATCH_BOARD_LISTEN"].rpartition(":")[2]
+    assert (board["job_name"], board["static_configs"][0]["targets"]) == (
+        "returnwatch-board",
+        [f"board:{port}"],
+    )
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
-from agents import notify_delivery
+from agents import notify_delivery, notify_sender
 from agents.errors import NotifyError
 from agents.notify_delivery import Endpoint, Secrets, retry_after_s
 from agents.notify_record import NotifyRecord, Queued
-from agents.notify_sender import NotifyMetrics, Sender
+from agents.notify_sender import MOST_AT_ONCE, NotifyMetrics, Sender
 from schemas.notify_routes import Digest, PagerDutyReceiver, Receiver, SlackReceiver, WebhookReceiver
 from schemas.outputs import Escalation, encode_escalation, escalation_id
 from streams.notify_routing import action_of
@@ -164,7 +164,7 @@ async def test_what_is_refused_for_what_it_says_is_given_up_at_once_and_holds_up
         assert states[refused] == "given_up"
         entry = record.entries("given_up", 1)[0]
         assert (entry.answer, entry.tries) == (f"HTTP {status}", 1)
-        assert record.again(None, NOW) == 1
+        assert record.again(None, NOW).queued == 1
         async with sending(record, receiver) as work:
             assert set((await work.until_done()).values()) == {"sent"}
         assert sorted(one.headers["webhook-id"] for one in receiver.taken) == ["c1:1", "c2:1"]
@@ -189,6 +189,33 @@ async def test_one_case_that_is_never_taken_does_not_hold_up_the_others(record: 
             assert list(work.states().values()).count("pending") == 1
 
 
+async def test_cases_that_are_refused_again_and_again_do_not_hold_up_the_others(
+    record: NotifyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify_delivery, "LONGEST_PAUSE_SECONDS", 3.0)
+    poison = [f"p{number}" for number in range(MOST_AT_ONCE + 1)]
+    put(record, *map(case_change, poison), *(case_change(f"d{number}") for number in range(20)))
+    async with local_receiver() as receiver:
+        receiver.refused = {f"{case}:1": "403" for case in poison}
+        async with sending(record, receiver) as work:
+            await eventually(lambda: list(work.states().values()).count("sent") == 20)
+            assert {work.states()[f"{case}:1"] for case in poison} == {"pending"}
+            receiver.refused = {}
+            assert set((await work.until_done()).values()) == {"sent"}
+
+
+async def test_a_receiver_that_refuses_everything_is_not_asked_for_each_message(record: NotifyRecord) -> None:
+    put(record, *(case_change(f"c{number}") for number in range(200)))
+    async with local_receiver() as receiver:
+        receiver.else_answer = "503"
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(notify_sender, "pause_s", lambda tries: 0.001 if tries < 3 else 3_600.0)
+            async with sending(record, receiver):
+                await eventually(lambda: len(receiver.received) >= MOST_AT_ONCE + 3)
+                await asyncio.sleep(0.5)
+        assert len(receiver.received) <= 3 * MOST_AT_ONCE, "then it is left alone"
+
+
 async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(record: NotifyRecord) -> None:
     put(record, case_change())
     async with local_receiver() as receiver:
@@ -210,6 +237,9 @@ async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(rec
         ("Fri, 20 Nov 2026 09:01:00 GMT", 60.0),
         ("Fri, 20 Nov 2026 08:00:00 GMT", 0.0),
         ("Fri, 20 Nov 2026 09:01:00", 60.0),
+        ("Fri, 20 Nov 2026 09:01:00 +99999999999999999999", 0.0),
+        ("Fri, 20 Nov 2026 09:01:00 +9999", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +1200", 0.0),
         ("soon", 0.0),
         ("-5", 0.0),
         ("", 0.0),
@@ -217,6 +247,25 @@ async def test_a_receiver_that_asks_for_a_pause_gets_it_for_all_its_messages(rec
 )
 def test_how_long_a_receiver_is_left_alone(header: str, seconds: float) -> None:
     assert retry_after_s(header, datetime(2026, 11, 20, 9, 0, tzinfo=UTC)) == seconds
+
+
+async def test_what_nobody_foresaw_is_a_failed_try_of_one_message(
+    record: NotifyRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(record, case_change())
+    send, tries = Endpoint.send, []
+
+    async def once_broken(endpoint: Endpoint, *given: Any) -> str:
+        tries.append(given)
+        if len(tries) == 1:
+            raise OverflowError("https://hooks.example/s3cret")
+        return await send(endpoint, *given)
+
+    monkeypatch.setattr(Endpoint, "send", once_broken)
+    async with local_receiver() as receiver:
+        async with sending(record, receiver) as work:
+            assert await work.until_done() == {"c1:1": "sent"}
+        assert record.entries(None, 1)[0].tries == 2
 
 
 async def test_above_its_rate_a_chat_gets_one_message_for_all(record: NotifyRecord) -> None:
@@ -287,6 +336,41 @@ def test_what_was_sent_is_not_kept_and_after_its_time_not_even_that_it_was(recor
     assert record.forget_before(NOW) == 0
     assert record.forget_before(NOW + 1) == 1
     assert [entry.ce_id for entry in record.entries(None, 9)] == ["c2:1"]
+
+
+def test_who_was_told_of_a_case_is_known_until_the_case_has_ended(record: NotifyRecord) -> None:
+    record.orphaned(["erp"], NOW)
+    put(record, case_change("c1", explanation="C4NARY"), case_change("c1", 2), case_change("c2"), ended("c2"))
+    record.sent([1, 3, 4], "HTTP 200", NOW)
+    record.given_up([2], "HTTP 400", NOW)
+    assert record.forget_before(NOW + 1) == 3
+    assert [entry.ce_id for entry in record.entries(None, 9)] == ["c1:2"]
+    assert record.told_of(["c1", "c2"]) == {"c1": {"erp": "all"}}
+    rows = sqlite3.connect(record.file).execute("SELECT change FROM deliveries").fetchall()
+    assert rows == [(None,)], "that it was told, and no more"
+    record.orphaned(["chat"], NOW)
+    assert record.forget_before(NOW + 1) == 1, "who is not in the file is told of no end"
+
+
+def test_retry_sends_nothing_behind_a_later_change_and_nothing_to_who_is_gone(record: NotifyRecord) -> None:
+    put(record, case_change("c1"), ended("c1"), case_change("c2"), ended("c2"))
+    record.queue([queued(case_change("c3"), 5, "gone")], "escalations", {0: 6}, NOW)
+    record.orphaned(["erp"], NOW)
+    record.given_up([1, 3, 4], "HTTP 400", NOW)
+    record.sent([2], "HTTP 200", NOW)
+    again = returnwatch("notify", "retry", "--record", str(record.file))
+    said = " ".join(again.err.split())
+    assert "2 changes are queued again" in said
+    assert "1 are not: their receivers have a later change of the same case" in said
+    assert "1 are not: their receivers are not in the file" in said
+    states = {entry.ce_id: entry.state for entry in record.entries(None, 9)}
+    assert states == {
+        "c1:1": "given_up",
+        "c1:2": "sent",
+        "c2:1": "pending",
+        "c2:2": "pending",
+        "c3:1": "given_up",
+    }
 
 
 def test_what_waits_for_a_receiver_that_is_gone_is_given_up(record: NotifyRecord) -> None:

@@ -15,7 +15,8 @@ from agents.alert_chain import AlertChain, AlertChainError, Pace, alert_chain, f
 from agents.alert_receiver import AlertReceiver
 from agents.metrics import Metrics
 
-PACE = Pace(interval=timedelta(milliseconds=500), faster=120, group_wait=timedelta(seconds=1))
+pytestmark = [pytest.mark.system, pytest.mark.slow]
+PACE = Pace(interval=timedelta(milliseconds=500), faster=60, group_wait=timedelta(seconds=1))
 LIMIT_SECONDS = 90.0
 NEEDS_BOTH = pytest.mark.skipif(
     shutil.which("prometheus") is None
@@ -30,6 +31,7 @@ class Worker:
     def __init__(self, port: int = 0) -> None:
         self.lag_seconds = 61.0
         self.feed_state = 0
+        self.ready = 1
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, log_clock=time.time)
         worker = self
@@ -52,7 +54,12 @@ class Worker:
     def exposed(self) -> bytes:
         self.metrics.progress("returns", 0, int((time.time() - self.lag_seconds) * 1000))
         feed = f'returnwatch_feed_state{{feed="ups"}} {self.feed_state}\n'
-        return generate_latest(self.registry) + feed.encode()
+        return generate_latest(self.registry) + f"{feed}returnwatch_ready {self.ready}\n".encode()
+
+    def opens(self, carrier: str, count: int) -> None:
+        """Cases of parcels that do not move."""
+        self.metrics.escalations.labels("stalled_silent", "opened").inc(count)
+        self.metrics.cases_opened.labels("stalled_silent", carrier).inc(count)
 
     def die(self) -> None:
         self.server.shutdown()
@@ -79,6 +86,16 @@ def until(happened: Callable[[], bool], what: str) -> None:
         time.sleep(0.1)
 
 
+def pages(receiver: AlertReceiver) -> list[set[str]]:
+    """What paged, without that workers do not answer: a machine that is busy with other things may miss some scrapes."""
+    unanswered = ({"ReturnwatchAbsent"}, {"ReturnwatchWorkerDown"})
+    found = []
+    for names in receiver.told("operations-pages"):
+        if names not in unanswered and names not in found:
+            found.append(names)
+    return found
+
+
 def held_back(chain: AlertChain) -> set[str]:
     return {alert["labels"]["alertname"] for alert in chain.held_back()}
 
@@ -94,20 +111,29 @@ def test_one_page_arrives_and_what_depends_on_it_is_held_back(
         until(lambda: chain.value("sum(up)") == 2, "both workers are seen")
 
         worker.feed_state = 2
-        until(lambda: receiver.told("operations-pages") != [], "a page about the silent feed")
+        until(lambda: pages(receiver) != [], "a page about the silent feed")
         # What was held for as long as the policy allows is told while the feed is silent still.
-        worker.metrics.escalations.labels("stalled_silent", "opened").inc(500)
+        worker.opens("ups", 0)
         until(
-            lambda: held_back(chain) >= {"ReturnwatchFeedLate", "ReturnwatchEscalationFlood"},
-            "dependants of the feed",
+            lambda: chain.value('returnwatch_cases_opened_total{carrier="ups"}') == 0, "the counter is seen"
         )
-        assert receiver.told("operations-pages") == [{"ReturnwatchFeedSilent"}]
+        worker.opens("ups", 500)
+        until(lambda: "ReturnwatchFeedLate" in held_back(chain), "a dependant of the feed")
+        until(
+            lambda: (chain.value("max(job_rule:returnwatch_cases_of_silent_feeds:increase15m)") or 0) > 100,
+            "the silent carrier's cases",
+        )
+        assert pages(receiver) == [{"ReturnwatchFeedSilent"}]
 
-        lost.die()
-        until(lambda: len(receiver.told("operations-pages")) > 1, "a page about the worker")
+        lost.ready = 0
+        until(lambda: len(pages(receiver)) > 1, "a page about the worker that does not start")
         worker.lag_seconds = 2_000
-        until(lambda: "ReturnwatchWatermarkBehind" in held_back(chain), "dependants of the worker")
-    assert receiver.told("operations-pages") == [{"ReturnwatchFeedSilent"}, {"ReturnwatchWorkerDown"}]
+        until(lambda: "ReturnwatchWatermarkBehind" in held_back(chain), "a dependant of the worker")
+        assert pages(receiver) == [{"ReturnwatchFeedSilent"}, {"ReturnwatchWorkerNotReady"}]
+
+        worker.opens("gls", 5_000)
+        until(lambda: len(pages(receiver)) > 2, "a page about another carrier's flood")
+    assert pages(receiver)[2] == {"ReturnwatchEscalationFlood"}
     for nobody in ("operations-tickets", "business-pages", "business-tickets"):
         assert receiver.told(nobody) == []
 
