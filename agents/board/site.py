@@ -194,5 +194,6 @@ def language_link(context: Context) -> str:
     words: Words = context["words"]
     query = [(name, value) for name, value in request.query.items() if name != "lang"]
     # A page that a form was sent to has no address of its own.
-    path = request.raw_path.partition("?")[0] if request.method == "GET" else "/"
-    return f"{path}?{urlencode([*query, ('lang', words.language.other.value)])}"
+    path = request.raw_path.partition("?")[0] if request.method == "GET" else ""
+    # Two slashes at its start would be the name of another host.
+    return f"/{path.lstrip('/' + chr(92))}?{urlencode([*query, ('lang', words.language.other.value)])}"
