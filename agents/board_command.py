@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from agents.board.app import board_app
-from agents.board.following import Follower, FollowerMetrics, followed_partitions
+from agents.board.following import Follower, FollowerMetrics
 from agents.board.index_reading import IndexReader
 from agents.board.pages_of_telling import Teller
 from agents.board.security import Keeper
@@ -24,7 +24,7 @@ from agents.board.site import Site
 from agents.commanding import Written, send
 from agents.errors import Finding, SettingsError
 from agents.health import Liveness, Readiness, listening_at
-from agents.kafka_connection import reachable, run
+from agents.kafka_connection import run
 from agents.kafka_security import secret_text
 from agents.logging_setup import configure_logging
 from agents.settings import Settings
@@ -35,7 +35,6 @@ from schemas.command_answers import CommandAnswer
 log = structlog.get_logger(__name__)
 
 WAIT_FOR_ANSWER: Final = timedelta(seconds=10)
-WAIT_FOR_BROKER: Final = timedelta(seconds=30)
 STOP_SECONDS: Final = 15.0
 IDLE_SECONDS: Final = 30
 LEAST_TOKEN_CHARS: Final = 16
@@ -67,8 +66,6 @@ def token_of(settings: Settings) -> str:
 
 
 async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -> int:
-    await reachable(settings, WAIT_FOR_BROKER)
-    partitions = await followed_partitions(settings)
     registry, readiness = CollectorRegistry(), Readiness()
     reader = IndexReader(file)
     follower = Follower(settings, file, reader, readiness, FollowerMetrics(registry))
@@ -91,7 +88,7 @@ async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -
         log.info("board_serves", url=f"http://{host}:{number}", can_tell=bool(token))
         say(f"the board is at http://{host}:{number}")
         readiness.has("start")
-        await _follow(follower.run(partitions, rebuild=rebuild), stop)
+        await _follow(follower.run(rebuild=rebuild), stop)
     finally:
         await runner.cleanup()
     return 0

@@ -6,12 +6,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from agents.explain_states import Clock
 from agents.log_reading import partitions_of, read_to_end
+from agents.positions import position_of
 from agents.settings import Settings
 from streams.batch import HIDDEN_MARK
 from streams.forgetting import LABELS, Hidden, decode_hidden, hidden_name
 from streams.intake import Stage
 from streams.keys import partition_of, split_parcel_key
-from streams.watermark import POLICY_STATE_KEY, POSITION_KEY, Forgotten, decode_position
+from streams.watermark import POLICY_STATE_KEY, POSITION_KEY, Forgotten
 
 FETCH = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
 _CONTROL = frozenset({POSITION_KEY, POLICY_STATE_KEY})
@@ -80,14 +81,16 @@ class LogStates:
                     newest[record.key] = record.value
         position, policy = newest.pop(POSITION_KEY, None), newest.pop(POLICY_STATE_KEY, None)
         if stage == "returns":
-            self._clocks[number] = Clock(_now_ms(position), policy)
-            self._told[number] = decode_position(position).forgotten if position is not None else Forgotten()
+            self._clocks[number] = Clock(_now_ms(partition.topic, position), policy)
+            self._told[number] = (
+                position_of(partition.topic, position).forgotten if position is not None else Forgotten()
+            )
         return {key: raw for key, raw in newest.items() if raw is not None}
 
 
-def _now_ms(raw: bytes | None) -> int:
+def _now_ms(topic: str, raw: bytes | None) -> int:
     """The time at which the partition last looked at anything; in the middle of a marker it is ahead of the watermark."""
     if raw is None:
         return 0
-    position = decode_position(raw)
+    position = position_of(topic, raw)
     return max(position.watermark_ms, position.cursor_ms if position.cursor_key else 0)

@@ -16,6 +16,7 @@ from agents.errors import Finding, ReplayError
 from agents.explain_log import FETCH
 from agents.kafka_connection import open_consumer, reachable, run
 from agents.log_reading import partitions_of, read_to_end
+from agents.positions import position_of
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.stage import StageTopics
@@ -28,7 +29,7 @@ from streams.logic import Logic
 from streams.parcel_stage import parcel_logic
 from streams.partition import Outgoing, Partition
 from streams.return_stage import return_logic
-from streams.watermark import POSITION_KEY, decode_position
+from streams.watermark import POSITION_KEY
 
 MOST_SHOWN = 20
 COMPACTED = frozenset({"cases", "journeys", "kpis"})
@@ -178,7 +179,7 @@ class Logs:
         reached = 0
         async for record in self.records(changelog):
             if record.key == POSITION_KEY and record.value is not None:
-                reached = decode_position(record.value).next_offset
+                reached = position_of(changelog.topic, record.value).next_offset
         return reached
 
 

@@ -19,9 +19,11 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 
 from agents.disk_room import DiskRoom, says_full
+from agents.errors import UnreadableStateError
 from agents.fencing import NO_HEADERS, FencedProducer, Message
 from agents.lanes import Done, Flow, Lane
 from agents.metrics import Metrics
+from agents.positions import newer_state
 from agents.store import PartitionStore, SharedMemory
 from agents.transport import Chunk
 from schemas.facts import MARKER_KEY
@@ -36,6 +38,7 @@ from streams.partition import (
     Outgoing,
     Partition,
 )
+from streams.state_version import NewerStateError
 
 log = structlog.get_logger(__name__)
 
@@ -203,23 +206,31 @@ class Stage:
             async with owned.lock:
                 if not self.is_restored(owned.number):
                     continue
+                # First of all: no record of a newer version is looked into.
+                owned.engine = self._engine_of(owned)
                 if owned.store.policy is not None:
                     self._logic.adopt(owned.store.policy)
                 for _ in owned.store.finish_restore(self._logic.armed_ms):
                     await asyncio.sleep(0)
-                owned.engine = Partition(
-                    self._new_logic(),
-                    owned.number,
-                    position=owned.store.position,
-                    policy=owned.store.policy,
-                    rhythms=owned.store.rhythms,
-                    sources=self.topics.sources,
-                    secret=self._host.secret,
-                )
                 owned.repeat_due = True
                 owned.ready = True
                 # Not known to the outside before what it brought has been said again.
                 self._host.metrics.progress(self.topics.name, owned.number, 0)
+
+    def _engine_of(self, owned: Owned) -> Partition:
+        try:
+            return Partition(
+                self._new_logic(),
+                owned.number,
+                position=owned.store.position,
+                policy=owned.store.policy,
+                rhythms=owned.store.rhythms,
+                sources=self.topics.sources,
+                secret=self._host.secret,
+            )
+        except NewerStateError as error:
+            found = newer_state(f"{self.topics.changelog}/{owned.number}", error)
+            raise UnreadableStateError([found]) from error
 
     # -- work ------------------------------------------------------------------------------------------------
 

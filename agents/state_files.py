@@ -14,12 +14,14 @@ import msgspec
 from rocksdict import AccessType, Options, Rdict
 
 from agents.errors import Finding, StateError
+from agents.positions import newer_state
 from agents.store import CORRUPT_FLAG, OFFSET, POLICY, POSITION, REBUILDING, RHYTHMS
 from streams.batch import HIDDEN_MARK
 from streams.cells import ROSTER_PREFIX, decode_cell, decode_roster, is_cell
 from streams.forgetting import decode_hidden
 from streams.parcel import decode_parcel
 from streams.returns import decode_return
+from streams.state_version import NewerStateError
 from streams.watermark import Position, decode_position
 
 STAGES = ("parcels", "returns")
@@ -181,7 +183,7 @@ def facts_of(one: Kept) -> StoreFacts:
         try:
             position = store.position()
         except (msgspec.DecodeError, ValueError) as error:
-            raise StateError([_damaged(one, f"its position cannot be read: {_short(error)}")]) from error
+            raise StateError([_bad_position(one, error)]) from error
         return StoreFacts(
             stage=one.stage,
             partition=one.number,
@@ -214,6 +216,7 @@ def doubts_of(one: Kept) -> list[Finding]:
 
 def _doubts(store: OpenStore) -> list[Finding]:
     one, wrong = store.kept, list[str]()
+    findings = list[Finding]()
     wrong += [f"is marked `{mark}`: a worker wipes it at its start" for mark in store.marks]
     armed = dict[bytes, int]()
     unreadable, total = 0, 0
@@ -234,8 +237,8 @@ def _doubts(store: OpenStore) -> list[Finding]:
     try:
         store.position()
     except (msgspec.DecodeError, ValueError) as error:
-        wrong.append(f"its position cannot be read: {_short(error)}")
-    return [_damaged(one, what) for what in wrong]
+        findings.append(_bad_position(one, error))
+    return [*(_damaged(one, what) for what in wrong), *findings]
 
 
 def _is_readable(stage: str, key: bytes, raw: bytes) -> bool:
@@ -267,6 +270,12 @@ def remove(one: Kept) -> None:
 def _damaged(one: Kept, what: str) -> Finding:
     todo = f"`returnwatch state rebuild {one.name} --yes`, or start the worker: what it cannot open it wipes and rebuilds"
     return Finding(str(one.path), what, "it is a copy of the changelog, which is whole", todo)
+
+
+def _bad_position(one: Kept, error: Exception) -> Finding:
+    if isinstance(error, NewerStateError):
+        return newer_state(str(one.path), error)
+    return _damaged(one, f"its position cannot be read: {_short(error)}")
 
 
 def _short(error: Exception) -> str:

@@ -27,6 +27,7 @@ from agents.kafka_security import faust_broker_urls, faust_credentials
 from agents.log_clock import LogClock
 from agents.metrics import Metrics
 from agents.policy_reading import policy_in_force, read_policy
+from agents.positions import read_stands
 from agents.recovery import BulkTableManager, StateTable
 from agents.rights import refuse_without_rights
 from agents.settings import Settings
@@ -161,6 +162,7 @@ async def prepare(settings: Settings, readiness: Readiness) -> None:
     async with open_admin(settings) as admin:
         checks = await prepare_topics(admin, settings)
     await refuse_without_rights(settings, checks)
+    await read_stands(settings)  # raises where a newer version has written: before anything is taken over
     control = await read_control(settings)
     in_force = policy_in_force(control).policy if control.policy is not None else None
     given = read_policy(settings.policy_file) if settings.policy_file is not None else None

@@ -11,6 +11,7 @@ import msgspec
 
 from schemas.facts import Backfill, Mark, Marker, Retirement
 from streams.feeds import Feeds, FeedsState
+from streams.state_version import LEAST_READER, STATE_VERSION, upgraded
 
 HISTORICAL = "case_historical"
 """Note of a case that opens and was due before going live; its label is the rule."""
@@ -108,6 +109,11 @@ class Position(msgspec.Struct, array_like=True):
     """`feed|currency` -> things that wait for it beyond their deadline, and what they are worth, in minor units."""
     counted: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """Source topic -> per partition, the offset up to which the marks have told what came."""
+
+    version: int = STATE_VERSION
+    """Of all records of this partition. It and the next stay at their places, for whoever reads it (streams/state_version.py)."""
+    least_reader: int = LEAST_READER
+    """The oldest version that can go on from here."""
 
     def note_held(self, label: str, more: int) -> None:
         """Something more, or less, is held."""
@@ -226,4 +232,13 @@ def _in_words(source: str) -> str:
 
 
 encode_position = msgspec.msgpack.Encoder().encode
-decode_position = msgspec.msgpack.Decoder(Position).decode
+
+
+def decode_position(raw: bytes) -> Position:
+    """The position in a record of this version or of an older one; written again, it is of this version.
+
+    Raises NewerStateError, or msgspec.DecodeError where it is no position at all.
+    """
+    position = msgspec.convert(upgraded(msgspec.msgpack.decode(raw)), Position)
+    position.version, position.least_reader = STATE_VERSION, LEAST_READER
+    return position

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
+from agents.board.case_rows import ACTIVE
 from agents.board.index_reading import Change
-from agents.board.index_writing import ACTIVE
 from agents.board.words import Words
 from schemas.outputs import Case
 from schemas.return_journeys import ReturnJourney

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,14 +15,15 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from agents.board.index_reading import IndexReader
 from agents.board.index_writing import IndexWriter
-from agents.errors import TopicsError
+from agents.errors import BrokerUnreachableError, TopicsError
 from agents.health import Readiness
-from agents.kafka_connection import open_consumer
+from agents.kafka_connection import open_admin, open_consumer, reachable
 from agents.log_reading import partitions_of
 from agents.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+WAIT_FOR_BROKER: Final = timedelta(seconds=30)
 POLL_MS: Final = 500
 MOST_RECORDS: Final = 2_000
 LOOK_EVERY_S: Final = 5.0
@@ -30,6 +32,10 @@ LONGEST_ABSENCE: Final = timedelta(days=6)
 """Deletions stay in the compacted topics for seven days; who was away for longer could have missed one."""
 RHYTHM_READ: Final = timedelta(days=14)
 FETCH: Final = {"max_partition_fetch_bytes": 4 * 1024 * 1024}
+
+
+class _DoubtError(Exception):
+    """The index cannot be gone on with; says why."""
 
 
 class FollowerMetrics:
@@ -71,31 +77,72 @@ class Follower:
         """Since when Kafka does not tell how long its topics are: what is shown is not newer than that."""
         self.read_share: float | None = 0.0
         """How much of what was there at the start has been read; None: all."""
-        self._behind = 0
         self._total = 0
         self._taking_in = 0
         self._writing = asyncio.Lock()
 
-    async def run(self, partitions: list[TopicPartition], *, rebuild: bool) -> None:
-        """Follow these partitions until cancelled."""
+    async def run(self, *, rebuild: bool) -> None:
+        """Follow until cancelled. An index that turns out to be damaged or too old is read anew.
+
+        Raises:
+            BrokerUnreachableError: no broker answered, and there is nothing to show meanwhile.
+            TopicsError: a topic is not there.
+        """
         self._readiness.waits_for("index", "the topics have not been read to their ends yet")
+        why, was_damaged = "asked" if rebuild else "", False
         try:
-            async with open_consumer(self._settings, **FETCH) as consumer:
-                await self._begin(consumer, partitions, rebuild=rebuild)
-                await _all_of(self._look(consumer, partitions), self._read(consumer))
+            while True:
+                try:
+                    await self._follow(why)
+                except _DoubtError as doubt:
+                    why = str(doubt)
+                except sqlite3.DatabaseError as error:
+                    # A full disk or a file that may not be written is an OperationalError: a new index has it, too.
+                    if isinstance(error, sqlite3.OperationalError) or was_damaged:
+                        raise
+                    why, was_damaged = "", True
+                    self._begin_anew(f"it is damaged: {error}")
         finally:
             self._writer.close()
 
+    async def _follow(self, why: str) -> None:
+        await self._reach()
+        partitions, cluster = await followed_partitions(self._settings), await cluster_of(self._settings)
+        async with open_consumer(self._settings, **FETCH) as consumer:
+            await self._begin(consumer, partitions, cluster, why)
+            await _all_of(self._look(consumer, partitions), self._read(consumer))
+
+    async def _reach(self) -> None:
+        """Return when a broker answers. What the index has is shown meanwhile; where it has nothing, that is an error."""
+        if self._writer.positions():
+            self.silent_since = self.silent_since or self._writer.last_written_at()
+        while True:
+            try:
+                await reachable(self._settings, WAIT_FOR_BROKER)
+            except BrokerUnreachableError:
+                if not self._writer.positions():
+                    raise
+                log.warning("board_no_kafka", since=self.silent_since and self.silent_since.isoformat())
+            else:
+                self.silent_since = None
+                return
+
+    def _begin_anew(self, why: str) -> None:
+        log.info("board_index_read_anew", why=why)
+        self._writer.begin_anew()
+        self._reader.reopen()
+        self.read_share, self._taking_in = 0.0, 0
+        self._readiness.waits_for("index", "the topics are read anew")
+
     async def _begin(
-        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], *, rebuild: bool
+        self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], cluster: str, why: str
     ) -> None:
         consumer.assign(partitions)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
-        why = "asked" if rebuild else self._doubt(ends, datetime.now(UTC))
+        why = why or self._doubt(ends, cluster)
         if why:
-            log.info("board_index_read_anew", why=why)
-            self._writer.begin_anew()
-            self._reader.reopen()
+            self._begin_anew(why)
+        self._writer.is_of(cluster)
         known = self._writer.positions()
         for partition in partitions:
             offset = known.get((partition.topic, partition.partition))
@@ -108,15 +155,18 @@ class Follower:
         starts = {each: known.get((each.topic, each.partition), 0) for each in partitions}
         self._total = sum(max(0, ends[each] - starts[each]) for each in partitions)
 
-    def _doubt(self, ends: dict[TopicPartition, int], now: datetime) -> str:
+    def _doubt(self, ends: dict[TopicPartition, int], cluster: str) -> str:
         """Why the index cannot be gone on with; "": it can."""
         known = self._writer.positions()
+        if known and self._writer.cluster() != cluster:
+            return "it is of another cluster"
         if any(known.get((each.topic, each.partition), 0) > end for each, end in ends.items()):
             return "a topic is shorter than what was read of it"
-        last_at = self._writer.last_written_at()
-        if known and last_at is not None and now - last_at > LONGEST_ABSENCE:
-            return "deletions may have been missed"
-        return ""
+        return self._age_doubt(datetime.now(UTC))
+
+    def _age_doubt(self, now: datetime) -> str:
+        is_too_old = now - self._writer.last_written_at() > LONGEST_ABSENCE
+        return "deletions may have been missed" if is_too_old and self._writer.positions() else ""
 
     async def _seek_rhythm(self, consumer: AIOKafkaConsumer, partition: TopicPartition, end: int) -> None:
         """Of `returns` only the marks of the last two weeks are wanted."""
@@ -145,22 +195,31 @@ class Follower:
     async def _look(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         """See how far the index is behind, and now and then let go of what the topics no longer hold."""
         pruned_at: datetime | None = None
+        wanted: tuple[dict[TopicPartition, int], datetime] | None = None
         while True:
             now = datetime.now(UTC)
             try:
                 async with asyncio.timeout(LOOK_EVERY_S * 2):
                     ends = await consumer.end_offsets(partitions)
-                    behind = [max(0, ends[each] - await consumer.position(each)) for each in partitions]
+                    if doubt := self._age_doubt(now):
+                        raise _DoubtError(doubt)
+                    places = {each: await consumer.position(each) for each in partitions}
                     self.silent_since = None
-                    self._note_behind(sum(behind) + self._taking_in)
-                    if not self._behind:
-                        await self._write(self._writer.is_whole, now)
+                    self._note_behind(sum(max(0, ends[each] - places[each]) for each in partitions))
+                    # By an earlier look's ends: where something is written all the time, those of now are never reached.
+                    until, since = wanted or (ends, now)
+                    if all(places[each] >= until[each] for each in partitions):
+                        await self._write(self._writer.is_whole, since)
+                        wanted = ends, now
                         if pruned_at is None or now - pruned_at > PRUNE_EVERY:
-                            await self._prune(consumer, partitions)
+                            await self._prune(consumer, partitions, now)
                             pruned_at = now
+                    else:
+                        wanted = until, since
             except (TimeoutError, KafkaError, OSError):
                 self.silent_since = self.silent_since or now
                 log.warning("board_no_kafka", since=self.silent_since.isoformat())
+            await self._write(self._writer.overwrite)
             await asyncio.sleep(LOOK_EVERY_S if self.read_share is None else 0.5)
 
     async def _write(self, what: Callable[..., None], *arguments: object) -> None:
@@ -168,8 +227,8 @@ class Follower:
         async with self._writing:
             await _to_its_end(asyncio.to_thread(what, *arguments))
 
-    def _note_behind(self, behind: int) -> None:
-        self._behind = behind
+    def _note_behind(self, unread: int) -> None:
+        behind = unread + self._taking_in
         self._metrics.behind.set(behind)
         if self.read_share is None:
             return
@@ -181,10 +240,12 @@ class Follower:
             self._readiness.has("index")
             log.info("board_index_is_whole")
 
-    async def _prune(self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+    async def _prune(
+        self, consumer: AIOKafkaConsumer, partitions: Iterable[TopicPartition], now: datetime
+    ) -> None:
         starts: dict[TopicPartition, int] = await consumer.beginning_offsets(list(partitions))
         places = {(each.topic, each.partition): offset for each, offset in starts.items()}
-        await self._write(self._writer.prune, places)
+        await self._write(self._writer.prune, places, now)
 
 
 async def _all_of(*works: Coroutine[Any, Any, None]) -> None:
@@ -199,13 +260,19 @@ async def _all_of(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for work in a thread, which cannot be cancelled; a cancellation is passed on when it is done."""
+    """Wait for work in a thread, which cannot be cancelled; cancellations, also a second one, are passed on when it is done."""
     task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    is_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    error = task.exception()
+    if is_cancelled:
+        raise asyncio.CancelledError
+    if error is not None:
+        raise error
 
 
 async def followed_partitions(settings: Settings) -> list[TopicPartition]:
@@ -228,3 +295,9 @@ async def followed_partitions(settings: Settings) -> list[TopicPartition]:
     with contextlib.suppress(TopicsError):  # before the first decision it need not be there
         found += await partitions_of(settings, names.dead_letter_outcomes)
     return found
+
+
+async def cluster_of(settings: Settings) -> str:
+    """Which Kafka cluster it is, as its brokers tell."""
+    async with open_admin(settings) as admin:
+        return str((await admin.describe_cluster()).get("cluster_id") or "")

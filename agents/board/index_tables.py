@@ -3,7 +3,7 @@
 
 from typing import Final
 
-FORM: Final = 1
+FORM: Final = 2
 
 _FILTERS: Final = ("", "rule", "carrier", "facility")
 _SORTS: Final = {"urgency": "urgency", "due": "due_ms", "value": "cheapness"}
@@ -47,7 +47,7 @@ CREATE INDEX change_place ON changes (partition, "offset");
 
 CREATE TABLE answers (
     command_id TEXT PRIMARY KEY, case_id TEXT NOT NULL, effective_ms INTEGER NOT NULL, value BLOB NOT NULL,
-    partition INTEGER NOT NULL, "offset" INTEGER NOT NULL
+    partition INTEGER NOT NULL, "offset" INTEGER NOT NULL, written_ms INTEGER NOT NULL
 );
 CREATE INDEX answer_case ON answers (case_id);
 CREATE INDEX answer_place ON answers (partition, "offset");

@@ -6,33 +6,33 @@ taken in twice changes nothing. What is deleted in a topic is deleted here, and 
 
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from agents.board.case_rows import PUT_CASE, columns, number_of, told_by
 from agents.board.index_tables import FORM, SCHEMA
 from schemas.canary import is_canary
 from schemas.command_answers import decode_command_answer
 from schemas.dead_letter_outcomes import decode_outcome
 from schemas.facts import MARKER_KEY, Mark, decode_marker
 from schemas.kpis import decode_kpi_snapshot
-from schemas.money import minor_units_of
-from schemas.outputs import Case, Escalation, Severity, decode_case, decode_escalation
+from schemas.outputs import decode_case, decode_escalation
 from schemas.return_journeys import decode_journey
 from schemas.topics import TopicNames
-from schemas.vocabulary import CaseState, Reason
-from streams.keys import parcel_key, split_parcel_key
+from schemas.vocabulary import Reason
+from streams.epoch import epoch_ms
 from streams.letters import place_of, read_letter
 
-ACTIVE: Final = frozenset({CaseState.OPEN, CaseState.ESCALATED})
 ORPHANED_AFTER: Final = timedelta(hours=1)
-"""A change whose case is not there may only have been read before it; after so long the case is gone."""
+"""A change or an answer whose case is not there may only have been read before it; after so long the case is gone."""
+BUSY_MS: Final = 200
+"""How long overwriting waits for readers; it is tried again."""
+LOCKED_MS: Final = 5_000
 RHYTHM_KEPT: Final = timedelta(days=28)
 _HOUR_MS: Final = 3_600_000
-_MS: Final = timedelta(milliseconds=1)
-_MOST_LEVEL: Final = 99
 
 
 class Seen(Protocol):
@@ -72,6 +72,7 @@ class IndexWriter:
         """Records that are not what their topic holds; they are passed over."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self._opened: sqlite3.Connection | None = None
+        self._has_remains = True
         if self._known() != self._identity:
             self.begin_anew()
 
@@ -82,6 +83,7 @@ class IndexWriter:
             self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
         self._open()
         self._base.executescript(f"BEGIN;{SCHEMA}COMMIT;")
+        self._note("begun_at", datetime.now(UTC).isoformat())
         self._note("identity", self._identity)
 
     def close(self) -> None:
@@ -94,10 +96,18 @@ class IndexWriter:
         rows = self._base.execute("SELECT topic, partition, next_offset FROM positions")
         return {(topic, partition): offset for topic, partition, offset in rows}
 
-    def last_written_at(self) -> datetime | None:
-        """When it last was as new as its topics, by the clock; None: never."""
-        text = self._about("whole_at")
-        return datetime.fromisoformat(text) if text else None
+    def last_written_at(self) -> datetime:
+        """When it last was as new as its topics, by the clock; where it never was, when it was begun."""
+        text = self._about("whole_at") or self._about("begun_at")
+        return datetime.fromisoformat(text)
+
+    def cluster(self) -> str:
+        """Of which Kafka cluster it is; "": of none yet."""
+        return self._about("cluster")
+
+    def is_of(self, cluster: str) -> None:
+        """Note of which Kafka cluster it is: the topics of another one have the same names."""
+        self._note("cluster", cluster)
 
     def is_whole(self, at: datetime) -> None:
         """Note that everything that was in the topics is here."""
@@ -113,27 +123,37 @@ class IndexWriter:
                 "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
                 [(topic, partition, offset) for (topic, partition), offset in positions.items()],
             )
+        self.overwrite()
 
-    def prune(self, starts: Mapping[tuple[str, int], int]) -> None:
+    def overwrite(self) -> None:
+        """See that what was deleted is in no file: the log beside the index has it until it is cut off.
+
+        A reader can hold that up; what is left then is done by the next call.
+        """
+        if self._has_remains:
+            self._base.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            busy, _, _ = self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._base.execute(f"PRAGMA busy_timeout={LOCKED_MS}")
+            self._has_remains = bool(busy)
+
+    def prune(self, starts: Mapping[tuple[str, int], int], now: datetime) -> None:
         """Delete what the topics no longer hold, by where their partitions start, and what is about cases that are gone."""
         with self._base:
             self._base.execute("BEGIN IMMEDIATE")
             for (topic, partition), offset in starts.items():
                 table = self._pruned.get(topic)
                 if table is not None:
-                    self._base.execute(
-                        f'DELETE FROM {table} WHERE partition = ? AND "offset" < ?',  # noqa: S608 - one of three names
-                        (partition, offset),
-                    )
-            self._base.execute(
-                "DELETE FROM changes WHERE written_ms < (SELECT MAX(written_ms) FROM changes) - ?"
-                " AND case_id NOT IN (SELECT case_id FROM cases)",
-                (ORPHANED_AFTER // _MS,),
-            )
-            self._base.execute(
-                "DELETE FROM arrivals WHERE hour < (SELECT MAX(hour) FROM arrivals) - ?",
-                (RHYTHM_KEPT // timedelta(hours=1),),
-            )
+                    self._delete(table, 'partition = ? AND "offset" < ?', partition, offset)
+            for table in ("changes", "answers"):
+                orphaned = "written_ms < ? AND case_id NOT IN (SELECT case_id FROM cases)"
+                self._delete(table, orphaned, epoch_ms(now - ORPHANED_AFTER))
+            past = "hour < (SELECT MAX(hour) FROM arrivals) - ?"
+            self._delete("arrivals", past, RHYTHM_KEPT // timedelta(hours=1))
+        self.overwrite()
+
+    def _delete(self, table: str, which: str, *values: object) -> None:
+        deleted = self._base.execute(f"DELETE FROM {table} WHERE {which}", values)  # noqa: S608 - words of ours
+        self._has_remains |= deleted.rowcount > 0
 
     # -- one method for each topic -----------------------------------------------------------------------------
 
@@ -144,11 +164,11 @@ class IndexWriter:
         case_id = record.key.decode("utf-8", "replace")
         if record.value is None:
             for table in ("cases", "changes", "answers"):
-                self._base.execute(f"DELETE FROM {table} WHERE case_id = ?", (case_id,))  # noqa: S608 - one of three names
+                self._delete(table, "case_id = ?", case_id)
             return
         case = self._decoded(decode_case, record.value)
         if case is not None and case.case_id == case_id and not is_canary(case.return_id):
-            self._base.execute(_PUT_CASE, {**_columns(case), "value": record.value})
+            self._base.execute(PUT_CASE, {**columns(case), "value": record.value})
             self._newest(case.effective_at)
 
     def _change(self, record: Seen) -> None:
@@ -156,25 +176,26 @@ class IndexWriter:
         if change is None or is_canary(change.return_id):
             return
         if change.reason is Reason.ERASED:
-            self._base.execute("DELETE FROM changes WHERE case_id = ?", (change.case_id,))
+            for table in ("changes", "answers"):
+                self._delete(table, "case_id = ?", change.case_id)
             return
         self._base.execute(
             "INSERT OR IGNORE INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(change.case_id, change.revision, change.state.value, change.reason.value, change.level),
-                *(change.severity.value, _ms(change.effective_at), _told_by(change), change.explanation),
+                *(change.severity.value, epoch_ms(change.effective_at), told_by(change), change.explanation),
                 *(record.partition, record.offset, record.timestamp),
             ),
         )
 
     def _answer(self, record: Seen) -> None:
         answer = self._decoded(decode_command_answer, record.value)
-        if answer is not None:
+        if answer is not None and answer.case_id:
             self._base.execute(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
-                    *(answer.command_id, answer.case_id, _ms(answer.effective_at), record.value),
-                    *(record.partition, record.offset),
+                    *(answer.command_id, answer.case_id, epoch_ms(answer.effective_at), record.value),
+                    *(record.partition, record.offset, record.timestamp),
                 ),
             )
 
@@ -185,7 +206,7 @@ class IndexWriter:
         return_id = record.key.decode("utf-8", "replace")
         if record.value is None:
             for table in ("journeys", "parcels"):
-                self._base.execute(f"DELETE FROM {table} WHERE return_id = ?", (return_id,))  # noqa: S608 - one of two names
+                self._delete(table, "return_id = ?", return_id)
             return
         journey = self._decoded(decode_journey, record.value)
         if journey is None or journey.return_id != return_id or is_canary(return_id):
@@ -201,13 +222,13 @@ class IndexWriter:
         self._base.execute("DELETE FROM parcels WHERE return_id = ?", (return_id,))
         self._base.executemany(
             "INSERT OR IGNORE INTO parcels VALUES (?, ?, ?)",
-            [(_number(parcel.tracking_number), parcel.carrier, return_id) for parcel in journey.parcels],
+            [(number_of(parcel.tracking_number), parcel.carrier, return_id) for parcel in journey.parcels],
         )
 
     def _kpi(self, record: Seen) -> None:
         key = (record.key or b"").decode("utf-8", "replace")
         if record.value is None:
-            self._base.execute("DELETE FROM kpis WHERE key = ?", (key,))
+            self._delete("kpis", "key = ?", key)
             return
         snapshot = self._decoded(decode_kpi_snapshot, record.value)
         if snapshot is not None:
@@ -216,7 +237,7 @@ class IndexWriter:
                 " value = excluded.value WHERE excluded.as_of_ms >= as_of_ms",
                 (
                     *(key, snapshot.dimension.value, snapshot.day.isoformat()),
-                    *(_ms(snapshot.as_of), record.value),
+                    *(epoch_ms(snapshot.as_of), record.value),
                 ),
             )
 
@@ -302,6 +323,7 @@ class IndexWriter:
     def _open(self) -> None:
         # The lock of the transaction is the only one: it is used in one thread after the other, never in two at once.
         self._opened = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
+        self._has_remains = True  # whoever was killed may not have come to it
         for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON", "temp_store=MEMORY"):
             self._opened.execute(f"PRAGMA {pragma}")
 
@@ -329,61 +351,3 @@ class IndexWriter:
 
 def _followed(names: TopicNames) -> list[str]:
     return [names.cases, names.escalations, names.journeys, names.kpis, names.dead_letters]
-
-
-_PUT_CASE: Final = """
-INSERT INTO cases VALUES (
-    :case_id, :revision, :state, :active, :rule, :carrier, :facility, :severity, :seen, :feed, :return_id,
-    :tracking_number, :urgency, :cheapness, :due_ms, :staleness, :value
-) ON CONFLICT DO UPDATE SET
-    revision = excluded.revision, state = excluded.state, active = excluded.active, rule = excluded.rule,
-    carrier = excluded.carrier, facility = excluded.facility, severity = excluded.severity, seen = excluded.seen,
-    feed = excluded.feed, return_id = excluded.return_id, tracking_number = excluded.tracking_number,
-    urgency = excluded.urgency, cheapness = excluded.cheapness, due_ms = excluded.due_ms,
-    staleness = excluded.staleness, value = excluded.value
-WHERE excluded.revision >= revision
-"""
-
-
-def _columns(case: Case) -> dict[str, object]:
-    severity = tuple(Severity).index(case.severity)
-    units = 0
-    if case.value is not None:
-        units = case.value.amount_minor * 1_000 // minor_units_of(case.value.currency)
-    return {
-        "case_id": case.case_id,
-        "revision": case.revision,
-        "state": case.state.value,
-        "active": int(case.state in ACTIVE),
-        "rule": case.rule.value,
-        "carrier": case.carrier,
-        "facility": case.facility,
-        "severity": case.severity.value,
-        "seen": int(bool(case.acknowledged_by) or case.snoozed_until is not None),
-        "feed": case.feed.name if case.feed is not None else "",
-        "return_id": case.return_id,
-        "tracking_number": _number(case.tracking_number),
-        "urgency": -(severity * (_MOST_LEVEL + 1) + min(case.level, _MOST_LEVEL)),
-        "cheapness": -units,
-        "due_ms": _ms(case.due_at),
-        "staleness": -_ms(case.effective_at),
-    }
-
-
-def _number(tracking_number: str) -> str:
-    """As it is looked for: without spaces and dashes, in upper case."""
-    return split_parcel_key(parcel_key("", tracking_number))[1]
-
-
-def _told_by(change: Escalation) -> str:
-    """Who has told what this change says; "": nobody did."""
-    return {
-        Reason.ACKNOWLEDGED: change.acknowledged_by,
-        Reason.SNOOZED: change.snoozed_by,
-        Reason.ASSIGNED: change.assigned_to,
-        Reason.BY_HAND: change.resolved_by,
-    }.get(change.reason, "")
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1_000)

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from agents.board.case_drawing import drawing, moments
 from agents.board.case_query import CaseQuery, Order, RefusedQueryError, State
+from agents.board.case_rows import ACTIVE
 from agents.board.index_reading import MOST_COUNTED
-from agents.board.index_writing import ACTIVE
 from agents.board.site import Refusal, Site
 from schemas.outputs import Severity
 from schemas.vocabulary import Closure

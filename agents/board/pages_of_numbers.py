@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
+from agents.board.case_rows import ACTIVE
 from agents.board.index_reading import IndexReader
-from agents.board.index_writing import ACTIVE
 from agents.board.plots import CELL, Plot, Rhythm, plot, rhythm
 from agents.board.site import Refusal, Site
 from agents.board.words import Words

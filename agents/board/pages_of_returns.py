@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from agents.board.case_query import MOST_FILTER_CHARS
-from agents.board.index_writing import ACTIVE
+from agents.board.case_rows import ACTIVE
 from agents.board.site import Refusal, Site, path_of
 
 

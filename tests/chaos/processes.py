@@ -57,6 +57,7 @@ class WorkerProcess:
             }
         )
         self.plan = plan or Plan()
+        self.module = "tests.chaos.worker_main"
         self.log_file = directory / "worker.log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +66,7 @@ class WorkerProcess:
         self.plan = plan or self.plan
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worker_main"],
+                [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env={
                     **os.environ,

@@ -1,6 +1,7 @@
 """The board's index: what the topics say it shows, whatever is read twice, and however it was stopped."""
 
 import random
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,8 +16,9 @@ from agents.board.case_query import UNKNOWN, CaseQuery, Order, RefusedQueryError
 from agents.board.index_reading import MOST_COUNTED, CasePage, IndexReader
 from agents.board.index_writing import IndexWriter
 from agents.settings import Settings
+from schemas.command_answers import CommandAnswer, encode_command_answer
 from schemas.outputs import Case, Escalation, FeedTold, Money, Severity, encode_case, encode_escalation
-from schemas.vocabulary import CaseState, Reason, RuleId
+from schemas.vocabulary import AnswerReason, CaseState, CommandType, Reason, RuleId
 from tests.board_shop import NAMES, Record, index_of, numbered, take_in
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -248,8 +250,95 @@ def test_a_deleted_case_leaves_nothing_behind_in_the_file(
     assert reader.search("1ZSECRET") == ([], [])
     assert reader.history(case.case_id) == []
     assert reader.states() == {"open": 0, "resolved": 0, "retracted": 0}
-    writer._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert b"SECRET" not in (tmp_path / "index.sqlite").read_bytes()
+    assert files_with(b"SECRET", tmp_path) == []
+
+
+def test_what_a_reader_keeps_from_being_overwritten_is_overwritten_later(
+    index: tuple[IndexWriter, IndexReader], tmp_path: Path
+) -> None:
+    writer, _ = index
+    case = a_case(1, return_id="R-SECRET-1")
+    take_in(writer, told(case))
+    reading = sqlite3.connect(tmp_path / "index.sqlite", isolation_level=None)
+    reading.execute("BEGIN")
+    assert reading.execute("SELECT COUNT(*) FROM cases").fetchone() == (1,)
+    take_in(writer, told(a_case(2)))
+    erased = told(msgspec.structs.replace(case, revision=2, reason=Reason.ERASED, return_id=""))[0]
+    take_in(writer, [erased, Record(NAMES.cases, case.case_id.encode(), None)])
+    assert files_with(b"SECRET", tmp_path) != [], "somebody reads it"
+    reading.close()
+    writer.overwrite()
+    assert files_with(b"SECRET", tmp_path) == []
+
+
+def test_what_one_that_was_killed_had_deleted_is_overwritten_by_the_next(tmp_path: Path) -> None:
+    here, copied = tmp_path / "here", tmp_path / "copied"
+    writer = index_of(here / "index.sqlite", told(a_case(1, return_id="R-SECRET-1")))
+    with sqlite3.connect(here / "index.sqlite") as other:
+        other.execute("DELETE FROM cases")
+        other.execute("DELETE FROM changes")
+    shutil.copytree(here, copied)
+    writer.close()
+    assert files_with(b"SECRET", copied) != []
+    again = IndexWriter(copied / "index.sqlite", NAMES)
+    again.overwrite()
+    assert files_with(b"SECRET", copied) == []
+    again.close()
+
+
+def files_with(text: bytes, directory: Path) -> list[str]:
+    return [file.name for file in directory.iterdir() if text in file.read_bytes()]
+
+
+def test_answers_about_a_forgotten_return_do_not_come_back_when_topics_are_read_anew(
+    index: tuple[IndexWriter, IndexReader], tmp_path: Path
+) -> None:
+    """Of several topics, whichever is read first."""
+    writer, reader = index
+    case = a_case(1, return_id="R-SECRET-1")
+    erased = told(msgspec.structs.replace(case, revision=2, reason=Reason.ERASED, return_id=""))[0]
+    for before_erased in (True, False):
+        answered = an_answer(case, at=NOW - timedelta(days=1))
+        of_forget = msgspec.structs.replace(answered, command_id="forgot", case_id="")
+        answers = [answer_record(answered), answer_record(of_forget)]
+        take_in(writer, [*answers, erased] if before_erased else [erased, *answers])
+        writer.prune({}, NOW)
+        assert reader.answers(case.case_id) == []
+        assert files_with(b"SECRET", tmp_path) == []
+
+
+def test_an_answer_that_is_read_before_its_case_is_kept(index: tuple[IndexWriter, IndexReader]) -> None:
+    writer, reader = index
+    case = a_case(1)
+    take_in(writer, [answer_record(an_answer(case, at=NOW))])
+    writer.prune({}, NOW)
+    take_in(writer, told(case))
+    writer.prune({}, NOW + timedelta(days=1))
+    assert [answer.command_id for answer in reader.answers(case.case_id)] == ["told"]
+
+
+def an_answer(case: Case, at: datetime) -> CommandAnswer:
+    return CommandAnswer(
+        answer_id="a",
+        command_id="told",
+        audit_id="told",
+        command=CommandType.NOTE,
+        accepted=True,
+        reason=AnswerReason.DONE,
+        explanation="",
+        case_id=case.case_id,
+        return_id=case.return_id,
+        by="ops-7",
+        at=at,
+        effective_at=at,
+        note="the customer called",
+    )
+
+
+def answer_record(answer: CommandAnswer) -> Record:
+    at_ms = round(answer.at.timestamp() * 1_000)
+    value = encode_command_answer(answer)
+    return Record(NAMES.command_answers, answer.return_id.encode(), value, timestamp=at_ms)
 
 
 def test_what_is_no_case_is_counted_and_passed_over(index: tuple[IndexWriter, IndexReader]) -> None:
@@ -334,7 +423,7 @@ def test_what_the_topics_no_longer_hold_is_let_go(tmp_path: Path) -> None:
     later = a_case(2, effective_at=NOW)
     take_in(writer, told(a_case(1), later))
     reader = IndexReader(tmp_path / "i")
-    writer.prune({(NAMES.escalations, 0): 1, (NAMES.cases, 0): 1})
+    writer.prune({(NAMES.escalations, 0): 1, (NAMES.cases, 0): 1}, NOW)
     assert reader.history(a_case(1).case_id) == []
     assert len(reader.history(later.case_id)) == 1
     assert len(first_page(reader).cases) == 2, "a compacted topic starts late and still means all its cases"
@@ -345,7 +434,7 @@ def test_changes_of_a_case_that_is_gone_are_let_go_but_not_those_that_are_early(
     writer = IndexWriter(tmp_path / "i", NAMES)
     gone, early = a_case(1, effective_at=NOW - timedelta(days=1)), a_case(2, effective_at=NOW)
     take_in(writer, [record for record in told(gone, early) if record.topic == NAMES.escalations])
-    writer.prune({})
+    writer.prune({}, NOW)
     reader = IndexReader(tmp_path / "i")
     assert (len(reader.history(gone.case_id)), len(reader.history(early.case_id))) == (0, 1)
     writer.close()

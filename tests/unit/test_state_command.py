@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agents.store import CORRUPT_FLAG, PartitionStore, SharedMemory
@@ -12,6 +13,7 @@ from streams.cells import CellName, cell_key, with_added
 from streams.parcel import ParcelState, encode_parcel
 from streams.partition import Write
 from streams.returns import ReturnState, encode_return
+from streams.state_version import STATE_VERSION, VERSION_AT
 from streams.watermark import Position, encode_position
 from tests.command_line import Answer, returnwatch
 
@@ -65,6 +67,21 @@ def test_inspect_counts_what_is_there(data: Path) -> None:
     shown = state("inspect", data, "returns/0")
     assert "2026-01-05 00:00" in shown.out
     assert "parcels" not in shown.out
+
+
+def test_state_of_a_newer_version_is_told_as_that_and_not_as_damage(data: Path) -> None:
+    fields = msgspec.msgpack.decode(encode_position(Position()))
+    newer = msgspec.msgpack.encode([*fields[:VERSION_AT], STATE_VERSION + 1, STATE_VERSION + 1])
+    store = PartitionStore(data / "returns-0", MEMORY, pytest.fail)
+    store.apply([], position=newer, policy=None, offset=42)
+    store.close()
+    for command in ("inspect", "verify"):
+        answer = state(command, data)
+        told = " ".join(answer.err.split())
+        assert answer.code == 1
+        assert f"was written by a newer version (state version {STATE_VERSION + 1}" in told
+        assert "use the version of the workers, or a later one" in told
+        assert "rebuild" not in told, "that would throw away what is whole"
 
 
 def test_looking_changes_nothing(data: Path) -> None:
