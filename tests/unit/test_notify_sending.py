@@ -503,7 +503,7 @@ def test_a_record_that_is_not_there_is_told(tmp_path: Path) -> None:
 async def test_an_example_is_sent_to_the_receivers_of_its_route_and_what_they_answer_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ERP_SECRET", "hush")
+    monkeypatch.setenv("ERP_SECRET", "hush-hush-hush-hush")
     async with local_receiver() as receiver:
         receiver.answers.extend(["200", "401"])
         file = tmp_path / "notify.yaml"
