@@ -195,7 +195,7 @@ class NotifyRecord:
         """The changes that are bound into messages which a receiver is still to be sent."""
         with self._told():
             rows = self._db.execute(
-                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries INDEXED BY by_digest"
                 " WHERE state = 'pending' AND digest IS NOT NULL AND receiver = ? ORDER BY seq",
                 (receiver,),
             )
@@ -206,12 +206,13 @@ class NotifyRecord:
         held = json.dumps(list(without))
         with self._told(), self._transaction():
             rows = self._db.execute(
-                "SELECT MAX(seq), case_id, action, queued_at, change, digest FROM deliveries"
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries WHERE seq IN ("
+                " SELECT MAX(seq) FROM deliveries INDEXED BY by_resolve"
                 " WHERE state = 'pending' AND action = 'resolve' AND receiver = ?"
-                " AND case_id NOT IN (SELECT value FROM json_each(?)) GROUP BY case_id",
-                (receiver, held),
+                " AND case_id NOT IN (SELECT value FROM json_each(?)) GROUP BY case_id ORDER BY 1 LIMIT ?) ORDER BY seq",
+                (receiver, held, most),
             )
-            ends = sorted(Pending(*row) for row in rows)[:most]
+            ends = [Pending(*row) for row in rows]
             self._db.executemany(
                 "UPDATE deliveries INDEXED BY by_case SET state = 'superseded', ended_at = ?, change = NULL,"
                 " answer = 'its case ended first' WHERE case_id = ? AND receiver = ? AND seq < ? AND state = 'pending'",
