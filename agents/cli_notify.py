@@ -30,6 +30,7 @@ class State(StrEnum):
     PENDING = "pending"
     SENT = "sent"
     GIVEN_UP = "given_up"
+    SUPERSEDED = "superseded"
 
 
 def add_notify(app: typer.Typer) -> None:

@@ -36,7 +36,7 @@ from schemas.notify_routes import (
 from schemas.outputs import Case, Escalation, Money, Severity, encode_escalation
 from schemas.vocabulary import CaseState, Reason, RuleId
 from schemas.yaml_models import ModelError, model_from_yaml
-from streams.notify_bodies import secret_bytes, told_singly
+from streams.notify_bodies import signing_key, told_singly
 from streams.notify_routing import told_of
 
 _ACTIVE = frozenset({CaseState.OPEN, CaseState.ESCALATED})
@@ -108,10 +108,14 @@ def _secrets(receiver: Receiver, environ: Mapping[str, str], where: str, finding
     url = receiver.url or _address(receiver.url_from or "", environ, where, findings)
     secret = _secret(receiver.secret, environ, where, findings)
     try:
-        return Secrets(url, signing=secret_bytes(secret))
+        return Secrets(url, signing=signing_key(secret)) if secret else Secrets(url)
     except ValueError as error:
         findings.append(
-            Finding(where, f"{receiver.secret}: {error}", todo="write it as its receiver showed it")
+            Finding(
+                where,
+                f"{receiver.secret}: {error}",
+                todo="write it as its receiver showed it, or agree on a longer one",
+            )
         )
         return Secrets(url)
 

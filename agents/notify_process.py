@@ -73,7 +73,7 @@ class Notifier:
             group = f"{self._settings.app_id}-notify"
             async with (
                 open_consumer(self._settings, group_id=group, max_poll_records=2_000) as consumer,
-                aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit_per_host=8)) as session,
+                http_session() as session,
             ):
                 await self._begin(consumer, partitions, from_start=from_start)
                 self._senders = {
@@ -207,6 +207,11 @@ class Notifier:
                 self._record.forget_before(time() - KEPT.total_seconds())
                 forgotten_at = time()
             await asyncio.sleep(1)
+
+
+def http_session() -> aiohttp.ClientSession:
+    """Connections without a bound of their own: each sender has one, and receivers of one host do not wait for each other."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, limit_per_host=0))
 
 
 def _queued(record: Any, change: Escalation, told: Told) -> Queued:

@@ -28,6 +28,7 @@ CREATE INDEX by_end ON deliveries (receiver, ended_at);
 _ADDED = """
 CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, receiver, seq);
 CREATE INDEX IF NOT EXISTS by_digest ON deliveries (receiver, digest, seq) WHERE state = 'pending' AND digest IS NOT NULL;
+CREATE INDEX IF NOT EXISTS by_resolve ON deliveries (receiver, case_id, seq) WHERE state = 'pending' AND action = 'resolve';
 CREATE TABLE IF NOT EXISTS receivers (name TEXT PRIMARY KEY);
 """
 
@@ -194,11 +195,30 @@ class NotifyRecord:
         """The changes that are bound into messages which a receiver is still to be sent."""
         with self._told():
             rows = self._db.execute(
-                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries"
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries INDEXED BY by_digest"
                 " WHERE state = 'pending' AND digest IS NOT NULL AND receiver = ? ORDER BY seq",
                 (receiver,),
             )
             return [Pending(*row) for row in rows]
+
+    def ends(self, receiver: str, most: int, now: float, *, without: Iterable[str]) -> list[Pending]:
+        """The ends of cases that a receiver is still to be sent; what it was not told of before them, it will not be told."""
+        held = json.dumps(list(without))
+        with self._told(), self._transaction():
+            rows = self._db.execute(
+                "SELECT seq, case_id, action, queued_at, change, digest FROM deliveries WHERE seq IN ("
+                " SELECT MAX(seq) FROM deliveries INDEXED BY by_resolve"
+                " WHERE state = 'pending' AND action = 'resolve' AND receiver = ?"
+                " AND case_id NOT IN (SELECT value FROM json_each(?)) GROUP BY case_id ORDER BY 1 LIMIT ?) ORDER BY seq",
+                (receiver, held, most),
+            )
+            ends = [Pending(*row) for row in rows]
+            self._db.executemany(
+                "UPDATE deliveries INDEXED BY by_case SET state = 'superseded', ended_at = ?, change = NULL,"
+                " answer = 'its case ended first' WHERE case_id = ? AND receiver = ? AND seq < ? AND state = 'pending'",
+                [(now, end.case_id, receiver, end.seq) for end in ends],
+            )
+            return ends
 
     def pending_counts(self) -> dict[str, tuple[int, float]]:
         """Receiver -> how many changes wait, and since when the oldest does."""
@@ -218,11 +238,12 @@ class NotifyRecord:
             ).fetchone()
             return count, digest_at
 
-    def bind(self, digest: str, seqs: Sequence[int]) -> None:
-        """Make one message of several changes, for good: sent again it holds the same."""
+    def bind(self, digests: Mapping[str, Sequence[int]]) -> None:
+        """Make one message of several changes each, for good: sent again it holds the same, unless it is too large."""
         with self._told(), self._transaction():
             self._db.executemany(
-                "UPDATE deliveries SET digest = ? WHERE seq = ?", [(digest, seq) for seq in seqs]
+                "UPDATE deliveries SET digest = ? WHERE seq = ?",
+                [(digest, seq) for digest, seqs in digests.items() for seq in seqs],
             )
 
     def tried(self, seqs: Sequence[int], answer: str) -> None:

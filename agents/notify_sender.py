@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from time import time
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ log = structlog.get_logger(__name__)
 MOST_AT_ONCE = 4
 """Requests to one receiver that wait for its answer."""
 MOST_IN_A_DIGEST = 500
+MOST_BYTES_IN_A_DIGEST = 256 * 1_024
+LONE_SECONDS = 10.0
+"""How long one change above the rate waits for others before it is a digest by itself."""
 LOOK_SECONDS = 1.0
 """How often the queue is looked at when nobody says that there is something new, as `notify retry` does not."""
 
@@ -138,7 +142,7 @@ class Sender:
             return []
         bound = self._record.bound(self._name)
         held = {row.case_id for row in bound} | self._under_way
-        begun = [one for one in _digests(bound) if self._may_begin(one, now)][:free]
+        begun = self._begun(bound, now)[:free]
         # Who was never tried comes first: however many are refused again and again, the others are told.
         waiting = self._record.pending(self._name, MOST_IN_A_DIGEST, without=held | self._rests.keys())
         first = {row.case_id: row for row in reversed(waiting)}
@@ -149,33 +153,53 @@ class Sender:
         digest = self._endpoint.receiver.digest
         if digest is None:
             return [*begun, *map(_single, ready)][:free]
-        return [*begun, *self._within_rate(digest, ready, free - len(begun), begun)]
+        singles = self._within_rate(digest, ready, waiting, held | self._rests.keys(), len(begun))
+        return [*begun, *map(_single, singles)][:free]
 
-    def _may_begin(self, digest: _Parcelled, now: float) -> bool:
-        cases = {row.case_id for row in digest.rows}
-        return not cases & self._under_way and all(
-            self._rests[case].until <= now for case in cases & self._rests.keys()
-        )
+    def _begun(self, bound: Sequence[Pending], now: float) -> list[_Parcelled]:
+        """The digests to begin now: not beside, and not before, one with an earlier change of the same case."""
+        held = self._under_way | {case for case, rest in self._rests.items() if rest.until > now}
+        begun = []
+        for one in _digests(bound):
+            cases = {row.case_id for row in one.rows}
+            if not cases & held:
+                begun.append(one)
+            held |= cases
+        return begun
 
     def _within_rate(
-        self, digest: Digest, ready: Sequence[Pending], free: int, begun: Sequence[_Parcelled]
-    ) -> list[_Parcelled]:
-        """One message for each change as long as there are few, then one for all that wait, then a pause."""
+        self,
+        digest: Digest,
+        ready: Sequence[Pending],
+        waiting: Sequence[Pending],
+        held: Iterable[str],
+        begun: int,
+    ) -> list[Pending]:
+        """What to tell singly: all as long as it is little. Then what waits becomes one digest, and there is a pause."""
         is_pager = self._endpoint.receiver.kind == "pagerduty"
         # Folded into a digest, an end would leave open the incident that its case has.
         alone = [row for row in ready if is_pager and row.action != Action.TRIGGER]
         foldable = [row for row in ready if row not in alone]
-        taken, digest_at = self._record.messages_since(self._name, time() - digest.per.total_seconds())
-        room = max(0, digest.above - taken - self._messages - len(begun))
-        if room >= len(foldable) or not foldable:
-            return [_single(row) for row in ready[:free]]
+        now = time()
+        taken, digest_at = self._record.messages_since(self._name, now - digest.per.total_seconds())
+        room = max(0, digest.above - taken - self._messages - begun)
+        if room >= len(foldable):
+            return list(ready)
         if room > 0:
-            return [_single(row) for row in [*alone, *foldable[:room]][:free]]
-        if digest_at is None and not self._messages and not begun and len(foldable) > 1:
-            self._record.bind(_digest_id(self._name, foldable), [row.seq for row in foldable])
-            self.wake()
-            return []
-        return [_single(row) for row in alone[:free]]
+            return [*alone, *foldable[:room]]
+        if is_pager and (ends := self._record.ends(self._name, MOST_IN_A_DIGEST, now, without=held)):
+            # Nobody has to hear of what has ended meanwhile; what is open is folded when these are told.
+            return ends
+        if digest_at is None and not self._messages and not begun:
+            folded = _folded(foldable, waiting, only=Action.TRIGGER if is_pager else None)
+            if len(folded) > 1 or now - folded[0].queued_at >= LONE_SECONDS:
+                self._bind(folded)
+                return []
+        return alone
+
+    def _bind(self, *digests: Sequence[Pending]) -> None:
+        self._record.bind({_digest_id(self._name, rows): [row.seq for row in rows] for rows in digests})
+        self.wake()
 
     async def _deliver(self, one: _Parcelled, cases: set[str]) -> None:
         seqs = [row.seq for row in one.rows]
@@ -183,7 +207,11 @@ class Sender:
         try:
             answer = await self._tried(one)
         except NotTakenError as error:
-            self._not_taken(one, cases, error, is_last=error.is_final or time() >= give_up_at)
+            if error.is_too_large and len(one.rows) > 1:
+                middle = len(one.rows) // 2
+                self._bind(one.rows[:middle], one.rows[middle:])
+            else:
+                self._not_taken(one, cases, error, is_last=error.is_final or time() >= give_up_at)
         else:
             self._failures, self._rests_until = 0, 0.0
             self._rested(cases)
@@ -240,6 +268,24 @@ def _digests(rows: Sequence[Pending]) -> list[_Parcelled]:
     names = dict.fromkeys(row.digest for row in rows if row.digest is not None)
     parts = [(name, tuple(row for row in rows if row.digest == name)) for name in names]
     return [_Parcelled(told_together(name, [row.change for row in part]), part) for name, part in parts]
+
+
+def _folded(heads: Sequence[Pending], waiting: Sequence[Pending], *, only: Action | None) -> list[Pending]:
+    """What goes into one digest: of each case its changes from the oldest on, in order, those of one kind if `only`."""
+    rows = {head.case_id: [head] for head in heads}
+    stopped = set[str]()
+    for row in sorted(waiting):
+        if row.case_id not in rows or row.seq <= rows[row.case_id][0].seq or row.case_id in stopped:
+            continue
+        if only is None or row.action == only:
+            rows[row.case_id].append(row)
+        else:
+            stopped.add(row.case_id)
+    found = sorted(row for part in rows.values() for row in part)[:MOST_IN_A_DIGEST]
+    sizes = accumulate(len(row.change) for row in found)
+    return [row for row, size in zip(found, sizes, strict=True) if size <= MOST_BYTES_IN_A_DIGEST] or found[
+        :1
+    ]
 
 
 def _digest_id(receiver: str, rows: Sequence[Pending]) -> str:

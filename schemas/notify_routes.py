@@ -35,8 +35,9 @@ def known_address(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ValueError(f"is no address: {error}") from error
+    except ValueError:
+        # What it says may repeat a part of the address, as of a password that has a slash in it.
+        raise ValueError("is no address: its host or its port cannot be read") from None
     if parts.scheme not in {"https", "http"} or not host or parts.fragment:
         raise ValueError("is no address like https://receiver.example/path")
     if "@" in parts.netloc:

@@ -17,6 +17,7 @@ PAGERDUTY_SUMMARY = 1_024
 """Characters, by the Events API."""
 SLACK_TEXT = 3_000
 """Characters of one section."""
+LEAST_KEY_BYTES = 16
 MOST_NAMED = 10
 """Cases that a digest names; it counts the others."""
 _STEPS = tuple(Severity)
@@ -60,9 +61,20 @@ def secret_bytes(text: str) -> bytes:
     if not text.startswith("whsec_"):
         return text.encode()
     try:
-        return base64.b64decode(text.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
     except binascii.Error as error:
         raise ValueError("what follows whsec_ is not base64") from error
+    if not key:
+        raise ValueError("nothing follows whsec_")
+    return key
+
+
+def signing_key(text: str) -> bytes:
+    """The key in a secret that signs what goes out. Raises ValueError, also for one that can be guessed."""
+    key = secret_bytes(text)
+    if len(key) < LEAST_KEY_BYTES:
+        raise ValueError(f"is a key of {len(key)} bytes, which can be guessed; it needs {LEAST_KEY_BYTES}")
+    return key
 
 
 def signed_headers(secret: bytes, identity: str, sent_s: int, body: bytes) -> dict[str, str]:
@@ -137,7 +149,8 @@ def slack_body(told: Told) -> bytes:
         lines = [f"{mark} *{_escaped(summary(told))}*"]
         lines += [f"{_escaped(name)}: {_escaped(str(text))}" for name, text in _details(change).items()]
     text = _cut("\n".join(lines), SLACK_TEXT)
-    section = {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+    # Verbatim: plain `@channel`, `#name` and addresses in what others wrote become no mention and no link.
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": text, "verbatim": True}}
     return _encode({"text": _cut(_escaped(summary(told)), SLACK_TEXT), "blocks": [section]})
 
 

@@ -57,7 +57,10 @@ class Notifying:
         address = ["-b", self.settings.bootstrap_servers[0], "--app-id", self.settings.app_id]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - it is started at once
-                [*command, *given, *address], env={**os.environ, "ERP_SECRET": "hush"}, stdout=log, stderr=log
+                [*command, *given, *address],
+                env={**os.environ, "ERP_SECRET": "hush-hush-hush-hush"},
+                stdout=log,
+                stderr=log,
             )
         await eventually(lambda: self.said().count("notifying of") > said or self._ended())
         assert not self._ended(), self.said()

@@ -1,5 +1,6 @@
 """Where the process of `notify run` begins to read, and what it takes from there."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import time
@@ -8,14 +9,17 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from agents.notify_command import endpoints_of
-from agents.notify_process import Notifier
+from agents.notify_delivery import Endpoint, Secrets
+from agents.notify_process import Notifier, http_session
 from agents.notify_record import NotifyRecord
 from agents.settings import Settings
 from schemas.outputs import Severity, encode_escalation
 from schemas.vocabulary import Reason
+from streams.notify_bodies import told_singly
 from tests.case_changes import case_change, ended
+from tests.receivers import eventually, local_receiver
 from tests.unit.test_notify_routes import RICH, SECRETS, routes
-from tests.unit.test_notify_sending import queued
+from tests.unit.test_notify_sending import queued, webhook
 
 SETTINGS = Settings(bootstrap_servers=("127.0.0.1:1",))
 TOPIC = SETTINGS.topics.escalations
@@ -101,3 +105,16 @@ async def test_the_start_commits_nothing_behind_what_still_waits(tmp_path: Path)
     assert topic.reads_from == 55
     assert topic.committed_now == {TopicPartition(TOPIC, 0): 5}
     record.close()
+
+
+async def test_receivers_of_one_host_do_not_wait_for_each_other() -> None:
+    told = told_singly(encode_escalation(case_change()))
+    async with local_receiver() as receiver, http_session() as session:
+        hanging = Endpoint(webhook(timeout="2m"), Secrets(receiver.url))
+        receiver.answers.extend(["never"] * 120)
+        stuck = [asyncio.create_task(hanging.send(session, told)) for _ in range(120)]
+        await eventually(lambda: len(receiver.received) == 120)
+        assert await hanging.send(session, told) == "HTTP 200"
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)

@@ -45,7 +45,11 @@ routes:
     match: {level: 2}
     to: [oncall]
 """
-SECRETS = {"ERP_SECRET": "hush", "PAGER_KEY": "R0UT1NG", "FINANCE_URL": "https://hooks.example/T/B/x"}
+SECRETS = {
+    "ERP_SECRET": "hush-hush-hush-hush",
+    "PAGER_KEY": "R0UT1NG",
+    "FINANCE_URL": "https://hooks.example/T/B/x",
+}
 RICH = Money(20_000, "EUR")
 
 
@@ -139,7 +143,7 @@ def test_what_is_signed_is_as_standard_webhooks_has_it() -> None:
 
 
 def test_what_is_signed_on_the_way_out_is_believed_on_the_way_in_and_nothing_else() -> None:
-    secret, body = secret_bytes("hush"), b'{"a":1}'
+    secret, body = secret_bytes("hush-hush-hush-hush"), b'{"a":1}'
     headers = signed_headers(secret, "c1:1", 1_614_265_330, body)
     assert believed(headers, body, secret)
     rotated = headers | {"webhook-signature": "v1,AAAA " + headers["webhook-signature"]}
@@ -149,7 +153,7 @@ def test_what_is_signed_on_the_way_out_is_believed_on_the_way_in_and_nothing_els
     assert not believed(headers | {"webhook-timestamp": "1614265331"}, body, secret)
     assert not believed({k: v for k, v in headers.items() if k != "webhook-id"}, body, secret)
     assert not believed(headers, body, secret, now_s=1_614_265_330 + 301)
-    assert not believed(headers, body, secret_bytes("other"))
+    assert not believed(headers, body, secret_bytes("another-another-another"))
 
 
 def test_a_program_gets_the_record_as_it_is_with_its_cloud_event() -> None:
@@ -254,7 +258,7 @@ def test_a_receiver_that_is_not_there_is_told_where_it_is_named(tmp_path: Path) 
     [
         ('"https://erp.example/in"', '"ftp://erp.example"', "is no address like"),
         ('"https://erp.example/in"', '"https://me:pw@erp.example"', "has a user name in it"),
-        ('"https://erp.example/in"', '"https://erp.example:99999/"', "is no address: Port out of range"),
+        ('"https://erp.example/in"', '"https://erp.example:99999/"', "is no address: its host or its port"),
         ('url: "https://erp.example/in", ', "", "`url`, or `url_from`"),
         ("above: 5", "above: 0", "greater than or equal to 1"),
         ("per: 10m", "per: 2d", "from 1s to 1d"),
@@ -265,12 +269,37 @@ def test_what_makes_no_sense_is_refused(before: str, after: str, words: str, tmp
     assert words in "\n".join(findings(GOOD.replace(before, after), tmp_path))
 
 
+def test_an_address_that_cannot_be_read_is_not_shown(tmp_path: Path) -> None:
+    found = findings(GOOD.replace("https://erp.example/in", "https://me:pa55/w0rd@erp.example"), tmp_path)
+    assert "its host or its port cannot be read" in found[0]
+    assert "pa55" not in found[0]
+    assert "w0rd" not in found[0]
+
+
+@pytest.mark.parametrize("secret", ["whsec_Zm9v", "hush", "fifteen-bytes-x"])
+def test_a_key_that_can_be_guessed_is_refused(secret: str) -> None:
+    with pytest.raises(SettingsError, match=r"ERP_SECRET: is a key of \d+ bytes"):
+        endpoints_of(routes(), {**SECRETS, "ERP_SECRET": secret}, "notify.yaml")
+
+
+def test_a_secret_with_nothing_in_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="nothing follows whsec_"):
+        secret_bytes("whsec_")
+
+
+def test_a_chat_makes_no_mention_and_no_link_of_what_others_wrote() -> None:
+    hostile = "@channel https://evil.example/pay *now* _or_"
+    text = msgspec.json.decode(slack_body(single(case_change(return_id=hostile))))["blocks"][0]["text"]
+    assert text["verbatim"] is True
+    assert f"return: {hostile}" in text["text"]
+
+
 def test_secrets_come_from_variables_or_the_files_that_they_name(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("R0UT1NG\n", encoding="utf-8")
     given = {**SECRETS, "PAGER_KEY": "", "PAGER_KEY_FILE": str(tmp_path / "key")}
     endpoints = endpoints_of(routes(), given, "notify.yaml")
     assert endpoints["oncall"].secrets.key == "R0UT1NG"
-    assert endpoints["erp"].secrets.signing == b"hush"
+    assert endpoints["erp"].secrets.signing == b"hush-hush-hush-hush"
     assert endpoints["finance"].secrets.url == SECRETS["FINANCE_URL"]
 
 

@@ -20,6 +20,7 @@ from agents.notify_record import NotifyRecord, Queued
 from agents.notify_sender import MOST_AT_ONCE, NotifyMetrics, Sender
 from schemas.notify_routes import Digest, PagerDutyReceiver, Receiver, SlackReceiver, WebhookReceiver
 from schemas.outputs import Escalation, encode_escalation, escalation_id
+from schemas.vocabulary import CaseState, Reason
 from streams.notify_routing import action_of
 from tests.case_changes import case_change, ended
 from tests.command_line import returnwatch
@@ -311,6 +312,71 @@ async def test_a_pager_is_told_of_an_end_though_the_rate_is_used_up(record: Noti
         assert told == [("resolve", "c1"), ("trigger", "c1"), ("trigger", "digest")]
 
 
+def chat(above: int) -> SlackReceiver:
+    return SlackReceiver(kind="slack", url_from="U", digest=Digest(above=above, per=timedelta(hours=1)))
+
+
+async def test_a_digest_has_all_changes_of_its_cases_in_order(record: NotifyRecord) -> None:
+    put(record, *(one for number in range(10) for one in (case_change(f"c{number}"), ended(f"c{number}"))))
+    program = webhook(digest=Digest(above=1, per=timedelta(hours=1)))
+    async with local_receiver() as receiver:
+        async with sending(record, receiver, program) as work:
+            assert set((await work.until_done()).values()) == {"sent"}
+        single, digest = receiver.taken
+        told = [single.json, *digest.json["changes"]]
+        assert len(told) == 20
+        for number in range(10):
+            assert [one["revision"] for one in told if one["case_id"] == f"c{number}"] == [1, 2]
+
+
+async def test_one_change_above_the_rate_does_not_wait_for_the_window_to_end(record: NotifyRecord) -> None:
+    put(record, case_change("c1"))
+    async with local_receiver() as receiver:
+        async with sending(record, receiver, chat(1)) as work:
+            await work.until_done()
+            waited = [queued(case_change("c2"), 1)]
+            record.queue(waited, "escalations", {0: 2}, datetime.now(UTC).timestamp() - 60)
+            assert set((await work.until_done()).values()) == {"sent"}
+        assert len(receiver.taken) == 2
+
+
+async def test_a_pager_is_told_of_ends_behind_any_number_of_changes_that_wait(record: NotifyRecord) -> None:
+    pager = PagerDutyReceiver(
+        kind="pagerduty", routing_key="K", digest=Digest(above=1, per=timedelta(hours=1))
+    )
+    put(record, case_change("first"), case_change("c1"))
+    async with local_receiver() as receiver:
+        async with sending(record, receiver, pager) as work:
+            await work.until_done()
+        again = case_change("first", 2, reason=Reason.LEVEL, level=2, state=CaseState.ESCALATED)
+        many = [case_change(f"d{number}") for number in range(600)]
+        put(record, again, *many, ended("first", 3), case_change("open"))
+        async with sending(record, receiver, pager) as work:
+            await eventually(lambda: work.states()["first:3"] == "sent")
+            assert work.states()["first:2"] == "superseded"
+        ends = [one.json["dedup_key"] for one in receiver.taken if one.json["event_action"] == "resolve"]
+        assert ends == ["first"]
+
+
+async def test_a_digest_that_is_too_large_is_halved_until_it_is_taken(record: NotifyRecord) -> None:
+    put(record, *(case_change(f"c{number}") for number in range(9)))
+    program = webhook(digest=Digest(above=1, per=timedelta(hours=1)))
+    async with local_receiver() as receiver:
+        receiver.answers.extend(["200", "413", "413"])
+        async with sending(record, receiver, program) as work:
+            assert set((await work.until_done()).values()) == {"sent"}
+        assert sorted(one.json["count"] for one in receiver.taken if "digest" in one.json) == [2, 2, 4]
+
+
+async def test_a_digest_is_never_larger_than_most_receivers_take(record: NotifyRecord) -> None:
+    put(record, *(case_change(f"c{number}", explanation="x" * 50_000) for number in range(12)))
+    program = webhook(digest=Digest(above=1, per=timedelta(hours=1)))
+    async with local_receiver() as receiver:
+        async with sending(record, receiver, program):
+            digest = (await receiver.until(2))[1]
+        assert 200_000 < len(digest.body) < 256 * 1_024 + 1_000
+
+
 def test_a_change_that_is_said_again_is_queued_once(record: NotifyRecord) -> None:
     assert record.queue([queued(case_change())], "escalations", {0: 1}, NOW) == 1
     assert record.queue([queued(case_change(), 7)], "escalations", {0: 8}, NOW) == 0
@@ -437,7 +503,7 @@ def test_a_record_that_is_not_there_is_told(tmp_path: Path) -> None:
 async def test_an_example_is_sent_to_the_receivers_of_its_route_and_what_they_answer_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ERP_SECRET", "hush")
+    monkeypatch.setenv("ERP_SECRET", "hush-hush-hush-hush")
     async with local_receiver() as receiver:
         receiver.answers.extend(["200", "401"])
         file = tmp_path / "notify.yaml"
