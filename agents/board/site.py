@@ -129,7 +129,9 @@ class Site:
         title = words(f"problem_{refusal.status}")
         if request.path.startswith("/api/"):
             return web.json_response({"error": title, "why": why}, status=refusal.status)
-        return await self.page(request, "problem.html", status=refusal.status, title=title, why=why)
+        return await self.page(
+            request, "problem.html", status=refusal.status, section="", title=title, why=why
+        )
 
     def middleware(self) -> Any:
         """Turns refusals, aiohttp's own and whatever else fails into an answer; nothing of a request is logged."""

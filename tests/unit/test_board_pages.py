@@ -486,3 +486,33 @@ async def test_what_listens_on_the_loopback_address_is_asked_by_no_other_name(
     async with browsing(file, listens_at=listens_at) as client:
         for address in ("/", "/api/cases"):
             assert (await client.get(address, headers={"Host": host})).status == status
+
+
+async def test_no_page_is_said_to_be_the_list_of_cases_that_is_not(
+    browser: TestClient[Any, Any], cases: list[Case]
+) -> None:
+    return_id = next(one.return_id for one in cases if one.return_id)
+    for address, status in (("/no/such/page", 404), (f"/returns/{return_id}", 200)):
+        links = Tags(await page(browser, address, status)).of("a")
+        assert [link for link in links if link.get("aria-current") == "page"] == []
+
+
+async def test_a_link_in_a_table_is_still_a_link_and_borders_can_be_seen(
+    browser: TestClient[Any, Any],
+) -> None:
+    tags = Tags(await page(browser, "/kpis"))
+    assert [link for link in tags.of("a") if "role" in link] == []
+    style = await page(browser, "/static/board.css")
+    grounds = re.findall(r"--card: (#\w+)", style)
+    lines = re.findall(r"--strong-line: (#\w+)", style)
+    assert len(grounds) == len(lines) == 2
+    for ground, line in zip(grounds, lines, strict=True):
+        light, dark = sorted((luminance(ground), luminance(line)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 1.4.11"
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
