@@ -69,7 +69,7 @@ async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -
     registry, readiness = CollectorRegistry(), Readiness()
     reader = IndexReader(file)
     follower = Follower(settings, file, reader, readiness, FollowerMetrics(registry))
-    site = Site(reader, follower, Keeper(token) if token else None)
+    site = Site(reader, follower, Keeper(token) if token else None, simulated=settings.simulated)
     host, _, port = settings.board_listen.rpartition(":")
     teller = _teller(settings) if token else None
     runner = web.AppRunner(

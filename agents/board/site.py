@@ -18,6 +18,8 @@ from jinja2.runtime import Context
 from agents.board.index_reading import IndexReader
 from agents.board.security import COOKIE, Handler, Keeper, Session
 from agents.board.words import Words, preferred
+from agents.settings import SimulatedTime
+from streams.epoch import epoch_ms, moment_of
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -54,7 +56,9 @@ class Site:
         status: Status,
         keeper: Keeper | None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        simulated: SimulatedTime | None = None,
     ) -> None:
+        self._simulated = simulated
         self.reader = reader
         self.keeper = keeper
         self.clock = clock
@@ -80,8 +84,10 @@ class Site:
         return await asyncio.get_running_loop().run_in_executor(self._pool, what, *arguments)
 
     async def now(self) -> datetime:
-        """The time that ages are told by: the clock's, or in a simulated future that of the newest change."""
+        """The time that ages are told by: the log's clock, or that of the newest change, if that is later."""
         clock = self.clock()
+        if self._simulated is not None:
+            clock = moment_of(self._simulated.simulated_ms(epoch_ms(clock)))
         newest_at = await self.ask(self.reader.newest_at)
         return max(clock, newest_at) if newest_at is not None else clock
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from agents.board.index_reading import IndexReader
 from agents.board.security import HEADERS, Keeper, own_names
 from agents.board.site import Site
 from agents.health import Liveness, Readiness
+from agents.settings import SimulatedTime
 from schemas.outputs import Case, decode_case
 from schemas.vocabulary import CaseState, RuleId
 from tests.board_shop import ENDED_AT, NAMES, index_of, shop_records
@@ -516,3 +517,14 @@ def luminance(colour: str) -> float:
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     red, green, blue = (one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+async def test_ages_are_told_by_the_clock_of_the_log_also_where_it_is_simulated(file: Path) -> None:
+    newest_at = IndexReader(file).newest_at()
+    assert newest_at is not None
+    wall_at, day_ms = ENDED_AT + timedelta(days=400), 86_400_000
+    origin_ms = round(wall_at.timestamp() * 1_000) - 1_000
+    simulated = SimulatedTime(origin_ms, round(ENDED_AT.timestamp() * 1_000), day_ms / 1_000)
+    site = Site(IndexReader(file), Following(), None, clock=lambda: wall_at, simulated=simulated)
+    assert await site.now() == ENDED_AT + timedelta(days=1)
+    assert site.clock() == wall_at, "a session lasts twelve hours of its browser"

@@ -69,16 +69,16 @@ def test_every_variable_is_a_setting(
     assert settings.replication_factor == 1
 
 
-def test_workers_and_shop_live_by_the_same_clock(
+def test_workers_board_and_shop_live_by_the_same_clock(
     clock_directory: Path, no_other_settings: pytest.MonkeyPatch
 ) -> None:
     clocks = []
-    for name in (*WORKERS, "shop"):
+    for name in (*WORKERS, "board", "shop"):
         environment = {**SERVICES[name]["environment"], "RETURNWATCH_SECRETS_DIR": str(clock_directory)}
         for variable, value in environment.items():
             no_other_settings.setenv(variable, value)
         clocks.append(load_settings({}).simulated)
-    assert clocks[0] == clocks[1] == clocks[2]
+    assert clocks[0] == clocks[1] == clocks[2] == clocks[3]
     assert clocks[0] is not None
     assert clocks[0].origin_ms == 1_795_341_600_000, "read from the file that the service `clock` writes"
 
@@ -86,7 +86,7 @@ def test_workers_and_shop_live_by_the_same_clock(
 def test_the_clock_service_writes_the_file_that_the_settings_read() -> None:
     directory, name = SERVICES["clock"]["environment"]["FILE"].rsplit("/", 1)
     assert name == "returnwatch_simulated_origin_at"
-    for worker in WORKERS:
+    for worker in (*WORKERS, "board"):
         assert directory == SERVICES[worker]["environment"]["RETURNWATCH_SECRETS_DIR"]
         assert f"clock:{directory}:ro" in SERVICES[worker]["volumes"]
 
