@@ -19,7 +19,7 @@ from agents.board.app import board_app
 from agents.board.following import Follower, FollowerMetrics
 from agents.board.index_reading import IndexReader
 from agents.board.pages_of_telling import Teller
-from agents.board.security import Keeper
+from agents.board.security import Keeper, own_names
 from agents.board.site import Site
 from agents.commanding import Written, send
 from agents.errors import Finding, SettingsError
@@ -70,8 +70,10 @@ async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -
     reader = IndexReader(file)
     follower = Follower(settings, file, reader, readiness, FollowerMetrics(registry))
     site = Site(reader, follower, Keeper(token) if token else None)
+    host, _, port = settings.board_listen.rpartition(":")
+    teller = _teller(settings) if token else None
     runner = web.AppRunner(
-        board_app(site, registry, Liveness(monotonic), readiness, _teller(settings) if token else None),
+        board_app(site, registry, Liveness(monotonic), readiness, teller, own_names(host)),
         access_log=None,
         shutdown_timeout=STOP_SECONDS,
         keepalive_timeout=IDLE_SECONDS,
@@ -81,7 +83,6 @@ async def _serve(settings: Settings, file: Path, token: str, *, rebuild: bool) -
     for one in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(one, stop.set)
     try:
-        host, _, port = settings.board_listen.rpartition(":")
         with listening_at(host, int(port), "--listen"):
             await web.TCPSite(runner, host.strip("[]"), int(port)).start()
         host, number = runner.addresses[0][:2]

@@ -11,8 +11,8 @@ from agents.board.pages_of_cases import CasePages
 from agents.board.pages_of_numbers import NumberPages
 from agents.board.pages_of_returns import ReturnPages
 from agents.board.pages_of_telling import Teller, TellingPages
-from agents.board.security import Handler, with_headers
-from agents.board.site import HERE, Site, page_of
+from agents.board.security import Handler, is_asked_by, with_headers
+from agents.board.site import HERE, Refusal, Site, page_of
 from agents.health import Liveness, Readiness, health_routes
 
 MOST_BODY_BYTES: Final = 16 * 1024
@@ -40,10 +40,14 @@ def board_app(
     liveness: Liveness,
     readiness: Readiness,
     teller: Teller | None = None,
+    names: frozenset[str] = frozenset(),
 ) -> web.Application:
-    """Build the application; `/live`, `/ready` and `/metrics` are as those of a worker. Without a teller nobody can tell."""
+    """Build the application; `/live`, `/ready` and `/metrics` are as those of a worker. Without a teller nobody can tell.
+
+    `names`: the hosts that it may be asked by; none: any.
+    """
     app = web.Application(
-        middlewares=[with_headers, _counting(RequestMetrics(registry)), site.middleware()],
+        middlewares=[with_headers, _counting(RequestMetrics(registry)), site.middleware(), _named(names)],
         client_max_size=MOST_BODY_BYTES,
     )
     cases, returns, numbers, api = CasePages(site), ReturnPages(site), NumberPages(site), Api(site)
@@ -84,13 +88,30 @@ async def _static(request: web.Request) -> web.Response:
     return response
 
 
+def _named(names: frozenset[str]) -> Any:
+    @web.middleware
+    async def named(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not is_asked_by(names, request.host):
+            raise Refusal(421, "why_421")
+        return await handler(request)
+
+    return named
+
+
 def _counting(metrics: RequestMetrics) -> Any:
     @web.middleware
     async def counting(request: web.Request, handler: Handler) -> web.StreamResponse:
         began, page = perf_counter(), page_of(request)
-        response = await handler(request)
-        metrics.requests.labels(page, str(response.status)).inc()
-        metrics.seconds.labels(page).observe(perf_counter() - began)
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as answer:  # a redirect is one
+            status = answer.status
+            raise
+        finally:
+            metrics.requests.labels(page, str(status)).inc()
+            metrics.seconds.labels(page).observe(perf_counter() - began)
         return response
 
     return counting

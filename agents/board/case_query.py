@@ -87,7 +87,7 @@ class CaseQuery(NamedTuple):
     @classmethod
     def of(cls, asked: Mapping[str, str]) -> "CaseQuery":
         """Return what an address asks for. Raises RefusedQueryError."""
-        return cls(
+        query = cls(
             state=_one_of(State, asked, "state", State.OPEN),
             order=_one_of(Order, asked, "order", Order.URGENCY),
             rule=_known(asked, "rule", [rule.value for rule in RuleId]),
@@ -100,6 +100,9 @@ class CaseQuery(NamedTuple):
             after=_cursor(asked.get("after", "")),
             limit=_number(asked, "limit", MOST_PAGE_SIZE) or PAGE_SIZE,
         )
+        if query.after and len(query.after) != len(query.sort.columns):
+            raise RefusedQueryError("after", "what a page before of the same order gave")
+        return query
 
     @property
     def is_counted(self) -> bool:
@@ -207,7 +210,8 @@ def _cursor(text: str) -> tuple[Any, ...]:
     whole = isinstance(found, list) and 2 <= len(found) <= 3
     if not whole or not all(type(one) is int for one in found[:-1]) or not isinstance(found[-1], str):
         raise RefusedQueryError("after", "what a page before gave")
-    if any(abs(one) > 2**62 for one in found[:-1]):
+    is_text = found[-1].isprintable()  # half a character is none, and SQLite takes no such text
+    if not is_text or any(abs(one) > 2**62 for one in found[:-1]):
         raise RefusedQueryError("after", "what a page before gave")
     return tuple(found)
 

@@ -34,7 +34,7 @@ def query_of(request: web.Request) -> CaseQuery:
     try:
         return CaseQuery.of(request.query)
     except RefusedQueryError as error:
-        raise Refusal(400, "why_400_command", what=str(error)) from error
+        raise Refusal(400, "why_400_address", what=str(error)) from error
 
 
 class CasePages:

@@ -32,7 +32,10 @@ class FeedSeen(NamedTuple):
     rhythm: Rhythm
     events: int
     last_day: int
-    usual_day: int
+    usual_day: int | None
+    """Of the hours before the last day; None: none of them are known."""
+    known_hours: int
+    """Of those, from the first one in which something came."""
     silent_hours: int
     """Since the last hour in which something came."""
     case: Case | None
@@ -134,7 +137,7 @@ def range_of(request: web.Request) -> int:
     """How many days. Raises Refusal."""
     text = request.query.get("days", str(DEFAULT_RANGE))
     if text not in {str(days) for days in RANGES}:
-        raise Refusal(400, "why_400_command", what=f"days: known are {', '.join(map(str, RANGES))}")
+        raise Refusal(400, "why_400_address", what=f"days: known are {', '.join(map(str, RANGES))}")
     return int(text)
 
 
@@ -143,7 +146,7 @@ def dimension_of(request: web.Request) -> Dimension:
     try:
         return Dimension(request.query.get("by", "") or Dimension.ALL)
     except ValueError as error:
-        raise Refusal(400, "why_400_command", what=f"by: known are {', '.join(Dimension)}") from error
+        raise Refusal(400, "why_400_address", what=f"by: known are {', '.join(Dimension)}") from error
 
 
 def kpis_of(
@@ -223,7 +226,7 @@ def _feeds(reader: IndexReader) -> tuple[list[FeedSeen], list[Case]]:
     for name, hours in arrivals.items():
         last_day = sum(count for hour, count in hours.items() if hour > newest - DAY_HOURS)
         before = sum(count for hour, count in hours.items() if hour <= newest - DAY_HOURS)
-        known_days = max(1, (newest - min(hours)) // DAY_HOURS)
+        known_hours = max(0, newest - DAY_HOURS - min(hours) + 1)
         drawn = rhythm(hours, newest, RHYTHM_DAYS, "{at} UTC: {count}")
         silent = newest - max(hours)
         found.append(
@@ -232,7 +235,8 @@ def _feeds(reader: IndexReader) -> tuple[list[FeedSeen], list[Case]]:
                 drawn,
                 sum(hours.values()),
                 last_day,
-                round(before / known_days),
+                round(before * DAY_HOURS / known_hours) if known_hours else None,
+                known_hours,
                 silent,
                 standing.get(name),
             )

@@ -24,6 +24,7 @@ class ReturnPages:
         return await self._site.page(
             request,
             "return.html",
+            section="",
             return_id=return_id,
             journey=journey,
             cases=cases,

@@ -13,10 +13,13 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 
+import structlog
 from aiohttp import web
 
+log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE: Final = "returnwatch_board"
@@ -68,7 +71,9 @@ class Keeper:
         if not cookie or len(cookie) > MOST_COOKIE_CHARS:
             return None
         text, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._signature(b"session", text).encode(), signature.encode()):
+        if not hmac.compare_digest(
+            self._signature(b"session", text).encode(), signature.encode("utf-8", "replace")
+        ):
             return None
         try:
             by, until, _ = json.loads(base64.urlsafe_b64decode(text))
@@ -90,12 +95,36 @@ class Keeper:
 
 
 def comes_from_elsewhere(request: web.Request) -> bool:
-    """Whether a browser says that a form was sent by a page of somebody else. Old browsers say nothing."""
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    """Whether a browser says that a form was sent by a page of somebody else. Old browsers say nothing.
+
+    `Sec-Fetch-Site` is the browser's own comparison, and right behind a proxy that rewrites Host. Where it is not sent, the
+    names are compared here.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site not in {"same-origin", "none"}
     origin = request.headers.get("Origin")
-    if site not in {"same-origin", "none"}:
-        return True
     return origin is not None and origin.partition("://")[2] != request.host
+
+
+def own_names(listens_at: str) -> frozenset[str]:
+    """Names by which a browser reaches what listens on this host; none: by any.
+
+    What listens on the loopback address alone is reached by no other name, unless a page elsewhere has its own name
+    resolved to it, so as to read the answers.
+    """
+    host = listens_at.strip("[]")
+    try:
+        is_loopback = ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    return frozenset({host, "localhost", "127.0.0.1", "::1"}) if is_loopback else frozenset()
+
+
+def is_asked_by(names: frozenset[str], host: str) -> bool:
+    """Whether the Host of a request is one of these names, with or without a port."""
+    name = host.partition("]")[0].strip("[") if host.startswith("[") else host.partition(":")[0]
+    return not names or name.lower() in names
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, session: Session) -> None:
@@ -120,5 +149,10 @@ async def with_headers(request: web.Request, handler: Handler) -> web.StreamResp
     except web.HTTPException as error:
         error.headers.update(HEADERS)
         raise
+    except Exception as error:  # noqa: BLE001 - what says that something failed has failed
+        log.error("board_failed", error=type(error).__name__)  # noqa: TRY400 - a traceback shows what was asked
+        response = web.Response(
+            status=500, text="500: something went wrong here; the log of the board names it\n"
+        )
     response.headers.update(HEADERS)
     return response

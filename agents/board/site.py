@@ -129,7 +129,9 @@ class Site:
         title = words(f"problem_{refusal.status}")
         if request.path.startswith("/api/"):
             return web.json_response({"error": title, "why": why}, status=refusal.status)
-        return await self.page(request, "problem.html", status=refusal.status, title=title, why=why)
+        return await self.page(
+            request, "problem.html", status=refusal.status, section="", title=title, why=why
+        )
 
     def middleware(self) -> Any:
         """Turns refusals, aiohttp's own and whatever else fails into an answer; nothing of a request is logged."""
@@ -194,5 +196,6 @@ def language_link(context: Context) -> str:
     words: Words = context["words"]
     query = [(name, value) for name, value in request.query.items() if name != "lang"]
     # A page that a form was sent to has no address of its own.
-    path = request.raw_path.partition("?")[0] if request.method == "GET" else "/"
-    return f"{path}?{urlencode([*query, ('lang', words.language.other.value)])}"
+    path = request.raw_path.partition("?")[0] if request.method == "GET" else ""
+    # Two slashes at its start would be the name of another host.
+    return f"/{path.lstrip('/' + chr(92))}?{urlencode([*query, ('lang', words.language.other.value)])}"

@@ -196,7 +196,7 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "rhythm_of": ("Rhythm of {name}", "Rythme de {name}"),
     "events_14d": ("Events, 14 days", "Événements, 14 jours"),
     "events_24h": ("24 hours", "24 heures"),
-    "usual_24h": ("usually", "d'habitude"),
+    "usual_24h": ("usually {usual}, over {span}", "d'habitude {usual}, sur {span}"),
     "last_heard": ("Last heard", "Dernières nouvelles"),
     "hour_ago": ("within the hour", "dans l'heure"),
     "state": ("State", "État"),
@@ -258,6 +258,7 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
     "problem_404": ("Not here", "Introuvable"),
     "problem_405": ("Not in this way", "Pas de cette manière"),
     "problem_413": ("Too much at once", "Trop d'un coup"),
+    "problem_421": ("Not by this name", "Pas sous ce nom"),
     "problem_429": ("Too many tries", "Trop d'essais"),
     "problem_500": ("Something went wrong here", "Une erreur s'est produite ici"),
     "problem_503": ("Kafka does not answer", "Kafka ne répond pas"),
@@ -274,6 +275,7 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
         "An id has letters, digits, dot, dash and underscore, and is no e-mail address.",
         "Un identifiant se compose de lettres, chiffres, points, tirets et soulignés ; pas d'adresse e-mail.",
     ),
+    "why_400_address": ("Not known: {what}", "Inconnu : {what}"),
     "why_400_command": (
         "The log would not take this: {what}",
         "Le journal n'accepterait pas ceci : {what}",
@@ -287,6 +289,10 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Rien n'est connu d'un retour de ce nom. Il a pu être effacé, ou rester sans nouvelles depuis des mois.",
     ),
     "why_404": ("There is no such page.", "Cette page n'existe pas."),
+    "why_421": (
+        "This board is for its own machine alone: ask for localhost or 127.0.0.1.",
+        "Ce tableau n'est que pour sa machine : demandez localhost ou 127.0.0.1.",
+    ),
     "why_429": ("Wait a minute, then try again.", "Attendez une minute, puis réessayez."),
     "why_500": ("The log of the board names it.", "Le journal du tableau la nomme."),
     "why_503": (

@@ -1,5 +1,8 @@
 """The board's pages and its API, as a browser gets them from an index of a simulated shop."""
 
+import asyncio
+import base64
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from agents.board.app import board_app
 from agents.board.case_query import CaseQuery, State
 from agents.board.index_reading import IndexReader
-from agents.board.security import HEADERS, Keeper
+from agents.board.security import HEADERS, Keeper, own_names
 from agents.board.site import Site
 from agents.health import Liveness, Readiness
 from schemas.outputs import Case, decode_case
@@ -45,10 +48,15 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @asynccontextmanager
 async def browsing(
-    file: Path, *, token: str = "", following: Any = Following
+    file: Path,
+    *,
+    token: str = "",
+    following: Any = Following,
+    listens_at: str = "0.0.0.0",  # noqa: S104 - not listened on
 ) -> AsyncIterator[TestClient[Any, Any]]:
     site = Site(IndexReader(file), following(), Keeper(token) if token else None, clock=lambda: ENDED_AT)
-    app = board_app(site, CollectorRegistry(), Liveness(lambda: 0.0), Readiness())
+    names = own_names(listens_at)
+    app = board_app(site, CollectorRegistry(), Liveness(lambda: 0.0), Readiness(), names=names)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -391,3 +399,120 @@ async def test_an_empty_installation_has_every_page(tmp_path: Path) -> None:
         assert "Nothing was refused" in await page(client, "/dead-letters")
         for address in ("/api/feeds", "/api/kpis", "/api/cases"):
             assert (await client.get(address)).status == 200
+
+
+# -- what no page of ours asks -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [("order=oldest", [1, 2, "x"]), ("", [1, "x"]), ("order=value", [1, "x"]), ("", [1, 2, "\ud800"])],
+)
+async def test_a_place_of_another_order_or_none_is_refused(
+    browser: TestClient[Any, Any], asked: tuple[str, list[Any]]
+) -> None:
+    after = base64.urlsafe_b64encode(json.dumps(asked[1]).encode()).decode().rstrip("=")
+    assert "Not known: after: known are" in seen(await page(browser, f"/?{asked[0]}&after={after}", 400))
+
+
+async def raw(client: TestClient[Any, Any], request: bytes) -> str:
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(request + b"\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.decode("utf-8", "replace")
+
+
+async def test_the_language_link_leads_nowhere_else_and_a_cookie_of_bytes_is_nobodys(file: Path) -> None:
+    async with browsing(file, token=TOKEN) as client:
+        answer = await raw(client, b"GET //evil.example/x HTTP/1.1\r\nHost: b")
+        assert 'href="/evil.example/x?lang=' in answer
+        answer = await raw(client, b"GET / HTTP/1.1\r\nHost: b\r\nCookie: returnwatch_board=a.\xff\xfe")
+        assert answer.startswith("HTTP/1.1 200"), answer[:500]
+
+
+async def test_where_not_even_the_page_that_says_so_can_be_made_the_answer_has_its_headers(
+    tmp_path: Path,
+) -> None:
+    async with browsing(tmp_path / "no-index") as client:
+        answer = await client.get("/")
+        assert (answer.status, (await answer.text())[:3]) == (500, "500")
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+        assert answer.headers["Content-Type"].startswith("text/plain")
+
+
+async def test_redirects_are_counted(browser: TestClient[Any, Any], cases: list[Case]) -> None:
+    case = next(one for one in cases if one.return_id and one.tracking_number)
+    await page(browser, f"/search?q={case.return_id}", 303)
+    metrics = await page(browser, "/metrics")
+    assert 'returnwatch_board_requests_total{page="/search",status="303"} 1.0' in metrics
+
+
+@pytest.mark.parametrize(
+    ("known", "usually"),
+    [
+        (24, None),
+        (25, "240 , over 1h"),
+        (48, "240 , over 1d"),
+        (71, "240 , over 1d 23h"),
+        (336, "240 , over 13d"),
+    ],
+)
+async def test_what_is_usual_of_a_feed_is_told_by_the_hours_that_are_known(
+    tmp_path: Path, known: int, usually: str | None
+) -> None:
+    writer = index_of(tmp_path / "i", [])
+    hours = [("ups", 480_000 - hour, 10) for hour in range(known)]
+    writer._base.executemany("INSERT INTO arrivals VALUES (?, ?, ?)", hours)
+    async with browsing(tmp_path / "i") as client:
+        text = seen(await page(client, "/feeds?lang=en"))
+    expected = "" if usually is None else f"(usually {usually.replace(' ,', ',')})"
+    assert re.search(r"24 hours 240 (\(.*?\))?", text)[1] == (expected or None), text  # type: ignore[index]
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("listens_at", "host", "status"),
+    [
+        *[("127.0.0.1", "127.0.0.1:9480", 200), ("127.0.0.1", "localhost", 200), ("::1", "[::1]:9480", 200)],
+        *[("localhost", "LOCALHOST:1", 200), ("0.0.0.0", "evil.example", 200)],  # noqa: S104 - not listened on
+        *[("127.0.0.1", "evil.example:9480", 421), ("[::1]", "127.0.0.1.evil.example", 421)],
+    ],
+)
+async def test_what_listens_on_the_loopback_address_is_asked_by_no_other_name(
+    file: Path, listens_at: str, host: str, status: int
+) -> None:
+    """A page elsewhere may have its own name resolved to 127.0.0.1, and would read what is answered."""
+    async with browsing(file, listens_at=listens_at) as client:
+        for address in ("/", "/api/cases"):
+            assert (await client.get(address, headers={"Host": host})).status == status
+
+
+async def test_no_page_is_said_to_be_the_list_of_cases_that_is_not(
+    browser: TestClient[Any, Any], cases: list[Case]
+) -> None:
+    return_id = next(one.return_id for one in cases if one.return_id)
+    for address, status in (("/no/such/page", 404), (f"/returns/{return_id}", 200)):
+        links = Tags(await page(browser, address, status)).of("a")
+        assert [link for link in links if link.get("aria-current") == "page"] == []
+
+
+async def test_a_link_in_a_table_is_still_a_link_and_borders_can_be_seen(
+    browser: TestClient[Any, Any],
+) -> None:
+    tags = Tags(await page(browser, "/kpis"))
+    assert [link for link in tags.of("a") if "role" in link] == []
+    style = await page(browser, "/static/board.css")
+    grounds = re.findall(r"--card: (#\w+)", style)
+    lines = re.findall(r"--strong-line: (#\w+)", style)
+    assert len(grounds) == len(lines) == 2
+    for ground, line in zip(grounds, lines, strict=True):
+        light, dark = sorted((luminance(ground), luminance(line)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 3, "WCAG 1.4.11"
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    red, green, blue = (one / 12.92 if one <= 0.03928 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -359,3 +359,15 @@ async def test_what_there_is_no_form_for_is_not_told(browser: TestClient[Any, An
         assert (await browser.post(address, data=fields)).status == 404
     assert (await browser.get(f"{HERE}/acknowledge")).status == 405
     assert worker.heard == []
+
+
+async def test_behind_a_proxy_that_rewrites_the_host_the_browsers_word_is_taken(
+    browser: TestClient[Any, Any], worker: Worker
+) -> None:
+    proxied = {"Origin": "https://board.example", "Sec-Fetch-Site": "same-origin"}
+    data = {"by": "ops-7", "token": TOKEN, "next": HERE}
+    answer = await browser.post("/sign-in", data=data, headers=proxied, allow_redirects=False)
+    assert answer.status == 303
+    fields = await form(browser, "acknowledge")
+    assert (await browser.post(f"{HERE}/acknowledge", data=fields, headers=proxied)).status == 200
+    assert len(worker.heard) == 1
