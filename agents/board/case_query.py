@@ -1,7 +1,7 @@
 """Which cases a page shows, in which order, and from where on: what an address asks for, and the SQL that answers it.
 
-Every order has an index, whole and for each filter, so a page costs the same whatever the number of cases is. The filters
-`state`, `rule`, `carrier`, `facility`, `severity` and `seen` are counted by the facets; `value` and `age` are not.
+Every order has an index, whole and for each of rule, carrier and facility. `value` and `seen`, and `severity` in another order
+than by urgency, look through what is left. The facets count `state`, `rule`, `carrier`, `facility`, `severity` and `seen`.
 """
 
 import base64

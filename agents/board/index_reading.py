@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from agents.board.case_query import CaseQuery, Order, cursor
@@ -24,6 +25,10 @@ MOST_REMEMBERED: Final = 100
 LEAST_PREFIX: Final = 6
 """A case id may be shortened to so many characters."""
 LETTERS_SHOWN: Final = 50
+MOST_TIME: Final = timedelta(seconds=5)
+"""For one question. Filters that no index serves look through the cases: in a large index they would hold up all pages."""
+_STEPS_BETWEEN_LOOKS: Final = 1_000
+"""Of SQLite's machine, between two looks at the clock: some microseconds."""
 _RETURNS_CALLED: Final = """
 SELECT return_id FROM journeys WHERE return_id = :text AND :text <> ''
 UNION SELECT return_id FROM cases WHERE return_id = :text AND return_id <> ''
@@ -35,6 +40,10 @@ SELECT value FROM cases
 WHERE tracking_number = :number AND tracking_number <> '' AND :carrier IN ('', carrier) LIMIT :most
 """
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TakesTooLongError(RuntimeError):
+    """A question that was given up: it looks through too many cases."""
 
 
 class CasePage(NamedTuple):
@@ -82,8 +91,9 @@ class KeptLetter(NamedTuple):
 class IndexReader:
     """Any thread may ask; each has a connection of its own, and none can write."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, most_time: timedelta = MOST_TIME) -> None:
         self._file = file
+        self._most_seconds = most_time.total_seconds()
         self._local = threading.local()
         self._generation = 0
 
@@ -245,11 +255,20 @@ class IndexReader:
         return found[1] if found else ""
 
     def _all(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> list[tuple[Any, ...]]:
-        return self._base().execute(sql, values).fetchall()
+        base = self._base()
+        self._local.until = monotonic() + self._most_seconds
+        try:
+            return base.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                raise
+            raise TakesTooLongError from None
 
     def _one(self, sql: str, values: Sequence[Any] | dict[str, Any] = ()) -> tuple[Any, ...] | None:
-        found: tuple[Any, ...] | None = self._base().execute(sql, values).fetchone()
-        return found
+        return next(iter(self._all(sql, values)), None)
+
+    def _is_late(self) -> bool:
+        return bool(monotonic() > self._local.until)
 
     def _known(self) -> dict[CaseQuery, dict[str, list[tuple[str, int]]]]:
         """Facets that were counted since the index last changed: many who look at once look at the same."""
@@ -265,6 +284,7 @@ class IndexReader:
                 f"{self._file.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None
             )
             base.execute("PRAGMA query_only=ON")
+            base.set_progress_handler(self._is_late, _STEPS_BETWEEN_LOOKS)
             self._local.base, self._local.generation = base, self._generation
             self._local.version = None
         opened: sqlite3.Connection = self._local.base

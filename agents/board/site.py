@@ -15,7 +15,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from agents.board.index_reading import IndexReader
+from agents.board.index_reading import IndexReader, TakesTooLongError
 from agents.board.security import COOKIE, Handler, Keeper, Session
 from agents.board.words import Words, preferred
 from agents.settings import SimulatedTime
@@ -148,6 +148,8 @@ class Site:
                 return await handler(request)
             except Refusal as refusal:
                 return await self.refused(request, refusal)
+            except TakesTooLongError:
+                return await self.refused(request, Refusal(503, "why_503_slow"))
             except web.HTTPException as error:
                 if error.status not in {404, 405, 413}:
                     raise

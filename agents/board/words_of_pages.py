@@ -289,6 +289,10 @@ PAGES: Final[Mapping[str, tuple[str, str]]] = {
         "Rien n'est connu d'un retour de ce nom. Il a pu être effacé, ou rester sans nouvelles depuis des mois.",
     ),
     "why_404": ("There is no such page.", "Cette page n'existe pas."),
+    "why_503_slow": (
+        "This would look through too many cases. Take a rule, carrier or facility beside it, or another order.",
+        "Il faudrait parcourir trop de dossiers. Choisissez en plus une règle, un transporteur ou un site, ou un autre ordre.",
+    ),
     "why_421": (
         "This board is for its own machine alone: ask for localhost or 127.0.0.1.",
         "Ce tableau n'est que pour sa machine : demandez localhost ou 127.0.0.1.",

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from agents.board.case_query import UNKNOWN, CaseQuery, Order, RefusedQueryError, State
-from agents.board.index_reading import MOST_COUNTED, CasePage, IndexReader
+from agents.board.index_reading import MOST_COUNTED, CasePage, IndexReader, TakesTooLongError
 from agents.board.index_writing import IndexWriter
 from agents.settings import Settings
 from schemas.command_answers import CommandAnswer, encode_command_answer
@@ -480,4 +480,19 @@ def test_canaries_are_nobodys_cases(tmp_path: Path) -> None:
     assert [case.return_id for case in all_pages(IndexReader(tmp_path / "index.sqlite"), CaseQuery())] == [
         "R1"
     ]
+    writer.close()
+
+
+def test_a_question_that_looks_through_too_many_cases_is_given_up_and_the_next_is_answered(
+    many: list[Escalation], tmp_path: Path
+) -> None:
+    file = tmp_path / "index.sqlite"
+    writer = index_of(file, told(*many))
+    nothing_is_worth_that = CaseQuery(state=State.OPEN, value=10**9)
+    hasty = IndexReader(file, most_time=timedelta(0))
+    with pytest.raises(TakesTooLongError):
+        hasty.cases(nothing_is_worth_that, NOW)
+    patient = IndexReader(file)
+    assert patient.cases(nothing_is_worth_that, NOW).cases == []
+    assert hasty.search("nothing").cases == []
     writer.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -528,3 +529,10 @@ async def test_ages_are_told_by_the_clock_of_the_log_also_where_it_is_simulated(
     site = Site(IndexReader(file), Following(), None, clock=lambda: wall_at, simulated=simulated)
     assert await site.now() == ENDED_AT + timedelta(days=1)
     assert site.clock() == wall_at, "a session lasts twelve hours of its browser"
+
+
+async def test_a_question_that_takes_too_long_is_told_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.board.index_reading.monotonic", itertools.count(step=10).__next__)
+    async with browsing(file) as client:
+        text = await page(client, "/?value=1000000000", 503, "fr")
+    assert "trop de dossiers" in text
