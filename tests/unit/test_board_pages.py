@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import itertools
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from agents.board.app import board_app
 from agents.board.case_query import CaseQuery, State
-from agents.board.index_reading import IndexReader
+from agents.board.index_reading import CasePage, IndexReader, TakesTooLongError
 from agents.board.security import HEADERS, Keeper, own_names
 from agents.board.site import Site
 from agents.health import Liveness, Readiness
@@ -532,7 +531,10 @@ async def test_ages_are_told_by_the_clock_of_the_log_also_where_it_is_simulated(
 
 
 async def test_a_question_that_takes_too_long_is_told_so(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.board.index_reading.monotonic", itertools.count(step=10).__next__)
+    def too_long(_reader: IndexReader, _query: CaseQuery, _now: datetime) -> CasePage:
+        raise TakesTooLongError
+
+    monkeypatch.setattr(IndexReader, "cases", too_long)
     async with browsing(file) as client:
         text = await page(client, "/?value=1000000000", 503, "fr")
     assert "trop de dossiers" in text
