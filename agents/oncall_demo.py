@@ -12,8 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ from rich.console import Console
 from rich.live import Live
 
 from agents.alert_chain import AlertChain, Pace, alert_chain, find_programs
-from agents.alert_receiver import AlertReceiver, Notice
+from agents.alert_receiver import AlertReceiver
 from agents.browser_picture import find_chromium, take_picture
 from agents.demo_options import DemoOptions
 from agents.demo_player import Player
@@ -32,14 +31,13 @@ from agents.demo_worker import WorkerProcess
 from agents.embedded_kafka import EmbeddedKafka
 from agents.errors import Finding, UserError
 from agents.kafka_connection import open_admin
+from agents.oncall_night import Night
 from agents.oncall_view import OncallView, show_night
 from agents.settings import Settings
 from agents.terminal import show_findings
 from agents.topics import prepare_topics
 from simulation.feed_story import FeedStory
 
-PAGE: Final = "ReturnwatchFeedSilent"
-PAGERS: Final = ("operations-pages", "business-pages")
 RETURNS: Final = 920
 """Few enough that no rule opens a hundred cases within the quarter of an hour that the real Prometheus sees: no flood."""
 DAYS: Final = 23.0
@@ -69,44 +67,6 @@ LOOK_SECONDS: Final = 0.5
 
 class OncallDemoError(UserError):
     """The demo cannot go on."""
-
-
-@dataclass
-class Night:
-    """What happened, as far as it is known."""
-
-    now: datetime
-    watermark: datetime | None = None
-    held_waits: int = 0
-    """The most waitings of parcels that the worker held at a time."""
-    held_back: set[tuple[str, str]] = field(default_factory=set)
-    """(alert, feed or other label) that Alertmanager told nobody."""
-    notices: list[Notice] = field(default_factory=list)
-    noticed_at: list[datetime] = field(default_factory=list)
-    """When they came, by the simulated clock."""
-
-    def pages(self) -> list[Notice]:
-        """What called somebody."""
-        return [one for one in self.notices if one.receiver in PAGERS and one.status == "firing"]
-
-    def note(self) -> None:
-        """Take down when the newest came."""
-        self.noticed_at += [self.now] * (len(self.notices) - len(self.noticed_at))
-
-    def timeline(self) -> list[tuple[datetime, Notice]]:
-        """What came to people, and when."""
-        told = zip(self.noticed_at, self.notices, strict=False)
-        return [(at, one) for at, one in told if one.receiver != "dead-mans-switch"]
-
-    def is_over(self) -> bool:
-        """Whether the page has been taken back."""
-        return any(one.receiver in PAGERS and one.status == "resolved" for one in self.notices)
-
-    def is_good(self, feed: str) -> bool:
-        """Whether exactly the one page came, about the one feed."""
-        pages = self.pages()
-        labels = [alert["labels"] for page in pages for alert in page.alerts]
-        return len(pages) == 1 and [(one["alertname"], one.get("feed")) for one in labels] == [(PAGE, feed)]
 
 
 def run_oncall_demo(seed: int, picture: Path | None) -> int:

@@ -1,16 +1,12 @@
 """What the demo of a night shows: where the story is, what came to whoever is on call, and what did not."""
 
-from typing import TYPE_CHECKING
-
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agents.oncall_night import Night
 from simulation.feed_story import FeedStory
-
-if TYPE_CHECKING:
-    from agents.oncall_demo import Night
 
 
 class OncallView:

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from agents.alert_receiver import Notice
-from agents.oncall_demo import Night, main
+from agents.oncall_demo import main
+from agents.oncall_night import Night
 from agents.oncall_view import show_night
 from simulation.feed_story import FeedStory
 
