@@ -237,15 +237,15 @@ class Sender:
 
     def _not_taken(self, one: _Parcelled, cases: set[str], error: NotTakenError, *, is_last: bool) -> None:
         seqs = [row.seq for row in one.rows]
-        told = {"receiver": self._name, "message": one.told.identity, "answer": error.answer}
+        identity = one.told.identity
         self._record.tried(seqs, error.answer)
         self._metrics.messages.labels(self._name, "failed").inc()
-        log.warning("notify_not_taken", **told)
+        log.warning("notify_not_taken", receiver=self._name, message=identity, answer=error.answer)
         if is_last:
             self._rested(cases)
             self._record.given_up(seqs, error.answer, time())
             self._metrics.messages.labels(self._name, "given_up").inc()
-            log.error("notify_given_up", **told)
+            log.error("notify_given_up", receiver=self._name, message=identity, answer=error.answer)
         if error.is_final:
             return
         tries = 1 + max((self._rests[case].tries for case in cases & self._rests.keys()), default=0)

@@ -185,8 +185,9 @@ async def test_a_case_is_seen_and_acknowledged_and_a_killed_board_goes_on(
 
 async def test_a_board_says_what_is_missing(kafka: EmbeddedKafka, tmp_path: Path) -> None:
     own = ["-b", kafka.bootstrap_servers, "--listen", "127.0.0.1:0", "--data-dir", str(tmp_path / "data")]
-    answer = await asyncio.to_thread(returnwatch, "board", "--topic-prefix", "none-", *own)
-    assert (answer.code, "topic none-cases: is missing" in answer.err) == (1, True)
+    command = [sys.executable, "-m", "agents", "board", "--topic-prefix", "none-", *own]
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "topic none-cases: is missing" in ended.stderr) == (1, True)
     weak = tmp_path / "token"
     weak.write_text("short")
     answer = await asyncio.to_thread(returnwatch, "board", "--token-file", str(weak), *own)
