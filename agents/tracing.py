@@ -93,7 +93,7 @@ class Tracer:
             if failed:
                 attributes["error.type"] = one.reason
             name = f"process {topic}"
-            self.end(name, SpanKind.CONSUMER, one.context, one.parent, attributes, times_ns, failed=failed)
+            self._end(name, SpanKind.CONSUMER, one.context, one.parent, attributes, times_ns, failed=failed)
 
     def said(self, topic: str, partition: int, span: SaidSpan) -> None:
         """A message that was said."""
@@ -102,9 +102,22 @@ class Tracer:
         attributes = _of_kafka(topic, partition, "send") | {
             f"returnwatch.{name}": value for name, value in told.items() if value
         }
-        self.end(f"send {topic}", SpanKind.PRODUCER, span.context, span.parent, attributes, (at_ns, at_ns))
+        self._end(f"send {topic}", SpanKind.PRODUCER, span.context, span.parent, attributes, (at_ns, at_ns))
 
-    def end(
+    def told(
+        self,
+        name: str,
+        context: Context,
+        parent: bytes,
+        attributes: Attributes,
+        times_ns: tuple[int, int],
+        *,
+        failed: bool,
+    ) -> None:
+        """A try to tell a receiver."""
+        self._end(name, SpanKind.CLIENT, context, parent, attributes, times_ns, failed=failed)
+
+    def _end(
         self,
         name: str,
         kind: SpanKind,
