@@ -14,9 +14,11 @@ from streams.parcel import ParcelState, encode_parcel
 from streams.partition import Write
 from streams.returns import ReturnState, encode_return
 from streams.state_version import STATE_VERSION, VERSION_AT
+from streams.traces import Context, encode_kept, trace_key, with_latest
 from streams.watermark import Position, encode_position
 from tests.command_line import Answer, returnwatch
 
+CONTEXT = encode_kept(with_latest((), "ups:1", Context(b"t" * 16, b"s" * 8)))
 AT_MS = 1_767_571_200_000
 MEMORY = SharedMemory()
 
@@ -35,7 +37,11 @@ def data(tmp_path: Path) -> Path:
     cell = Write(
         cell_key(CellName("day", 20_000, "")), with_added(None, {1: 2}, AT_MS), AT_MS, 0, durable=True
     )
-    _write(tmp_path / "returns-0", [Write(b"RMA-1", encode_return(ReturnState()), 0, 0, durable=True), cell])
+    trace = Write(trace_key(b"RMA-1"), CONTEXT, 0, 0, durable=True)
+    _write(
+        tmp_path / "returns-0",
+        [Write(b"RMA-1", encode_return(ReturnState()), 0, 0, durable=True), cell, trace],
+    )
     return tmp_path
 
 
@@ -62,7 +68,7 @@ def test_inspect_counts_what_is_there(data: Path) -> None:
     ]
     parcels, returns = facts[0], facts[2]
     assert (parcels["states"], parcels["armed"], parcels["timers"]) == (10, 5, 5)
-    assert (returns["states"], returns["cells"], returns["timers"]) == (1, 1, 1)
+    assert (returns["states"], returns["cells"], returns["traces"], returns["timers"]) == (1, 1, 1, 1)
     assert (parcels["changelog_offset"], parcels["next_offset"], parcels["watermark_ms"]) == (41, 77, AT_MS)
     shown = state("inspect", data, "returns/0")
     assert "2026-01-05 00:00" in shown.out
@@ -141,7 +147,7 @@ def test_a_directory_written_by_halves_is_told_and_not_touched(data: Path) -> No
 def test_a_record_that_nobody_can_read_is_counted(data: Path) -> None:
     store = PartitionStore(data / "parcels-0", MEMORY, pytest.fail)
     store.apply(
-        [Write(b"ups:new", b"\xff no state", 0, 0, durable=True)],
+        [Write(key, b"\xff no state", 0, 0, durable=True) for key in (b"ups:new", trace_key(b"ups:new"))],
         position=encode_position(Position()),
         policy=None,
         offset=42,
@@ -149,7 +155,7 @@ def test_a_record_that_nobody_can_read_is_counted(data: Path) -> None:
     store.close()
     answer = state("verify", data)
     assert answer.code == 1
-    assert "1 of 11 records cannot be read by this version" in answer.err
+    assert "2 of 12 records cannot be read by this version" in answer.err
 
 
 def test_timers_and_records_that_do_not_fit_are_counted(data: Path) -> None:

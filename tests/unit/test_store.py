@@ -10,7 +10,10 @@ import pytest
 
 from agents.store import CORRUPT_FLAG, PartitionStore, SharedMemory, StoreCorruptError
 from streams.cells import CellName, cell_key, roster_key
+from streams.parcel import ParcelState, encode_parcel
+from streams.parcel_stage import parcel_logic
 from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
+from streams.traces import Context, encode_kept, trace_key, with_latest
 
 
 @dataclass
@@ -240,6 +243,23 @@ def test_cells_come_back_like_states(store: PartitionStore) -> None:
     _finish(store)
     assert store.get_many([cell, roster]) == [(20, b"20"), (30, b"30")]
     assert store.due((0, b""), 30, 10) == [(20, cell), (30, roster)]
+
+
+def test_contexts_of_traces_come_back_without_a_timer(store: PartitionStore) -> None:
+    logic, context = parcel_logic(1), encode_kept(with_latest((), "", Context(b"t" * 16, b"s" * 8)))
+    records = [
+        Record(0, b"ups:1", encode_parcel(ParcelState(look_ms=40))),
+        Record(1, trace_key(b"ups:1"), context),
+    ]
+    store.restore(records, 2, logic.armed_ms)
+    list(store.finish_restore(logic.armed_ms))
+    later = [Record(2, trace_key(b"ups:1"), context), Record(3, trace_key(b"ups:2"), context)]
+    store.restore(later, 4, logic.armed_ms)
+    found = store.get_many([trace_key(b"ups:1"), trace_key(b"ups:2")])
+    assert found == [(0, context), (0, context)]
+    assert store.due((0, b""), 1 << 60, 10) == [(40, b"ups:1")]
+    store.restore([Record(4, trace_key(b"ups:1"), None)], 5, logic.armed_ms)
+    assert store.get_many([trace_key(b"ups:1")]) == [None]
 
 
 def test_gaps_at_the_end_of_the_changelog_count_as_read(store: PartitionStore) -> None:
