@@ -76,3 +76,18 @@ def test_what_is_no_event_name_is_seen() -> None:
     assert len(seen) == 6
     assert all(seen)
     assert [wrong(call) for call in calls_in('log.error("lost_to_retention", topic=1)', "x")] == [""]
+
+
+def test_the_page_lists_every_event_with_its_level_and_fields() -> None:
+    found: dict[str, tuple[str, set[str]]] = {}
+    for file in sorted((ROOT / "agents").rglob("*.py")):
+        for _, call in calls_in(file.read_text(encoding="utf-8"), file.name):
+            name, told = call.args[0], call.func
+            assert isinstance(name, ast.Constant)
+            assert isinstance(told, ast.Attribute)
+            fields = {keyword.arg for keyword in call.keywords if keyword.arg not in {None, "exc_info"}}
+            found.setdefault(str(name.value), (told.attr, set()))[1].update(map(str, fields))
+    page = (ROOT / "docs" / "logs-and-traces.md").read_text(encoding="utf-8").partition("## Events")[2]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) \| .+ \|$", page, re.MULTILINE)
+    listed = {name: (level, set(re.findall(r"`(\w+)`", fields))) for name, level, fields in rows}
+    assert listed == found
