@@ -18,6 +18,7 @@ from benchmarks.board import READERS, first_pages
 from benchmarks.offline import replay_rate, return_bytes
 from benchmarks.processes import PARTITIONS, Burst, MeasurementFailed, Stock, Worker, burst
 from benchmarks.reading import reading_costs
+from benchmarks.tracing import CARRIED, EXPORTED, OFF, tracing_costs
 from benchmarks.workload import INPUT_TOPICS, Workload, create_topics, fill
 from schemas.vocabulary import RuleId
 
@@ -336,6 +337,16 @@ async def reading(scale: Scale) -> list[Figure]:  # noqa: ARG001 - the same in e
     return [native, *(_times_native(name, cost.contract, *told) for name, told in bars.items())]
 
 
+async def traces(scale: Scale) -> list[Figure]:
+    """What traces cost where every record is in one."""
+    costs = tracing_costs(scale.parcels // 60)
+    off = Figure(
+        "intake and stages in one process, traces off", f"{costs[OFF]:.1f} s per million events", "", met=True
+    )
+    told = (("every record's context carried", CARRIED), ("and every span exported", EXPORTED))
+    return [off, *(_times_native(name, costs[OFF], costs[which], None) for name, which in told)]
+
+
 def _times_native(name: str, native: float, cost: float, bar: float | None) -> Figure:
     ratio = cost / native
     wanted = "reported" if bar is None else f"{bar} times"
@@ -374,6 +385,7 @@ MEASURES: dict[str, Measure] = {
     "size": open_parcel,
     "replay": offline,
     "reading": reading,
+    "traces": traces,
     "board": board,
 }
 

@@ -65,10 +65,11 @@ def return_bytes(returns: int) -> float:
 
 
 def _records(returns: int) -> list[Recorded]:
-    return in_order(list(_recorded(Workload(returns, ENDS_AT, with_shop=True))))
+    return in_order(list(recorded(Workload(returns, ENDS_AT, with_shop=True))))
 
 
-def _recorded(workload: Workload) -> Iterator[Recorded]:
+def recorded(workload: Workload) -> Iterator[Recorded]:
+    """The workload's events as a replay has them, each when it happened."""
     for event in workload.events:
         at_ms = int(_timed(event.value).occurred_at.timestamp() * 1000)
         kind = InputKind(event.topic)

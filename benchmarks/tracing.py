@@ -1,0 +1,138 @@
+"""What traces cost: CPU of intake and both stages in one process, without Kafka, with traces off and on, each record in one.
+
+Spans are made, queued, written as OTLP and given to nobody, by the SDK's own thread: what a collector does with them is its own.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from prometheus_client import CollectorRegistry
+
+from agents.garbage import tame_garbage_collection
+from agents.replay_reading import Recorded, in_order
+from agents.tracing import Tracer
+from agents.virtual_time import InputRecord, Store
+from benchmarks.offline import ENDS_AT, STEP_MS, recorded
+from benchmarks.workload import Workload
+from schemas.carrier_codes import load_carrier_codes
+from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
+from schemas.policy_loading import default_policy
+from streams.intake import IntakeMapper
+from streams.intake_traces import traced
+from streams.logic import Logic
+from streams.parcel_stage import parcel_logic
+from streams.partition import PARCELS_SOURCE, Partition
+from streams.return_stage import return_logic
+from streams.watermark import Outgoing
+
+TURNS = 5
+OFF, CARRIED, EXPORTED = "off", "carried", "exported"
+_TOPIC = "inputs"
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+@dataclass(slots=True)
+class _Record:
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class _NoCollector(SpanExporter):
+    """Writes spans as they would be sent."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        encode_spans(spans).SerializeToString()
+        return SpanExportResult.SUCCESS
+
+
+class _Stage:
+    """One partition, and its log."""
+
+    def __init__(self, logic: Logic, sources: tuple[str, ...], *, traces: bool) -> None:
+        self._partition = Partition(logic, 0, position=None, policy=None, sources=sources, traces=traces)
+        self._store = Store()
+        self._waiting: list[_Record] = []
+        self._end = 0
+        self.spans: list[Any] = []
+
+    def append(self, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
+        self._waiting.append(_Record(self._end, key, value, headers))
+        self._end += 1
+
+    def work(self) -> list[Outgoing]:
+        said: list[Outgoing] = []
+        start = 0
+        while self._partition.next_offset < self._end:
+            batch = self._partition.step(self._waiting, start, self._store, self._end)
+            self._store.apply(batch)
+            said += batch.outgoing
+            self.spans += batch.spans
+            start += batch.consumed
+        self._waiting.clear()
+        return said
+
+    def pass_on(self, to: "_Stage") -> None:
+        marker = self._partition.marks_to_forward()
+        if marker is not None:
+            to.append(MARKER_KEY, marker)
+
+
+def tracing_costs(returns: int) -> dict[str, float]:
+    """CPU seconds per million events: traces off, carried through state and headers, and exported as spans, too."""
+    records = in_order(list(recorded(Workload(returns, ENDS_AT, with_shop=True))))
+    headers = [[("traceparent", f"00-{n:032x}-{n:016x}-01".encode())] for n in range(1, len(records) + 1)]
+    tame_garbage_collection()
+    least = dict.fromkeys((OFF, CARRIED, EXPORTED), float("inf"))
+    for _ in range(TURNS):
+        for name in least:
+            tracer = Tracer("worker", _NoCollector(), CollectorRegistry()) if name == EXPORTED else None
+            began = time.process_time()
+            _play(records, headers, traces=name != OFF, tracer=tracer)
+            least[name] = min(least[name], time.process_time() - began)
+    return {name: seconds / len(records) * 1_000_000 for name, seconds in least.items()}
+
+
+def _play(records: list[Recorded], headers: list[Any], *, traces: bool, tracer: Tracer | None) -> None:
+    mapper = IntakeMapper(load_carrier_codes(), tells_begins=traces)
+    parcels = _Stage(parcel_logic(1), (_TOPIC,), traces=traces)
+    returns = _Stage(return_logic(1), (_TOPIC, PARCELS_SOURCE), traces=traces)
+    for stage in (parcels, returns):
+        stage.append(POLICY_KEY, default_policy().to_log())
+    at = 0
+    for hour, step in groupby(records, lambda one: one.at_ms // STEP_MS):
+        for kind, some in groupby(step, lambda one: one.kind):
+            batch = list(some)
+            given = [InputRecord(at + n, one.value, headers[at + n]) for n, one in enumerate(batch)]
+            at += len(batch)
+            taken = mapper.map_chunk(given, kind, batch[-1].at_ms, topic=kind, partition=0)
+            carried: Any = [()] * len(taken.facts)
+            if traces:
+                carried, spans = traced(given, taken, kind, 0, 0.0)
+                if tracer is not None:
+                    tracer.read(kind, 0, "bench", spans, (0, 1))
+            for (name, key, value), said in zip(taken.facts, carried, strict=True):
+                (parcels if name == "parcels" else returns).append(key, value, said)
+        _advance(parcels, returns, (hour + 1) * STEP_MS)
+        if tracer is not None:
+            for span in returns.spans:
+                tracer.said(span.message.topic, 0, span)
+        returns.spans.clear()
+
+
+def _advance(parcels: _Stage, returns: _Stage, through_ms: int) -> None:
+    mark = Mark(topic=_TOPIC, partition=0, through_ms=through_ms)
+    marker = encode_json(Marker(marks=(mark,), roster={_TOPIC: 1}))
+    for stage in (parcels, returns):
+        stage.append(MARKER_KEY, marker)
+    for report in parcels.work():
+        returns.append(report.key, report.value, report.headers)
+    parcels.pass_on(returns)
+    returns.work()
