@@ -132,7 +132,7 @@ def test_what_is_written_next_is_of_this_version(file: Path) -> None:
         log.store.apply = batches.append
         log.work()
         fields = msgspec.msgpack.decode(batches[-1].position)
-        assert fields[VERSION_AT:] == [STATE_VERSION, LEAST_READER]
+        assert fields[VERSION_AT:] == [STATE_VERSION, LEAST_READER, 0]
         assert fields[0] == stored.waiting[-1][0] + 1
 
 
@@ -169,9 +169,9 @@ def test_a_position_without_a_number_is_read_by_what_stands_in_it() -> None:
 
 
 def test_a_newer_version_that_this_one_may_go_on_from_is_read_and_written_again_as_this_one() -> None:
-    newer = [*fields_of(POSITION)[:VERSION_AT], STATE_VERSION + 1, STATE_VERSION, "a field of its own"]
+    newer = [*fields_of(POSITION)[:VERSION_AT], STATE_VERSION + 1, STATE_VERSION, 0, "a field of its own"]
     assert position_in(newer) == POSITION
-    assert fields_of(position_in(newer))[VERSION_AT:] == [STATE_VERSION, LEAST_READER]
+    assert fields_of(position_in(newer))[VERSION_AT:] == [STATE_VERSION, LEAST_READER, 0]
 
 
 def test_a_newer_version_is_refused_whatever_else_has_become_of_its_position() -> None:
