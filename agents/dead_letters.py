@@ -20,6 +20,7 @@ from agents.metrics import Metrics
 from schemas.dead_letters import DeadLetterRecord, kept_letter
 from schemas.topics import DEAD_LETTER_ROOM
 from streams.intake import Refused
+from streams.traces import context_of
 
 if TYPE_CHECKING:  # its package is an extra
     from agents.letter_sealing import Sealer
@@ -69,6 +70,7 @@ class DeadLetterWriter:
             partition=tp.partition,
             first_offset=refused[0].record.offset,
             reasons=dict(sorted(reasons.items())),
+            first_trace_id=_trace_id(refused[0]),
         )
 
     async def _write(self, tp: TP, refused: Refused) -> None:
@@ -118,3 +120,8 @@ class DeadLetterWriter:
     async def stop(self) -> None:
         """Disconnect."""
         await self._producer.stop()
+
+
+def _trace_id(refused: Refused) -> str:
+    context = context_of(refused.record.headers)
+    return context.trace.hex() if context is not None else ""

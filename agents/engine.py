@@ -32,6 +32,7 @@ from agents.settings import Settings
 from agents.stage import Stage, StageHost
 from agents.stage_topics import parcels_topics, returns_topics
 from agents.store import SharedMemory
+from agents.tracing_settings import tracer_of
 from agents.transport import Chunk
 from schemas.carrier_codes import CarrierCodes
 from schemas.vocabulary import RuleId
@@ -95,6 +96,7 @@ class Engine:
         self._policy_record = b""
         self._recovery_began = monotonic()
         self._kpis_due: dict[int, float] = {}
+        self.tracer = tracer_of(settings, "worker", metrics.registry)
         self._room = DiskRoom(settings.data_dir, settings.disk_reserve_bytes, metrics, readiness)
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -128,6 +130,7 @@ class Engine:
             self._checkpoint,
             self._room,
             settings.forget_key.get_secret_value().encode(),
+            self.tracer,
         )
         self.parcels = Stage(
             parcels_topics(settings), partial(parcel_logic, settings.parcels_partitions), host
@@ -182,6 +185,8 @@ class Engine:
         await self.markers.stop()
         await self.dead_letters.stop()
         await self.producer.stop()
+        if self.tracer is not None:
+            await self.tracer.close()
 
     @property
     def waits_for_room(self) -> bool:

@@ -7,9 +7,9 @@ chunk is forwarded again, and merging by identity makes that harmless.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import groupby
+from itertools import groupby, repeat
 from secrets import token_hex
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -21,6 +21,7 @@ from agents.alignment import Alignment, Part
 from agents.dead_letters import DeadLetterWriter
 from agents.envelopes import envelopes_of
 from agents.fencing import NO_HEADERS, Message, send_grouped
+from agents.intake_tracing import IntakeTraces
 from agents.lanes import Done, Flow, Lane
 from agents.log_clock import LogClock
 from agents.markers import Markers, Progress
@@ -45,12 +46,16 @@ from streams.intake import (
 from streams.keys import partition_of
 from streams.wire_format import Schemas
 
+if TYPE_CHECKING:  # its packages are an extra
+    from agents.tracing import Tracer
+
 log = structlog.get_logger(__name__)
 
 BY_BROKER = 1
 """Type of a timestamp that says when the broker has appended a record; others say what a client believed."""
 
 _KINDS = tuple(InputKind)
+NONE_HAS_ANY = repeat(NO_HEADERS)
 
 
 class IntakeHost(Protocol):
@@ -62,6 +67,7 @@ class IntakeHost(Protocol):
     metrics: Metrics
     producer: AIOKafkaProducer
     dead_letters: DeadLetterWriter
+    tracer: "Tracer | None"
 
     def is_open(self, tp: TP) -> bool:
         """Whether an input partition is open for work in this assignment."""
@@ -86,7 +92,9 @@ class IntakeStage:
             salt=token_hex(16),
             adapters=readers_of(settings),
             envelopes=self._envelopes,
+            tells_begins=host.tracer is not None,
         )
+        self._settings = settings
         self._registry = registry_of(settings, host.metrics)
         self._schemas: dict[TP, Schemas] = {}
         """Partition -> those that the chunk in hand is read with."""
@@ -170,6 +178,7 @@ class IntakeStage:
     async def forward(self, parts: list[Part]) -> None:
         """Forward records of several partitions; returns when all is acknowledged."""
         host, targets = self._host, self._targets
+        traces = IntakeTraces(host.tracer, self._settings) if host.tracer is not None else None
         now_ms, assignment = host.clock.now_ms(), host.progress.assignment
         messages: dict[tuple[str, int], list[Message]] = {}
         mapped: list[tuple[TP, int, Sequence[Any], Intake]] = []
@@ -183,20 +192,23 @@ class IntakeStage:
                 appended_ms=appended_ms,
                 schemas=self._schemas.get(tp),
             )
-            for stage, key, value in taken.facts:
+            headers = traces.headers(tp, records, taken) if traces is not None else NONE_HAS_ANY
+            for (stage, key, value), said in zip(taken.facts, headers, strict=False):
                 topic, count = targets[stage]
                 for number in (partition_of(key, count),) if key[0] else range(count):
                     where = (topic, number)
                     group = messages.get(where)
                     if group is None:
                         group = messages[where] = []
-                    group.append((key, value, NO_HEADERS))
+                    group.append((key, value, said))
             if taken.refused:
                 await host.dead_letters.write(tp, taken.refused)
             mapped.append((tp, step, records, taken))
         await send_grouped(host.producer, messages)
         if assignment != host.progress.assignment:
             return
+        if traces is not None:
+            traces.forwarded()
         for tp, _, next_offset in parts:
             host.progress.done[tp] = next_offset
         for tp, step, records, taken in mapped:

@@ -1,5 +1,6 @@
 """Speaks to one receiver: what is asked of it, what its answers mean, and how long to wait after one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,6 +25,9 @@ MOST_OBEYED_SECONDS = 3_600.0
 """A receiver may ask for a longer pause; it is tried again after this one."""
 _OF_THE_MESSAGE = frozenset({400, 413, 415, 422})
 """Answers that say something of the message: sent again, it would be refused again. Every other one tells of the receiver."""
+
+
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class Secrets(NamedTuple):
@@ -54,9 +58,12 @@ class Endpoint:
     left_alone_until: float = 0.0
     """It asked for a pause; this holds for all messages."""
 
-    async def send(self, session: aiohttp.ClientSession, told: Told) -> str:
+    async def send(
+        self, session: aiohttp.ClientSession, told: Told, more_headers: Mapping[str, str] = _NO_HEADERS
+    ) -> str:
         """Try once, and give the answer. Raises NotTakenError."""
         body, headers = self._request(told)
+        headers.update(more_headers)
         timeout = aiohttp.ClientTimeout(total=self.receiver.timeout.total_seconds())
         try:
             # Not followed: what is asked of one address must not be turned into a request to another.

@@ -20,11 +20,14 @@ from agents.log_reading import partitions_of
 from agents.notify_delivery import Endpoint
 from agents.notify_record import NotifyRecord, Queued
 from agents.notify_sender import NotifyMetrics, Sender
+from agents.notify_tracing import DeliveryTraces
 from agents.settings import Settings
 from agents.terminal import say
+from agents.tracing_settings import tracer_of
 from schemas.notify_routes import NotifyRoutes
 from schemas.outputs import Escalation, decode_escalation, escalation_id
 from streams.notify_routing import Told, action_of, told_of
+from streams.traces import context_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +56,7 @@ class Notifier:
         self._record = record
         self._registry = CollectorRegistry()
         self._metrics = NotifyMetrics(self._registry)
+        self._tracer = tracer_of(settings, "notify", self._registry)
         self._readiness = Readiness()
         self._senders: dict[str, Sender] = {}
         self._topic = settings.topics.escalations
@@ -76,8 +80,9 @@ class Notifier:
                 http_session() as session,
             ):
                 await self._begin(consumer, partitions, from_start=from_start)
+                traces = DeliveryTraces(self._tracer, self._record) if self._tracer is not None else None
                 self._senders = {
-                    name: Sender(name, endpoint, self._record, session, self._metrics)
+                    name: Sender(name, endpoint, self._record, session, self._metrics, traces)
                     for name, endpoint in self._endpoints.items()
                 }
                 self._readiness.has("kafka")
@@ -87,6 +92,8 @@ class Notifier:
                 await self._until_told(consumer)
         finally:
             await health.stop()
+            if self._tracer is not None:
+                await self._tracer.close()
 
     async def _begin(
         self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], *, from_start: bool
@@ -164,7 +171,8 @@ class Notifier:
         positions = dict[int, int]()
         for record in records:
             positions[record.partition] = max(positions.get(record.partition, 0), record.offset + 1)
-        new = self._record.queue(queued, self._topic, positions, time())
+        traces = _traces_of(changes) if self._tracer is not None else {}
+        new = self._record.queue(queued, self._topic, positions, time(), traces)
         self._metrics.changes.labels("queued").inc(new)
         self._metrics.changes.labels("repeated").inc(len(queued) - new)
         for name in {one.receiver for one in queued} & self._senders.keys():
@@ -207,6 +215,16 @@ class Notifier:
                 self._record.forget_before(time() - KEPT.total_seconds())
                 forgotten_at = time()
             await asyncio.sleep(1)
+
+
+def _traces_of(changes: Sequence[tuple[Any, Escalation]]) -> dict[str, str]:
+    """`ce_id` -> the context that its record carries, of those that are in a trace."""
+    found = ((change, context_of(record.headers)) for record, change in changes)
+    return {
+        escalation_id(change.case_id, change.revision): context.header.decode()
+        for change, context in found
+        if context is not None and context.is_sampled
+    }
 
 
 def http_session() -> aiohttp.ClientSession:

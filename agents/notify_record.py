@@ -30,7 +30,11 @@ CREATE INDEX IF NOT EXISTS by_case ON deliveries (case_id, receiver, seq);
 CREATE INDEX IF NOT EXISTS by_digest ON deliveries (receiver, digest, seq) WHERE state = 'pending' AND digest IS NOT NULL;
 CREATE INDEX IF NOT EXISTS by_resolve ON deliveries (receiver, case_id, seq) WHERE state = 'pending' AND action = 'resolve';
 CREATE TABLE IF NOT EXISTS receivers (name TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS traces (ce_id TEXT PRIMARY KEY, traceparent TEXT NOT NULL) WITHOUT ROWID;
 """
+
+
+_NO_TRACES: Mapping[str, str] = {}
 
 
 class Queued(NamedTuple):
@@ -128,8 +132,18 @@ class NotifyRecord:
                 self._db.execute("SELECT partition, next_offset FROM positions WHERE topic = ?", (topic,))
             )
 
-    def queue(self, changes: Sequence[Queued], topic: str, positions: Mapping[int, int], now: float) -> int:
-        """Take in changes and the positions behind them, at once; give how many were not there yet."""
+    def queue(
+        self,
+        changes: Sequence[Queued],
+        topic: str,
+        positions: Mapping[int, int],
+        now: float,
+        traces: Mapping[str, str] = _NO_TRACES,
+    ) -> int:
+        """Take in changes and the positions behind them, at once; give how many were not there yet.
+
+        `traces`: `ce_id` -> `traceparent`, of those that are in a trace.
+        """
         with self._told(), self._transaction():
             before = self._db.total_changes
             self._db.executemany(
@@ -138,11 +152,22 @@ class NotifyRecord:
                 [(*one, now) for one in changes],
             )
             new = self._db.total_changes - before
+            self._db.executemany("INSERT INTO traces VALUES (?,?) ON CONFLICT DO NOTHING", traces.items())
             self._db.executemany(
                 "INSERT INTO positions VALUES (?,?,?) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
                 [(topic, partition, offset) for partition, offset in positions.items()],
             )
             return new
+
+    def traces_of(self, changes: Iterable[str]) -> dict[str, str]:
+        """`ce_id` -> `traceparent` of those of the changes that are in a trace."""
+        with self._told():
+            return dict(
+                self._db.execute(
+                    "SELECT ce_id, traceparent FROM traces WHERE ce_id IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(changes)),),
+                )
+            )
 
     def told_of(self, cases: Sequence[str]) -> dict[str, dict[str, str]]:
         """Case -> receiver -> route, of who is or was to be told of an earlier change of these cases."""
@@ -315,6 +340,8 @@ class NotifyRecord:
         """
         with self._told(), self._transaction():
             self._db.execute("UPDATE deliveries SET change = NULL WHERE ended_at < ?", (time,))
+            kept = "SELECT ce_id FROM deliveries WHERE change IS NOT NULL"
+            self._db.execute(f"DELETE FROM traces WHERE ce_id NOT IN ({kept})")  # noqa: S608 - a constant
             return self._db.execute(
                 "DELETE FROM deliveries WHERE ended_at < ? AND (action = 'resolve'"
                 " OR receiver NOT IN (SELECT name FROM receivers)"

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from time import time
@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agents.notify_delivery import Endpoint, NotTakenError, pause_s
 from agents.notify_record import NotifyRecord, Pending
+from agents.notify_tracing import DeliveryTraces
 from schemas.notify_routes import Digest
 from streams.notify_bodies import Told, told_singly, told_together
 from streams.notify_routing import Action
@@ -94,8 +95,10 @@ class Sender:
         record: NotifyRecord,
         session: aiohttp.ClientSession,
         metrics: NotifyMetrics,
+        traces: DeliveryTraces | None = None,
     ) -> None:
         self._name = name
+        self._traces = traces
         self._endpoint = endpoint
         self._record = record
         self._session = session
@@ -225,8 +228,20 @@ class Sender:
         self._woken.set()
 
     async def _tried(self, one: _Parcelled) -> str:
+        if self._traces is None:
+            return await self._asked(one, {})
+        delivery = self._traces.begin(self._name, one.told)
         try:
-            return await self._endpoint.send(self._session, one.told)
+            answer = await self._asked(one, delivery.headers)
+        except NotTakenError as error:
+            delivery.end(error.answer, failed=True)
+            raise
+        delivery.end(answer, failed=False)
+        return answer
+
+    async def _asked(self, one: _Parcelled, headers: Mapping[str, str]) -> str:
+        try:
+            return await self._endpoint.send(self._session, one.told, headers)
         except NotTakenError:
             raise
         except Exception as error:

@@ -212,6 +212,11 @@ class Settings(BaseSettings):
     """auto: console on a terminal, json elsewhere."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged."""
+    traces: Literal["off", "on"] = "off"
+    """Carry the W3C trace context of input records to what is said about them, and export spans; needs the extra `tracing`. Where
+    to, OpenTelemetry's own variables say: OTEL_EXPORTER_OTLP_ENDPOINT (docs/logs-and-traces.md). The same for all workers."""
+    traces_started_share: float = Field(default=0.0, ge=0, le=1, allow_inf_nan=False)
+    """Share of the input records without a trace of their own for which one is begun; the same records in every run."""
 
     # --- the board
     board_listen: str = "127.0.0.1:9480"

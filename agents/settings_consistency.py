@@ -188,6 +188,13 @@ def _schema_registry_is_whole(settings: "Settings") -> list[Problem]:
     return problems
 
 
+def _traces_are_on(settings: "Settings") -> list[Problem]:
+    if settings.traces == "on" or not settings.traces_started_share:
+        return []
+    what = "says how many traces to begin, yet traces are off"
+    return [Problem(("traces_started_share", "traces"), what, todo="set traces to on, or remove the share")]
+
+
 CONSISTENCY: tuple[Callable[["Settings"], list[Problem]], ...] = (
     _some_input_is_read,
     _a_topic_has_one_kind,
@@ -197,6 +204,7 @@ CONSISTENCY: tuple[Callable[["Settings"], list[Problem]], ...] = (
     _sasl_is_whole,
     _tls_is_whole,
     _simulated_time_is_allowed,
+    _traces_are_on,
 )
 
 

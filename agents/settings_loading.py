@@ -17,6 +17,7 @@ from agents.flags import FLAG_OF_FIELD
 from agents.sealing_settings import key_findings
 from agents.settings import ENV_PREFIX, Settings
 from agents.settings_consistency import InconsistentError, Problem
+from agents.tracing_settings import tracing_findings
 
 SECRETS_DIRECTORY = ENV_PREFIX + "SECRETS_DIR"
 OTHER_VARIABLES = frozenset({SECRETS_DIRECTORY})
@@ -68,6 +69,7 @@ def load_settings(flags: Mapping[str, object]) -> Settings:
         where_set(field, given, secrets) for field in ("dead_letter_recipients", "dead_letter_identities")
     )
     findings += key_findings(settings, *at_keys)
+    findings += tracing_findings(settings, where_set("traces", given, secrets))
     if findings:
         raise SettingsError(findings)
     return settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -39,6 +39,9 @@ from streams.partition import (
     Partition,
 )
 from streams.state_version import NewerStateError
+
+if TYPE_CHECKING:  # its packages are an extra
+    from agents.tracing import Tracer
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +86,7 @@ class StageHost:
     room: DiskRoom
     secret: bytes = b""
     """For the hidden names of what is forgotten (streams/forgetting.py)."""
+    tracer: "Tracer | None" = None
 
 
 @dataclass
@@ -227,6 +231,7 @@ class Stage:
                 rhythms=owned.store.rhythms,
                 sources=self.topics.sources,
                 secret=self._host.secret,
+                traces=self._host.tracer is not None,
             )
         except NewerStateError as error:
             found = newer_state(f"{self.topics.changelog}/{owned.number}", error)
@@ -348,6 +353,9 @@ class Stage:
         await self._host.checkpoint("before_outbox", owned.number)
         await self._say(owned, batch.outgoing)
         self._host.on_said(self.topics.name, batch)
+        if batch.spans and self._host.tracer is not None:
+            for span in batch.spans:
+                self._host.tracer.said(*self._place_of(span.message), span)
         await self._host.checkpoint("before_store", owned.number)
         await self._keep(owned.store, batch, base + len(records) - 1)
         if batch.advanced:
@@ -414,10 +422,13 @@ class Stage:
             return
         messages: dict[tuple[str, int], list[Message]] = {}
         for out in outgoing:
-            topic, partitions = self.topics.outputs[out.topic]
-            number = partition_of(out.key, partitions) if out.partition is None else out.partition
-            messages.setdefault((topic, number), []).append((out.key, out.value, out.headers))
+            messages.setdefault(self._place_of(out), []).append((out.key, out.value, out.headers))
         await owned.producer.say(messages)
+
+    def _place_of(self, out: Outgoing) -> tuple[str, int]:
+        """Topic and partition."""
+        topic, partitions = self.topics.outputs[out.topic]
+        return topic, partition_of(out.key, partitions) if out.partition is None else out.partition
 
     async def _pass_watermark_on(self, owned: Owned, engine: Partition) -> None:
         marker = engine.marks_to_forward()

@@ -25,7 +25,7 @@ from agents.state_files import (
 )
 from agents.terminal import out, say, write_line
 from schemas.outputs import utc
-from streams.cells import is_cell
+from streams.traces import is_stored
 
 
 def inspect(flags: Mapping[str, object], names: Sequence[str], *, as_json: bool) -> int:
@@ -54,7 +54,7 @@ def _show(found: Sequence[StoreFacts]) -> None:
         table.add_column(column, no_wrap=True, justify="left" if column in {"partition", ""} else "right")
     for one in found:
         watermark = f"{utc(one.watermark_ms):%Y-%m-%d %H:%M}" if one.watermark_ms else "none yet"
-        counts = (one.states + one.cells + one.hidden, one.armed, one.timers)
+        counts = (one.states + one.cells + one.hidden + one.traces, one.armed, one.timers)
         table.add_row(
             f"{one.stage}/{one.partition}",
             *(f"{number:,}" for number in counts),
@@ -110,7 +110,7 @@ async def _difference(settings: Settings, one: Kept, partition: TopicPartition) 
         async for records in read_to_end(consumer, [partition]):
             for record in records:
                 end = record.offset
-                if record.key is None or (record.key[:1] == b"\x00" and not is_cell(record.key)):
+                if record.key is None or not is_stored(record.key):
                     continue
                 if record.offset <= upto:
                     logged[record.key] = _digest(record.value) if record.value is not None else None

@@ -22,6 +22,7 @@ from streams.forgetting import decode_hidden
 from streams.parcel import decode_parcel
 from streams.returns import decode_return
 from streams.state_version import NewerStateError
+from streams.traces import decode_kept, is_trace
 from streams.watermark import Position, decode_position
 
 STAGES = ("parcels", "returns")
@@ -58,6 +59,7 @@ class StoreFacts(NamedTuple):
     timers: int
     cells: int
     hidden: int
+    traces: int
     marks: tuple[str, ...]
     """What a worker would wipe it for: `corrupt`, `rebuilding`."""
 
@@ -173,7 +175,7 @@ class OpenStore:
 
 def facts_of(one: Kept) -> StoreFacts:
     """Count what a store holds. Raises StateError."""
-    counts = {"states": 0, "armed": 0, "cells": 0, "hidden": 0}
+    counts = {"states": 0, "armed": 0, "cells": 0, "hidden": 0, "traces": 0}
     with opened(one) as store:
         for key, armed_ms, _ in store.states():
             kind = kind_of(key)
@@ -199,9 +201,11 @@ def facts_of(one: Kept) -> StoreFacts:
 
 
 def kind_of(key: bytes) -> str:
-    """What a record is: `states`, `cells` or `hidden` (the name of something that was forgotten)."""
+    """What a record is: `states`, `cells`, `hidden` (the name of something that was forgotten) or `traces` (their contexts)."""
     if is_cell(key):
         return "cells"
+    if is_trace(key):
+        return "traces"
     return "hidden" if key.startswith(HIDDEN_MARK) else "states"
 
 
@@ -245,6 +249,8 @@ def _is_readable(stage: str, key: bytes, raw: bytes) -> bool:
     try:
         if is_cell(key):
             (decode_roster if key.startswith(ROSTER_PREFIX) else decode_cell)(raw)
+        elif is_trace(key):
+            decode_kept(raw)
         elif key.startswith(HIDDEN_MARK):
             decode_hidden(raw)
         elif stage == "parcels":

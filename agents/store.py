@@ -5,7 +5,7 @@ wiped, counted and rebuilt. `Rdict.keys()` and `items()` are never used: after a
 error; every scan here ends by asking the iterator's status.
 
 Layout, all keys and values raw bytes:
-  default    record key, cells among them  -> 8 bytes armed time (ms, big-endian, 0: no timer) + state
+  default    record key, cells and contexts of traces among them  -> 8 bytes armed time (ms, big-endian, 0: no timer) + state
   `timers`   8 bytes due (ms, big-endian) + record key -> empty
   `meta`     `offset` (last changelog offset applied), `position`, `policy`, `rhythms` (of feeds), `rebuilding` (timers not
              yet built)
@@ -30,8 +30,8 @@ from rocksdict import (
 )
 
 from agents.disk_room import says_full
-from streams.cells import is_cell
 from streams.partition import POLICY_STATE_KEY, POSITION_KEY, RHYTHMS_STATE_KEY, Write
+from streams.traces import is_stored
 
 log = structlog.get_logger(__name__)
 
@@ -309,7 +309,7 @@ class PartitionStore:
         position, policy, rhythms = (
             latest.get(key) for key in (POSITION_KEY, POLICY_STATE_KEY, RHYTHMS_STATE_KEY)
         )
-        latest = {key: value for key, value in latest.items() if key[:1] != b"\x00" or is_cell(key)}
+        latest = {key: value for key, value in latest.items() if is_stored(key)}
         batch = WriteBatch(raw_mode=True)
         if seen < 0:
             batch.put(REBUILDING, b"1", self._meta_handle)

@@ -6,7 +6,7 @@ every change is first asked for its size and then either taken in as a whole or 
 
 from collections.abc import Callable, Sequence
 from heapq import heappush
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from streams.cells import (
     MOST_MEMBER_CHARS,
@@ -22,6 +22,7 @@ from streams.cells import (
     with_member,
 )
 from streams.keys import HIDDEN
+from streams.traces import SaidSpan
 from streams.watermark import Outgoing
 
 RECORD_OVERHEAD_BYTES = 24
@@ -118,6 +119,8 @@ class Batch(NamedTuple):
     """(rule, due_ms) of each case that opened."""
     rhythms: bytes | None = None
     """Value of the changelog record RHYTHMS_STATE_KEY, when it changed."""
+    spans: Sequence[SaidSpan] = ()
+    """Of `outgoing`, the messages that are spans of a trace."""
 
 
 class Held:
@@ -141,23 +144,33 @@ class Held:
             self.raw, self.pending = with_added(self.raw, self.pending, self.armed_ms), None
 
 
+class Beginning(NamedTuple):
+    """What a batch begins with."""
+
+    reader: StateReader
+    limits: tuple[int, int]
+    """Most facts, most bytes."""
+    base_bytes: int
+    says_again: bool
+    hidden: int
+    """How many records there are under hidden names."""
+    name_of: Callable[[bytes, Hiding], bytes]
+    """The hidden name of a key."""
+
+
 class Work:
     """Collects a batch. `take` refuses what does not fit; a first change that is refused fits into none."""
 
-    def __init__(
-        self,
-        reader: StateReader,
-        limits: tuple[int, int],
-        base_bytes: int,
-        *,
-        says_again: bool,
-        hidden: int,
-        name_of: Callable[[bytes, Hiding], bytes],
-    ) -> None:
-        """`hidden`: how many records there are under hidden names; `name_of`: the hidden name of a key."""
-        self.reader = reader
-        self.max_facts, self.max_bytes = limits
-        self.used_bytes = base_bytes
+    is_traced: ClassVar[bool] = False
+    """Whether `arrived` wants to be told of each record (streams/traced_work.py)."""
+    lets_go = False
+    """Of what changes now no context is kept: returns are taken out of it."""
+    spans: Sequence[SaidSpan] = ()
+
+    def __init__(self, beginning: Beginning) -> None:
+        self.reader = beginning.reader
+        self.max_facts, self.max_bytes = beginning.limits
+        self.used_bytes = beginning.base_bytes
         self.units = 0
         self.held: dict[bytes, Held] = {}
         self.heap: list[tuple[int, bytes]] = []
@@ -166,13 +179,16 @@ class Work:
         self.said_keys: dict[bytes, None] = {}
         self.last_words: list[Outgoing] = []
         """Messages of keys that are no more, so that their states cannot say them again."""
-        self.hidden = hidden
-        self._name_of = name_of
+        self.hidden = beginning.hidden
+        self._name_of = beginning.name_of
         self.changed = False
         self._cells: dict[CellName, bytes] = {}
         """Where what is added under a name goes."""
         self._said_bytes = 0
-        self._says_again = says_again
+        self._says_again = beginning.says_again
+
+    def arrived(self, record: Any) -> None:
+        """Say which record is worked through next, where there are traces."""
 
     @property
     def full(self) -> bool:

@@ -14,7 +14,7 @@ import msgspec
 CELL_PREFIX: Final = b"\x00cell|"
 ROSTER_PREFIX: Final = b"\x00names|"
 AFTER_CELLS: Final = b"\x00\xff"
-"""Behind every cell and roster, before every key that has a state of its own."""
+"""Behind every cell and roster and what is kept of traces, before every key that has a state of its own."""
 MOST_MEMBERS: Final = 50
 MOST_MEMBER_CHARS: Final = 64
 OTHERS: Final = "(other)"

@@ -121,6 +121,8 @@ class Chunk:
     """How long after its own time an event arrived, of every LATENESS_SAMPLE-th record."""
     gaps: list[NotUnderstood] | None = None
     """What was not understood; None: nobody asks."""
+    begins: list[int] = field(default_factory=list)
+    """For each record, how many facts there were before it, if somebody asks."""
 
     def arrived(self, feed: str, written_ms: int, *, clamped: bool, unmapped: bool = False) -> None:
         """Add one to what came of a feed."""

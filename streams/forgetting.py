@@ -14,6 +14,7 @@ import msgspec
 
 from schemas.facts import Erasure
 from streams.batch import HIDDEN_MARK, Change, Hiding, StateReader, Work
+from streams.cells import AFTER_CELLS
 from streams.clocks import DAY_MS
 from streams.watermark import Forgotten
 
@@ -162,7 +163,7 @@ class Gone:
 
     def page(self, work: Work, reader: StateReader) -> list[bytes]:
         """The next keys that have to be looked through; []: none are left."""
-        keys = reader.keys_after(self._told.swept or b"", _PAGE)
+        keys = reader.keys_after(max(self._told.swept or b"", AFTER_CELLS), _PAGE)
         work.load(keys)
         return keys
 

@@ -4,7 +4,7 @@ Stateless and pure: the same records give the same facts. A record that is not a
 with a reason and never affects the ones around it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
@@ -107,6 +107,8 @@ class Intake:
     """How long after its own time an event arrived, of one record in 32."""
     gaps: list[NotUnderstood] = field(default_factory=list)
     """The scans that were not understood, if the mapper was made to tell them."""
+    begins: list[int] = field(default_factory=list)
+    """For each record, where its facts begin, if the mapper was made to tell that."""
 
 
 class IntakeMapper:
@@ -120,15 +122,17 @@ class IntakeMapper:
         salt: str = "",
         adapters: Mapping[str, Adapter | MessageSource] | None = None,
         tells_gaps: bool = False,
+        tells_begins: bool = False,
         envelopes: Mapping[str, TopicEnvelope] | None = None,
         schemas: Schemas | None = None,
     ) -> None:
         """`salt`: random, for the keyed hashes of what is forgotten (streams/forgetting.py). `adapters`: topic -> what
-        reads its payloads or messages; topics that are not there carry the contract's events. `tells_gaps`: fill `Intake.gaps`.
+        reads its payloads or messages; topics that are not there carry the contract's events. `tells_gaps`, `tells_begins`:
+        fill `Intake.gaps`, `Intake.begins`.
         `envelopes`: topic -> what is around either; topics that are not there have what can be seen by itself. `schemas`: those
         of a registry that are known, for chunks that do not bring theirs.
         """
-        self._tells_gaps = tells_gaps
+        self._tells_gaps, self._tells_begins = tells_gaps, tells_begins
         accept = acceptance or Acceptance()
         self._adapters = dict(adapters or {})
         self._envelopes = dict(envelopes or {})
@@ -163,10 +167,11 @@ class IntakeMapper:
         schemas = self._schemas if schemas is None else schemas
         if self._tells_gaps:
             chunk.gaps = []
+        records_in_turn = _noting_begins(chunk, records) if self._tells_begins else records
         if adapter is not None:
-            return _intake(chunk, self._adapt(chunk, records, adapter, envelope, schemas))
+            return _intake(chunk, self._adapt(chunk, records_in_turn, adapter, envelope, schemas))
         refused = []
-        for record in records:
+        for record in records_in_turn:
             try:
                 value, headers = record.value, record.headers
                 defaults: dict[str, str] = {}
@@ -205,7 +210,7 @@ class IntakeMapper:
     def _adapt(
         self,
         chunk: Chunk,
-        records: Sequence[InputRecord],
+        records: Iterable[InputRecord],
         reader: Adapter | MessageSource,
         envelope: TopicEnvelope | None,
         schemas: Schemas,
@@ -255,6 +260,21 @@ class IntakeMapper:
         )
 
 
+def _noting_begins(chunk: Chunk, records: Sequence[InputRecord]) -> Iterator[InputRecord]:
+    """The records, and before each how many facts there are by then."""
+    for record in records:
+        chunk.begins.append(len(chunk.facts))
+        yield record
+
+
 def _intake(chunk: Chunk, refused: list[Refused]) -> Intake:
     counters = {(EVENTS, name): count for name, count in chunk.events.items()} | chunk.counters
-    return Intake(chunk.facts, refused, chunk.arrivals, counters, chunk.lateness_ms, chunk.gaps or [])
+    return Intake(
+        chunk.facts,
+        refused,
+        chunk.arrivals,
+        counters,
+        chunk.lateness_ms,
+        chunk.gaps or [],
+        chunk.begins or [],
+    )

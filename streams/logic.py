@@ -65,6 +65,10 @@ class Logic(Forgets, Protocol):
         """The same for a record that names returns that were forgotten. `stored`: the key's state and its timer."""
         ...
 
+    def about(self, value: bytes) -> str:
+        """The parcel that a record which was taken in tells of to a return; "" for all others."""
+        ...
+
     def look(self, key: bytes, raw: bytes, now_ms: int, *, policy_changed: bool = False) -> Change:
         """Evaluate the key, a cell (streams/cells.py) or a feed at `now_ms`. `raw` of a feed: b"" at first.
 

@@ -20,6 +20,7 @@ from streams.parcel_forgetting import carries_any, hidden_in, may_name, names_an
 from streams.parcel_look import ORDINARY, OWN_KEY, Cause, Report, look, nobody_waits_for, report_again
 from streams.parcel_shortcuts import first_label, pass_by, take_shortcut
 from streams.terms import CompiledPolicy
+from streams.traces import is_trace
 from streams.watermark import HELD_NO_MORE, PARCELS_SOURCE, Forgotten, Outgoing
 
 MOST_LABEL_BYTES = 300_000
@@ -221,7 +222,14 @@ class ParcelLogic:
 
     def armed_ms(self, key: bytes, raw: bytes) -> int:
         """The next look that the last durable one asked for, or an earlier one."""
+        if is_trace(key):
+            return 0
         return decode_hidden(raw).lapses_ms if key.startswith(HIDDEN_MARK) else look_ms_of(raw)
+
+    def about(self, value: bytes) -> str:
+        """See Logic: all that comes here is about the parcel itself."""
+        del value
+        return ""
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """The parcel's reports as the state has them."""

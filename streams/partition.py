@@ -24,6 +24,7 @@ Counters of a batch: `duplicate`, `too_old`, `forgotten`, `erased`, `unreadable`
 
 from collections.abc import Sequence
 from heapq import heappop
+from itertools import chain
 
 import msgspec
 from pydantic import ValidationError
@@ -42,12 +43,23 @@ from schemas.facts import (
     decode_retirement,
     encode_json,
 )
-from streams.batch import LARGEST_BATCH_BYTES, Batch, Change, Held, LogRecord, StateReader, Work, Write
+from streams.batch import (
+    LARGEST_BATCH_BYTES,
+    Batch,
+    Beginning,
+    Change,
+    Held,
+    LogRecord,
+    StateReader,
+    Work,
+    Write,
+)
 from streams.cells import AFTER_CELLS
 from streams.feed_terms import MINUTE_MS
 from streams.feeds import Feeds
 from streams.forgetting import Gone
 from streams.logic import Logic
+from streams.traced_work import TracedWork, said_again
 from streams.watermark import (
     HELD,
     HELD_NO_MORE,
@@ -100,8 +112,9 @@ class Partition:
         max_facts: int = 8_000,
         max_bytes: int = LARGEST_BATCH_BYTES,
         secret: bytes = b"",
+        traces: bool = False,
     ) -> None:
-        """Go on at a position. `secret`: for the names of what is forgotten.
+        """Go on at a position. `secret`: for the names of what is forgotten. `traces`: carry what records say of theirs.
 
         Raises OtherForgetKeyError where it is not the one by which names were hidden before.
         """
@@ -109,7 +122,7 @@ class Partition:
         self._number = number
         self._position = decode_position(position) if position else Position()
         self._gone = Gone(logic, self._position.forgotten, secret)
-        self._sources = tuple(sources)
+        self._sources, self._traces = tuple(sources), traces
         self._limits = (max_facts, max_bytes)
         self._has_policy = policy is not None
         self._new_policy: bytes | None = None
@@ -143,9 +156,7 @@ class Partition:
         position.outbox_keys, position.outbox = [], []
         self._new_policy, self._delays = None, []
         base = len(encode_position(position)) + POSITION_SLACK_BYTES + self._feeds.most_bytes
-        hidden = position.forgotten.hidden
-        again, name_of = self._logic.says_again, self._gone.hide
-        work = Work(reader, self._limits, base, says_again=again, hidden=hidden, name_of=name_of)
+        work = self._new_work(reader, base)
         counters: dict[tuple[str, str], int] = {}
         consumed = 0
         if self._rearm(work, counters):
@@ -155,6 +166,8 @@ class Partition:
             position.next_offset, next_offset if done else records[start + consumed].offset
         )
         position.forgotten.hidden = work.hidden
+        if isinstance(work, TracedWork):
+            position.note_traced(work.traced)
         if self._logic.says_again:
             position.outbox_keys, position.outbox = list(work.said_keys), work.last_words
         else:
@@ -171,16 +184,26 @@ class Partition:
             counters=counters,
             delays=self._delays,
             rhythms=self._feeds.take_rhythms(),
+            spans=work.spans,
         )
+
+    def _new_work(self, reader: StateReader, base: int) -> Work:
+        position, name_of = self._position, self._gone.hide
+        hidden, again = position.forgotten.hidden, self._logic.says_again
+        beginning = Beginning(reader, self._limits, base, again, hidden, name_of)
+        if self._traces or position.traced:
+            return TracedWork(beginning, self._logic, position.traced, carries=self._traces)
+        return Work(beginning)
 
     def repeat(self, reader: StateReader) -> list[Outgoing]:
         """Say the last batch's messages again: after a crash nobody knows whether they were said."""
         position = self._position
-        said = list(position.outbox)
-        for key, stored in zip(position.outbox_keys, reader.get_many(position.outbox_keys), strict=True):
-            if stored is not None:
-                said += self._logic.report(key, stored[1])
-        return said
+        keys = position.outbox_keys
+        told = [
+            self._logic.report(key, stored[1]) if stored is not None else []
+            for key, stored in zip(keys, reader.get_many(keys), strict=True)
+        ]
+        return [*position.outbox, *(said_again(reader, keys, told) if self._traces else chain(*told))]
 
     def marks_to_forward(self) -> bytes | None:
         """Value of the MARKER_KEY record that tells the next stage this partition's watermark; None: nothing to tell yet."""
@@ -226,13 +249,15 @@ class Partition:
         from_offset = self._position.next_offset
         window = [records[index] for index in range(start, min(len(records), start + self._limits[0]))]
         apply, held_keys, take = self._logic.apply, work.held, work.take
-        notes = self._logic.notes
+        notes, tells = self._logic.notes, work.is_traced
         for index, record in enumerate(window):
             if record.offset < from_offset:
                 continue
             if work.full:
                 return index
             key, value = record.key, record.value
+            if tells:
+                work.arrived(record)
             if not key or not key[0] or value is None:
                 if self._control(key, value, work, counters):
                     continue
@@ -475,6 +500,7 @@ class Partition:
         gone, watermark_ms = self._gone, self._position.watermark_ms
         if not gone.begin(work):
             return False
+        work.lets_go = True
         while keys := gone.page(work, work.reader):
             for key in keys:
                 if work.full:
@@ -488,6 +514,7 @@ class Partition:
                     self._collect(counters)
                 gone.swept(key)
         gone.swept(None)
+        work.lets_go = False
         return True
 
     def _nothing_new(self, work: Work, counters: dict[tuple[str, str], int]) -> None:

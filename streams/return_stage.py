@@ -36,6 +36,7 @@ from streams.returns import (
     merge_report,
 )
 from streams.terms import CompiledPolicy
+from streams.traces import is_trace
 from streams.watermark import HELD_NO_MORE, Forgotten, Outgoing
 
 
@@ -236,7 +237,14 @@ class ReturnLogic:
         """The next look that the last durable one asked for, or an earlier one."""
         if is_cell(key):
             return look_ms_of(key, raw)
+        if is_trace(key):
+            return 0
         return decode_hidden(raw).lapses_ms if key.startswith(HIDDEN_MARK) else decode_return(raw).look_ms
+
+    def about(self, value: bytes) -> str:
+        """See Logic."""
+        record = decode_return_record(value)
+        return record.parcel if isinstance(record, ParcelReport) else ""
 
     def report(self, key: bytes, raw: bytes) -> list[Outgoing]:
         """Nothing: the messages themselves are kept (says_again is False)."""

@@ -18,10 +18,14 @@ import msgspec
 
 Fields = list[Any]
 
-STATE_VERSION: Final = 2
-"""What this program writes. The first ones wrote no number: 0 counted arrivals, 1 did not note how far marks had told of them."""
+STATE_VERSION: Final = 3
+"""What this program writes. The first ones wrote no number: 0 counted arrivals, 1 did not note how far marks had told of them,
+2 knew of no traces.
+"""
 LEAST_READER: Final = 2
 """The oldest version that can go on from what this program writes."""
+TRACES_READER: Final = 3
+"""The same of a partition in which contexts of traces are kept: an older one would leave them when their states go."""
 VERSION_AT: Final = 17
 """Place of the number in a position, and of the least reader behind it. Never moved."""
 _ROSTER_AT, _ARRIVALS_AT, _COUNTED_AT = 6, 8, 16
@@ -73,5 +77,14 @@ def _with_counted(position: Fields) -> Fields:
     return [*position, *missing, {topic: [0] * count for topic, count in roster.items()}]
 
 
-STEPS: Final[Mapping[int, Callable[[Fields], Fields]]] = {0: _without_arrivals, 1: _with_counted}
+def _without_traces(position: Fields) -> Fields:
+    """Version 2 kept none, and nothing else of a position has changed since."""
+    return position[: VERSION_AT + 2]
+
+
+STEPS: Final[Mapping[int, Callable[[Fields], Fields]]] = {
+    0: _without_arrivals,
+    1: _with_counted,
+    2: _without_traces,
+}
 """Version -> what makes a position of it one of the next."""

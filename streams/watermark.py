@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.facts import Backfill, Mark, Marker, Retirement
 from streams.feeds import Feeds, FeedsState
-from streams.state_version import LEAST_READER, STATE_VERSION, upgraded
+from streams.state_version import LEAST_READER, STATE_VERSION, TRACES_READER, upgraded
 
 HISTORICAL = "case_historical"
 """Note of a case that opens and was due before going live; its label is the rule."""
@@ -114,6 +114,13 @@ class Position(msgspec.Struct, array_like=True):
     """Of all records of this partition. It and the next stay at their places, for whoever reads it (streams/state_version.py)."""
     least_reader: int = LEAST_READER
     """The oldest version that can go on from here."""
+
+    traced: int = 0
+    """Keys that have contexts of traces beside their states."""
+
+    def note_traced(self, keys: int) -> None:
+        """So many keys have contexts. Only a version that knows them can go on from a partition that has some."""
+        self.traced, self.least_reader = keys, TRACES_READER if keys else LEAST_READER
 
     def note_held(self, label: str, more: int) -> None:
         """Something more, or less, is held."""
@@ -240,5 +247,6 @@ def decode_position(raw: bytes) -> Position:
     Raises NewerStateError, or msgspec.DecodeError where it is no position at all.
     """
     position = msgspec.convert(upgraded(msgspec.msgpack.decode(raw)), Position)
-    position.version, position.least_reader = STATE_VERSION, LEAST_READER
+    position.version = STATE_VERSION
+    position.note_traced(position.traced)
     return position

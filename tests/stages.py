@@ -30,7 +30,10 @@ from streams.parcel_look import OWN_KEY
 from streams.parcel_stage import parcel_logic
 from streams.partition import Batch, Logic, Outgoing, Partition
 from streams.return_stage import return_logic
+from streams.traces import SaidSpan, is_trace
 from streams.watermark import PARCELS_SOURCE
+
+Headers = Sequence[tuple[str, bytes | None]]
 
 ON_THE_ROAD = (
     RuleId.MISSING_FIRST_SCAN,
@@ -56,6 +59,7 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 class MemoryStore:
@@ -69,8 +73,8 @@ class MemoryStore:
 
     @property
     def states(self) -> dict[bytes, tuple[int, bytes]]:
-        """The rows but for cells."""
-        return {key: row for key, row in self.rows.items() if not is_cell(key)}
+        """The rows but for cells and contexts of traces."""
+        return {key: row for key, row in self.rows.items() if not (is_cell(key) or is_trace(key))}
 
     def get_many(self, keys: Sequence[bytes]) -> list[tuple[int, bytes] | None]:
         return [self.rows.get(key) for key in keys]
@@ -124,6 +128,8 @@ class StageRun:
     largest_batch: int = 0
     last_said: list[Outgoing] = field(default_factory=list)
     """Messages of the last batch."""
+    traces: bool = False
+    spans: list[SaidSpan] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.start()
@@ -145,6 +151,7 @@ class StageRun:
             sources=self.sources,
             max_facts=self.max_facts,
             max_bytes=self.max_bytes,
+            traces=self.traces,
         )
 
     def lose_disk(self) -> None:
@@ -165,6 +172,7 @@ class StageRun:
             self.store.apply(batch)
             self.last_said = batch.outgoing
             self.said += batch.outgoing
+            self.spans += batch.spans
             for name, count in batch.counters.items():
                 self.counters[name] = self.counters.get(name, 0) + count
             start += batch.consumed
@@ -190,8 +198,9 @@ def marker(through_ms: int, topic: str = "inputs") -> bytes:
 class Shop:
     """Both stages, one partition each, wired together. Times: ms after MONDAY."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, *, traces: bool = False) -> None:
         self.parcels, self.returns = parcels_run(), returns_run()
+        self.switch_traces(traces)
         self._forwarded = 0
         self._told = 0
         self.apply_policy(policy or default_policy())
@@ -201,26 +210,32 @@ class Shop:
         self._to(self.returns, POLICY_KEY, policy.to_log())
         self._forward()
 
-    def _to(self, stage: StageRun, key: bytes, value: bytes) -> None:
-        stage.feed([Record(stage.engine.next_offset, key, value)])
+    def switch_traces(self, on: bool) -> None:
+        """Restart both stages with traces on or off."""
+        for stage in (self.parcels, self.returns):
+            stage.traces = on
+            stage.start()
+
+    def _to(self, stage: StageRun, key: bytes, value: bytes, headers: Headers = ()) -> None:
+        stage.feed([Record(stage.engine.next_offset, key, value, headers)])
 
     def _forward(self) -> None:
         said = self.parcels.said[self._forwarded :]
         self._forwarded = len(self.parcels.said)
         for message in said:
             assert message.value is not None
-            self._to(self.returns, message.key, message.value)
+            self._to(self.returns, message.key, message.value, message.headers)
 
-    def parcel_fact(self, parcel: str, fact: ParcelFact) -> None:
-        self._to(self.parcels, parcel.encode(), encode_json(fact))
+    def parcel_fact(self, parcel: str, fact: ParcelFact, headers: Headers = ()) -> None:
+        self._to(self.parcels, parcel.encode(), encode_json(fact), headers)
         self._forward()
 
-    def return_fact(self, return_id: str, fact: ReturnFact) -> None:
-        self._to(self.returns, return_id.encode(), encode_json(fact))
+    def return_fact(self, return_id: str, fact: ReturnFact, headers: Headers = ()) -> None:
+        self._to(self.returns, return_id.encode(), encode_json(fact), headers)
 
-    def command(self, key: str, command: CaseCommand) -> CommandAnswer:
+    def command(self, key: str, command: CaseCommand, headers: Headers = ()) -> CommandAnswer:
         """The command comes to where the case lives; returns the answer."""
-        self._to(self.returns, key.encode(), encode_json(command))
+        self._to(self.returns, key.encode(), encode_json(command), headers)
         answer = self.returns.last_said[-1]
         assert (answer.topic, answer.key.decode()) == ("command-answers", key.removeprefix(OWN_KEY))
         return decode_command_answer(answer.value or b"")

@@ -16,6 +16,7 @@ from agents.settings import Settings
 from agents.state_files import STAGES
 from agents.store import PartitionStore, SharedMemory
 from streams.cells import is_cell
+from streams.traces import is_stored
 from tests.chaos.installation import (
     ONE_OF_EACH,
     admin_of,
@@ -46,7 +47,7 @@ async def _by_changelog(settings: Settings) -> State:
     found: State = {}
     for stage, topic in _changelogs(settings).items():
         for tp, records in (await read_all(settings, [topic])).items():
-            kept = (record for record in records if record.key[:1] != b"\x00" or is_cell(record.key))
+            kept = (record for record in records if is_stored(record.key))
             newest = {record.key: record.value for record in kept}
             found.update({(stage, tp.partition, key): raw for key, raw in newest.items() if raw is not None})
     return found

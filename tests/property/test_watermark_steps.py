@@ -3,15 +3,29 @@
 Also when the process stops between any two batches, with its disk or without.
 """
 
+from zlib import crc32
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.facts import MARKER_KEY, POLICY_KEY, ReturnFact, encode_json
 from schemas.policy import Policy
 from schemas.policy_loading import default_policy
+from streams.traces import is_trace
 from streams.watermark import PARCELS_SOURCE
 from tests.property.parcel_lives import facts, return_facts
-from tests.stages import DAY, HOUR, MONDAY, Record, StageRun, label_fact, marker, parcels_run, returns_run
+from tests.stages import (
+    DAY,
+    HOUR,
+    MONDAY,
+    Headers,
+    Record,
+    StageRun,
+    label_fact,
+    marker,
+    parcels_run,
+    returns_run,
+)
 
 Entry = tuple[bytes, bytes]
 STRICTER = Policy.model_validate(
@@ -68,9 +82,23 @@ def in_smaller_steps(log: list[Entry], pieces: int) -> list[Entry]:
     return stepped
 
 
+def trace_of(value: bytes) -> Headers:
+    """Two records of three are in a trace, each in its own."""
+    number = crc32(value)
+    if number % 3 == 0:
+        return ()
+    return [("traceparent", f"00-{number:032x}-{number:016x}-{number % 2:02x}".encode())]
+
+
+def with_traces(run: StageRun, traces: bool) -> StageRun:
+    run.traces = traces
+    run.start()
+    return run
+
+
 def play(run: StageRun, log: list[Entry], chunk: int, restarts: set[int], *, disk: bool = True) -> StageRun:
     """Feed the log in chunks; before the chunks whose number is in `restarts` the process is started anew."""
-    records = [Record(offset, key, value) for offset, (key, value) in enumerate(log)]
+    records = [Record(offset, key, value, trace_of(value)) for offset, (key, value) in enumerate(log)]
     for number, start in enumerate(range(0, len(records), chunk)):
         if number in restarts:
             run.start() if disk else run.lose_disk()
@@ -82,24 +110,36 @@ def said(run: StageRun) -> list[tuple[str, bytes, bytes | None, object]]:
     return [(out.topic, out.key, out.value, out.headers) for out in run.said]
 
 
+def contexts(run: StageRun) -> dict[bytes, bytes]:
+    return {key: raw for key, (_, raw) in run.store.rows.items() if is_trace(key)}
+
+
 CUTS = st.tuples(st.integers(1, 40), st.integers(1, 6), st.sampled_from([1, 3_000, 900_000]))
 
 
 @settings(max_examples=40, deadline=None)
-@given(parcel_logs(), CUTS, st.integers(1, 4), st.sets(st.integers(0, 30), max_size=4), st.booleans())
+@given(
+    parcel_logs(),
+    CUTS,
+    st.integers(1, 4),
+    st.sets(st.integers(0, 30), max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
 def test_reports_do_not_depend_on_cuts_steps_and_restarts(
-    log: list[Entry], cuts: tuple[int, int, int], pieces: int, restarts: set[int], disk: bool
+    log: list[Entry], cuts: tuple[int, int, int], pieces: int, restarts: set[int], disk: bool, traces: bool
 ) -> None:
     chunk, max_facts, max_bytes = cuts
-    whole = play(parcels_run(), log, len(log), set())
+    whole = play(with_traces(parcels_run(), traces), log, len(log), set())
     cut = play(
-        parcels_run(max_facts=max_facts, max_bytes=max_bytes),
+        with_traces(parcels_run(max_facts=max_facts, max_bytes=max_bytes), traces),
         in_smaller_steps(log, pieces),
         chunk,
         restarts,
         disk=disk,
     )
     assert said(cut) == said(whole)
+    assert contexts(cut) == contexts(whole)
     assert cut.engine.watermark_ms == whole.engine.watermark_ms
     assert {key: row[1][:0] for key, row in cut.store.rows.items()} == {
         key: row[1][:0] for key, row in whole.store.rows.items()
@@ -129,20 +169,28 @@ def return_logs(draw: st.DrawFn) -> list[Entry]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(return_logs(), CUTS, st.integers(1, 4), st.sets(st.integers(0, 30), max_size=4), st.booleans())
+@given(
+    return_logs(),
+    CUTS,
+    st.integers(1, 4),
+    st.sets(st.integers(0, 30), max_size=4),
+    st.booleans(),
+    st.booleans(),
+)
 def test_escalations_do_not_depend_on_cuts_steps_and_restarts(
-    log: list[Entry], cuts: tuple[int, int, int], pieces: int, restarts: set[int], disk: bool
+    log: list[Entry], cuts: tuple[int, int, int], pieces: int, restarts: set[int], disk: bool, traces: bool
 ) -> None:
     chunk, max_facts, max_bytes = cuts
-    whole = play(returns_run(), log, len(log), set())
+    whole = play(with_traces(returns_run(), traces), log, len(log), set())
     cut = play(
-        returns_run(max_facts=max_facts, max_bytes=max_bytes),
+        with_traces(returns_run(max_facts=max_facts, max_bytes=max_bytes), traces),
         in_smaller_steps(log, pieces),
         chunk,
         restarts,
         disk=disk,
     )
     assert said(cut) == said(whole)
+    assert contexts(cut) == contexts(whole)
 
 
 @settings(max_examples=20, deadline=None)
