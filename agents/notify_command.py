@@ -37,7 +37,7 @@ from schemas.outputs import Case, Escalation, Money, Severity, encode_escalation
 from schemas.vocabulary import CaseState, Reason, RuleId
 from schemas.yaml_models import ModelError, model_from_yaml
 from streams.notify_bodies import signing_key, told_singly
-from streams.notify_routing import told_of
+from streams.notify_routing import counts_of, told_of
 
 _ACTIVE = frozenset({CaseState.OPEN, CaseState.ESCALATED})
 
@@ -157,18 +157,21 @@ def check(flags: Mapping[str, object], file: Path, *, with_cases: bool) -> int:
     cases: Sequence[Case] = ()
     if with_cases:
         cases = run(_active_cases(load_settings(flags)))
-    told = [(case, told_of(routes, case)) for case in cases]
+    counts = counts_of(routes, cases)
     table = Table(box=None, pad_edge=False)
     for column in ("route", "takes", "tells", *(["cases now"] if with_cases else [])):
         table.add_column(column)
     for route in routes.routes:
-        count = sum(any(one.route == route.name for one in who) for _, who in told)
         table.add_row(
-            route.name, _match_text(route), ", ".join(route.to), *([str(count)] if with_cases else [])
+            route.name,
+            _match_text(route),
+            ", ".join(route.to),
+            *([str(counts[route.name])] if with_cases else []),
         )
     out.print(table)
     if with_cases:
-        say(f"{sum(not who for _, who in told)} of {len(told)} open cases are told to nobody")
+        unheard = sum(not told_of(routes, case) for case in cases)
+        say(f"{unheard} of {len(cases)} open cases are told to nobody")
     missing: list[Finding] = []
     for name, receiver in routes.receivers.items():
         _secrets(receiver, os.environ, f"{file}: {name}", missing)

@@ -32,7 +32,7 @@ from agents.embedded_kafka import EmbeddedKafka
 from agents.errors import Finding, UserError
 from agents.kafka_connection import open_admin
 from agents.oncall_night import Night
-from agents.oncall_view import OncallView, show_night
+from agents.oncall_view import OncallView, night_as_html, show_night
 from agents.settings import Settings
 from agents.terminal import show_findings
 from agents.topics import prepare_topics
@@ -63,6 +63,7 @@ GIVE_UP_SECONDS: Final = 120.0
 NO_PAGE_SECONDS: Final = 10.0
 """So long after the end a page may still be on its way."""
 LOOK_SECONDS: Final = 0.5
+PICTURE_SIZE: Final = "960,430"
 
 
 class OncallDemoError(UserError):
@@ -114,7 +115,6 @@ class _OncallDemo:
         self._worker = WorkerProcess(settings, directory / "worker.log")
         self._player = Player(settings, played, settings.simulated)
         self._night = Night(self._player.simulated_now())
-        self._pictures: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -133,7 +133,7 @@ class _OncallDemo:
                 return await self._watch(session)
             finally:
                 playing.cancel()
-                await asyncio.gather(playing, *self._pictures, return_exceptions=True)
+                await asyncio.gather(playing, return_exceptions=True)
 
     async def _until_worker_is_up(self, session: aiohttp.ClientSession) -> None:
         """Return when it knows the time: a Prometheus that came before it would call for a worker that only starts."""
@@ -160,9 +160,11 @@ class _OncallDemo:
             view = OncallView(self._night, self._story)
             with Live(view, console=self._console, refresh_per_second=2, transient=True):
                 await self._until_over(session, chain)
-            for task in self._pictures:
-                await task
             show_night(self._console, self._night, self._story)
+            if self._picture is not None:
+                page = self._directory / "night.html"
+                page.write_text(night_as_html(self._night, self._story), encoding="utf-8")
+                await asyncio.to_thread(take_picture, page.as_uri(), self._picture, PICTURE_SIZE)
             return 0 if self._night.is_good(self._story.feed) and self._night.is_over() else 1
 
     async def _until_over(self, session: aiohttp.ClientSession, chain: AlertChain) -> None:
@@ -173,11 +175,6 @@ class _OncallDemo:
             night.watermark = await self._worker.watermark(session) or night.watermark
             night.note()
             await asyncio.to_thread(self._look, chain)
-            if self._picture is not None and night.pages() and not self._pictures:
-                shot = asyncio.to_thread(
-                    take_picture, f"{chain.prometheus_url}/classic/alerts", self._picture
-                )
-                self._pictures.add(asyncio.ensure_future(shot))
             if night.watermark is not None and night.watermark >= self._until_at:
                 none_at = self._until_at + timedelta(seconds=NO_PAGE_SECONDS * SPEED)
                 if night.is_over() or (not night.pages() and night.now > none_at):
@@ -196,9 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it as `python -m agents.oncall_demo`."""
     parser = argparse.ArgumentParser(prog="make oncall-demo", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument(
-        "--picture", type=Path, help="keep a picture of Prometheus' alerts when the page arrives"
-    )
+    parser.add_argument("--picture", type=Path, help="keep a picture of what arrived (PNG; needs Chromium)")
     options = parser.parse_args(arguments)
     try:
         return run_oncall_demo(options.seed, options.picture)

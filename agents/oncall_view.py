@@ -1,8 +1,11 @@
 """What the demo of a night shows: where the story is, what came to whoever is on call, and what did not."""
 
+from io import StringIO
+
 from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.panel import Panel
 from rich.table import Table
+from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
 from agents.oncall_night import Night
@@ -58,6 +61,13 @@ def show_night(console: Console, night: "Night", story: FeedStory) -> None:
         console.print(
             Text("one page, and it was taken back when the feed had come back and drained", style="green")
         )
+
+
+def night_as_html(night: "Night", story: FeedStory) -> str:
+    """What `show_night` prints, as a page by itself: for a picture of it."""
+    console = Console(record=True, width=110, file=StringIO(), force_terminal=True)
+    show_night(console, night, story)
+    return console.export_html(theme=DIMMED_MONOKAI, inline_styles=True)
 
 
 def _page(alert: dict[str, dict[str, str]]) -> Panel:

@@ -29,7 +29,12 @@ _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)([kM]?)", re.IGNORECASE)
 _TIMES: Final = {"": 1, "k": 1_000, "m": 1_000_000}
 _MOST_RETURNS, _MOST_EVENTS = 1_000_000_000, 1_000_000_000_000
 _MIB: Final = 1 << 20
-_CHECKED: Final = {"disk": "disk_bytes", "memory": "peak_memory_bytes", "recovery": "recovery_cpu_seconds"}
+_CHECKED: Final = {
+    "disk": "disk_bytes",
+    "memory": "peak_memory_bytes",
+    "CPU": "cpu_seconds",
+    "recovery": "recovery_cpu_seconds",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _rows(asked: Asked, needed: Sizing, known: Measured) -> list[tuple[str, str,
         (
             "disk of a worker",
             _size(needed.disk_bytes),
-            f"{disk:,.0f} B a return and {_size(least.disk_bytes)} anyway, {DISK_SPARE:g} times for compaction and recoveries",
+            f"{disk:,.0f} B a return when compacted, {DISK_SPARE:g} times for what is not yet, and for recoveries",
         ),
         (
             "memory of a worker",

@@ -32,6 +32,9 @@ class Stand:
     cpu_seconds: float
     """For these events."""
     disk_bytes: int
+    """Of the local stores, compacted: how much lies there before depends on how long it has run."""
+    loose_disk_bytes: int
+    """As the run left them."""
     memory_bytes: int
     """Resident, with nothing to catch up with."""
     peak_memory_bytes: int
@@ -115,6 +118,7 @@ def estimate_stand(fitted: tuple[Stand, Stand], open_returns: int) -> Stand:
         events=round(at("events")),
         cpu_seconds=round(at("cpu_seconds"), 1),
         disk_bytes=round(at("disk_bytes")),
+        loose_disk_bytes=round(at("loose_disk_bytes")),
         memory_bytes=round(at("memory_bytes")),
         peak_memory_bytes=round(at("memory_bytes"))
         + max(one.peak_memory_bytes - one.memory_bytes for one in fitted),

@@ -6,11 +6,12 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.store import PartitionStore, SharedMemory
@@ -27,6 +28,7 @@ BUDGET = timedelta(hours=72)
 """Of missing_first_scan in the built-in policy."""
 ON_THE_ROAD = ("missing_first_scan", "stalled_silent", "stalled_no_progress", "delivered_not_checked_in")
 """The rules that the stock application has, and one more."""
+_AS_IT_IS: Mapping[str, str] = MappingProxyType({})
 POLICY = Path(__file__).parents[1] / "schemas/default_policy.yaml"
 
 
@@ -83,10 +85,10 @@ class Place:
 
 
 @asynccontextmanager
-async def place() -> AsyncIterator[Place]:
-    """Start a broker for one figure; nothing of it is left afterwards."""
+async def place(broker: Mapping[str, str] = _AS_IT_IS) -> AsyncIterator[Place]:
+    """Start a broker for one figure, with these properties; nothing of it is left afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="returnwatch-bench-"))
-    kafka = EmbeddedKafka(directory / "kafka", jvm_options=("-Xmx1g",))
+    kafka = EmbeddedKafka(directory / "kafka", extra_properties=broker, jvm_options=("-Xmx1g",))
     try:
         await asyncio.to_thread(kafka.start)
         await create_topics(kafka.bootstrap_servers, PARTITIONS, *INPUT_TOPICS)
@@ -277,7 +279,7 @@ async def open_parcel(scale: Scale) -> list[Figure]:
                 memory.append(worker.process.memory_info().rss)
         finally:
             worker.stop()
-        on_disk = _settled_bytes(worker.data_dir, "parcel") / many
+        on_disk = settled_bytes(worker.data_dir, "parcel") / many
     in_memory = (memory[1] - memory[0]) / (many - few)
     return [
         Figure("open parcel on disk, key and timer included", f"{on_disk:.0f} B", "350 B", on_disk < 350),
@@ -290,8 +292,8 @@ async def open_parcel(scale: Scale) -> list[Figure]:
     ]
 
 
-def _settled_bytes(data_dir: Path, stage: str) -> int:
-    """Size of a stage's local stores after compaction."""
+def settled_bytes(data_dir: Path, stage: str = "") -> int:
+    """Size of a stage's local stores after compaction; of all of them without its name. Compacts them."""
     total = 0
     for current in data_dir.rglob("CURRENT"):
         if stage in str(current.relative_to(data_dir)):
@@ -300,7 +302,7 @@ def _settled_bytes(data_dir: Path, stage: str) -> int:
             total += store.size_bytes()
             store.close()
     if total == 0:
-        raise MeasurementFailed(f"no store of {stage} lies under {data_dir}")
+        raise MeasurementFailed(f"no store{stage and f' of {stage}'} lies under {data_dir}")
     return total
 
 

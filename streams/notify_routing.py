@@ -1,6 +1,6 @@
 """Which receivers a change of a case goes to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
@@ -61,6 +61,16 @@ def told_of(
         for one in told.values()
         if one.receiver in routes.receivers and _is_told(routes.receivers[one.receiver], case)
     )
+
+
+def counts_of(routes: NotifyRoutes, cases: Iterable[Case]) -> dict[str, int]:
+    """Route -> of how many cases it tells somebody. A receiver of two routes counts in both, though it is told once."""
+    counts = dict.fromkeys((route.name for route in routes.routes), 0)
+    for case in cases:
+        told = {one.receiver for one in told_of(routes, case)}
+        for route in routes.routes:
+            counts[route.name] += fits(route.match, case) and not told.isdisjoint(route.to)
+    return counts
 
 
 def fits(match: Match, case: Case) -> bool:

@@ -25,7 +25,7 @@ from streams.notify_bodies import (
     webhook_body,
     webhook_headers,
 )
-from streams.notify_routing import Action, action_of, fits, told_of
+from streams.notify_routing import Action, action_of, counts_of, fits, told_of
 from streams.webhook_proofs import Request, claim_of, doubt
 from tests.case_changes import AT, case_change, ended
 from tests.command_line import returnwatch
@@ -84,6 +84,15 @@ def test_a_change_goes_to_whom_every_route_that_fits_names_each_once(
     fields: dict[str, Any], told: list[str]
 ) -> None:
     assert names(case_change(**fields)) == told
+
+
+def test_a_route_counts_the_cases_of_which_it_tells_somebody_though_another_tells_the_same() -> None:
+    text = GOOD + "  - name: again\n    match: {carriers: [ups]}\n    to: [erp]\n"
+    own, rich = case_change(carrier="ups"), case_change(carrier="ups", value=RICH)
+    counts = counts_of(
+        routes(text), [own, rich, case_change(carrier="mondial_relay"), case_change(historical=True)]
+    )
+    assert (counts["everything"], counts["money"], counts["again"]) == (3, 1, 2)
 
 
 def test_carriers_and_facilities_are_asked_for_by_name() -> None:

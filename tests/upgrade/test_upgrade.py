@@ -6,12 +6,17 @@ import gzip
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from agents import virtual_time
+from agents.errors import UnreadableStateError
+from agents.fencing import FencedProducer
+from agents.stage import Owned, Stage, StageHost, StageTopics
+from agents.store import PartitionStore, SharedMemory
 from agents.virtual_time import Store
 from schemas.policy import Policy
 from simulation.happenings import SimEvent
@@ -188,3 +193,21 @@ def test_every_version_has_a_step_to_the_next() -> None:
     assert sorted(STEPS) == list(range(STATE_VERSION))
     assert LEAST_READER <= STATE_VERSION
     assert Position.__struct_fields__[VERSION_AT : VERSION_AT + 2] == ("version", "least_reader")
+
+
+async def test_a_worker_at_work_that_is_given_a_partition_of_a_newer_version_ends_and_names_it(
+    tmp_path: Path,
+) -> None:
+    newer = msgspec.msgpack.encode([*fields_of(POSITION)[:VERSION_AT], 9, 9])
+    store = PartitionStore(tmp_path / "parcels-3", SharedMemory(), pytest.fail)
+    store.apply([], position=newer, policy=None, offset=7)
+    topics = StageTopics("parcels", "parcels", "parcels-changelog", {}, None, ())
+    stage = Stage(topics, lambda: parcel_logic(1), cast(StageHost, SimpleNamespace(secret=b"")))
+    given = Owned(3, cast(FencedProducer, None), store, taken_offset=7)
+    stage._owned[3] = given
+    with pytest.raises(UnreadableStateError) as caught:
+        await stage.restored()
+    assert [finding.where for finding in caught.value.findings] == ["parcels-changelog/3"]
+    assert "needs 9 or later to go on" in caught.value.findings[0].what
+    assert not given.ready, "nothing is worked on or said"
+    store.close()
