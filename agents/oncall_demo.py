@@ -63,7 +63,7 @@ GIVE_UP_SECONDS: Final = 120.0
 NO_PAGE_SECONDS: Final = 10.0
 """So long after the end a page may still be on its way."""
 LOOK_SECONDS: Final = 0.5
-PICTURE_SIZE: Final = "960,430"
+PICTURE_SIZE: Final = "950,370"
 
 
 class OncallDemoError(UserError):

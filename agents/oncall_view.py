@@ -65,7 +65,7 @@ def show_night(console: Console, night: "Night", story: FeedStory) -> None:
 
 def night_as_html(night: "Night", story: FeedStory) -> str:
     """What `show_night` prints, as a page by itself: for a picture of it."""
-    console = Console(record=True, width=110, file=StringIO(), force_terminal=True)
+    console = Console(record=True, width=96, file=StringIO(), force_terminal=True)
     show_night(console, night, story)
     return console.export_html(theme=DIMMED_MONOKAI, inline_styles=True)
 
