@@ -49,6 +49,7 @@ class Worker:
     """Intake and markers of one process, without a broker: what they write is in `marks`."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.tracer = None
         self.clock, self.progress, self.producer = Clock(), Progress(), None
         self.metrics = Metrics(CollectorRegistry())
         self.dead_letters = cast(Any, None)

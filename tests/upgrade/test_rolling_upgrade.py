@@ -102,7 +102,7 @@ async def versions_in(settings: Settings) -> set[tuple[int, ...]]:
     topics = (settings.topics.parcel_changelog, settings.topics.return_changelog)
     logs = (await read_all(settings, topics)).values()
     values = [record.value for log in logs for record in log if record.key == POSITION_KEY]
-    return {tuple(msgspec.msgpack.decode(value)[VERSION_AT:]) for value in values}
+    return {tuple(msgspec.msgpack.decode(value)[VERSION_AT : VERSION_AT + 2]) for value in values}
 
 
 async def test_state_of_a_newer_version_is_refused_before_anything_is_written(

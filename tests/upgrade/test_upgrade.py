@@ -202,7 +202,7 @@ async def test_a_worker_at_work_that_is_given_a_partition_of_a_newer_version_end
     store = PartitionStore(tmp_path / "parcels-3", SharedMemory(), pytest.fail)
     store.apply([], position=newer, policy=None, offset=7)
     topics = StageTopics("parcels", "parcels", "parcels-changelog", {}, None, ())
-    stage = Stage(topics, lambda: parcel_logic(1), cast(StageHost, SimpleNamespace(secret=b"")))
+    stage = Stage(topics, lambda: parcel_logic(1), cast(StageHost, SimpleNamespace(secret=b"", tracer=None)))
     given = Owned(3, cast(FencedProducer, None), store, taken_offset=7)
     stage._owned[3] = given
     with pytest.raises(UnreadableStateError) as caught:
