@@ -27,6 +27,7 @@ WAIT_FOR_BROKER: Final = timedelta(seconds=30)
 POLL_MS: Final = 500
 MOST_RECORDS: Final = 2_000
 LOOK_EVERY_S: Final = 5.0
+LOOK_WITHIN_S: Final = 10.0
 PRUNE_EVERY: Final = timedelta(minutes=10)
 LONGEST_ABSENCE: Final = timedelta(days=6)
 """Deletions stay in the compacted topics for seven days; who was away for longer could have missed one."""
@@ -199,7 +200,7 @@ class Follower:
         while True:
             now = datetime.now(UTC)
             try:
-                async with asyncio.timeout(LOOK_EVERY_S * 2):
+                async with asyncio.timeout(LOOK_WITHIN_S):
                     ends = await consumer.end_offsets(partitions)
                     if doubt := self._age_doubt(now):
                         raise _DoubtError(doubt)
