@@ -82,17 +82,16 @@ class Tracer:
         self, topic: str, partition: int, group: str, spans: Sequence[ReadSpan], times_ns: tuple[int, int]
     ) -> None:
         """What intake did with records of an input partition, from when to when."""
+        name = f"process {topic}"
+        shared = _of_kafka(topic, partition, "process") | {"messaging.consumer.group.name": group}
         for one in spans:
-            attributes: dict[str, str | int] = {
-                **_of_kafka(topic, partition, "process"),
-                "messaging.consumer.group.name": group,
+            attributes = shared | {
                 "messaging.kafka.offset": one.offset,
                 "returnwatch.outcome": one.outcome,
             }
             failed = one.outcome == REFUSED
             if failed:
                 attributes["error.type"] = one.reason
-            name = f"process {topic}"
             self._end(name, SpanKind.CONSUMER, one.context, one.parent, attributes, times_ns, failed=failed)
 
     def said(self, topic: str, partition: int, span: SaidSpan) -> None:

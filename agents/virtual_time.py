@@ -30,7 +30,9 @@ from streams.keys import partition_of
 from streams.parcel_stage import parcel_logic
 from streams.partition import PARCELS_SOURCE, Outgoing, Partition
 from streams.return_stage import return_logic
+from streams.traces import SaidSpan
 
+Headers = Sequence[tuple[str, bytes | None]]
 ONE_TOPIC_OF_EACH_KIND: Mapping[str, int] = {kind.value: 1 for kind in InputKind}
 
 
@@ -40,7 +42,7 @@ class InputRecord:
 
     offset: int
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
+    headers: Headers = ()
     key: bytes | None = None
 
 
@@ -60,8 +62,8 @@ class VirtualTime:
         self._mapper = mapper or IntakeMapper(load_carrier_codes())
         self._partitions = partitions
         roads = tuple(self._inputs)
-        self._parcels = [_StageLog(_parcels(partitions, number, roads)) for number in range(partitions)]
-        self._returns = [_StageLog(_returns(partitions, number, roads)) for number in range(partitions)]
+        self._parcels = [StageLog(_parcels(partitions, number, roads)) for number in range(partitions)]
+        self._returns = [StageLog(_returns(partitions, number, roads)) for number in range(partitions)]
         self._said: list[Outgoing] = []
         self._arrivals: dict[tuple[str, int], dict[int, dict[str, Arrivals]]] = {}
         """(topic, partition) -> minute -> feed -> what came, since the last marker."""
@@ -214,9 +216,10 @@ class _Record:
     offset: int
     key: bytes | None
     value: bytes | None
+    headers: Headers
 
 
-class _StageLog:
+class StageLog:
     """One partition of a stage with its log and its store. What has been worked through is let go."""
 
     def __init__(self, partition: Partition) -> None:
@@ -225,9 +228,12 @@ class _StageLog:
         self._end = 0
         self.store = Store()
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.spans: list[SaidSpan] = []
+        """Of what was said, if the partition carries traces."""
 
-    def append(self, key: bytes, value: bytes | None) -> None:
-        self._waiting.append(_Record(self._end, key, value))
+    def append(self, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
+        """Put a record at the end of the log."""
+        self._waiting.append(_Record(self._end, key, value, headers))
         self._end += 1
 
     def work(self) -> list[Outgoing]:
@@ -238,6 +244,7 @@ class _StageLog:
             batch = self.partition.step(self._waiting, start, self.store, self._end)
             self.store.apply(batch)
             self.counts.update(batch.counters)
+            self.spans += batch.spans
             said += batch.outgoing
             start += batch.consumed
         self._waiting.clear()

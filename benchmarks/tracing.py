@@ -5,7 +5,6 @@ Spans are made, queued, written as OTLP and given to nobody, by the SDK's own th
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from agents.garbage import tame_garbage_collection
 from agents.replay_reading import Recorded, in_order
 from agents.tracing import Tracer
-from agents.virtual_time import InputRecord, Store
+from agents.virtual_time import InputRecord, StageLog
 from benchmarks.offline import ENDS_AT, STEP_MS, recorded
 from benchmarks.workload import Workload
 from schemas.carrier_codes import load_carrier_codes
@@ -29,20 +28,10 @@ from streams.logic import Logic
 from streams.parcel_stage import parcel_logic
 from streams.partition import PARCELS_SOURCE, Partition
 from streams.return_stage import return_logic
-from streams.watermark import Outgoing
 
 TURNS = 5
 OFF, CARRIED, EXPORTED = "off", "carried", "exported"
 _TOPIC = "inputs"
-Headers = Sequence[tuple[str, bytes | None]]
-
-
-@dataclass(slots=True)
-class _Record:
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 class _NoCollector(SpanExporter):
@@ -53,36 +42,8 @@ class _NoCollector(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class _Stage:
-    """One partition, and its log."""
-
-    def __init__(self, logic: Logic, sources: tuple[str, ...], *, traces: bool) -> None:
-        self._partition = Partition(logic, 0, position=None, policy=None, sources=sources, traces=traces)
-        self._store = Store()
-        self._waiting: list[_Record] = []
-        self._end = 0
-        self.spans: list[Any] = []
-
-    def append(self, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
-        self._waiting.append(_Record(self._end, key, value, headers))
-        self._end += 1
-
-    def work(self) -> list[Outgoing]:
-        said: list[Outgoing] = []
-        start = 0
-        while self._partition.next_offset < self._end:
-            batch = self._partition.step(self._waiting, start, self._store, self._end)
-            self._store.apply(batch)
-            said += batch.outgoing
-            self.spans += batch.spans
-            start += batch.consumed
-        self._waiting.clear()
-        return said
-
-    def pass_on(self, to: "_Stage") -> None:
-        marker = self._partition.marks_to_forward()
-        if marker is not None:
-            to.append(MARKER_KEY, marker)
+def _stage(logic: Logic, sources: tuple[str, ...], *, traces: bool) -> StageLog:
+    return StageLog(Partition(logic, 0, position=None, policy=None, sources=sources, traces=traces))
 
 
 def tracing_costs(returns: int) -> dict[str, float]:
@@ -102,8 +63,8 @@ def tracing_costs(returns: int) -> dict[str, float]:
 
 def _play(records: list[Recorded], headers: list[Any], *, traces: bool, tracer: Tracer | None) -> None:
     mapper = IntakeMapper(load_carrier_codes(), tells_begins=traces)
-    parcels = _Stage(parcel_logic(1), (_TOPIC,), traces=traces)
-    returns = _Stage(return_logic(1), (_TOPIC, PARCELS_SOURCE), traces=traces)
+    parcels = _stage(parcel_logic(1), (_TOPIC,), traces=traces)
+    returns = _stage(return_logic(1), (_TOPIC, PARCELS_SOURCE), traces=traces)
     for stage in (parcels, returns):
         stage.append(POLICY_KEY, default_policy().to_log())
     at = 0
@@ -127,12 +88,14 @@ def _play(records: list[Recorded], headers: list[Any], *, traces: bool, tracer: 
         returns.spans.clear()
 
 
-def _advance(parcels: _Stage, returns: _Stage, through_ms: int) -> None:
+def _advance(parcels: StageLog, returns: StageLog, through_ms: int) -> None:
     mark = Mark(topic=_TOPIC, partition=0, through_ms=through_ms)
     marker = encode_json(Marker(marks=(mark,), roster={_TOPIC: 1}))
     for stage in (parcels, returns):
         stage.append(MARKER_KEY, marker)
     for report in parcels.work():
         returns.append(report.key, report.value, report.headers)
-    parcels.pass_on(returns)
+    passed_on = parcels.partition.marks_to_forward()
+    if passed_on is not None:
+        returns.append(MARKER_KEY, passed_on)
     returns.work()

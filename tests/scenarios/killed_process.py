@@ -9,7 +9,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from agents.virtual_time import Store, _StageLog
+from agents.virtual_time import StageLog, Store
 from schemas.policy import Policy
 from streams.intake import Stage
 from streams.logic import Logic
@@ -25,12 +25,12 @@ TWICE = 0.05
 """Share of the records that intake forwards a second time."""
 
 
-class KilledLog(_StageLog):
+class KilledLog(StageLog):
     """One partition that is killed now and then."""
 
     def __init__(
         self,
-        log: _StageLog,
+        log: StageLog,
         new_logic: Callable[[], Logic],
         number: int,
         sources: Sequence[str],

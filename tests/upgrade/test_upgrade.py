@@ -97,7 +97,7 @@ def recovered(stage: str, number: int, stored: Stored) -> Any:
     )
     arming = new_logic(PARTITIONS)
     arming.adopt(stored.policy)
-    log = virtual_time._StageLog(partition)
+    log = virtual_time.StageLog(partition)
     log.store = Store()
     for key, raw in stored.states.items():
         log.store.put(key, arming.armed_ms(key, raw), raw)
