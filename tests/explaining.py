@@ -65,13 +65,13 @@ def explains(wait: ExplainedWait, case: Escalation) -> None:
     assert wait.case.explanation == case.explanation
     assert wait.verdict in VERDICTS[case.state]
     if case.state is not CaseState.RETRACTED:
-        assert wait.due_at == case.due_at
+        assert wait.due_at == case.due_at or _due_anew(wait, case)
         assert set(case.evidence[:1]) <= set(wait.evidence)
     if wait.verdict is Verdict.OPEN:
         assert wait.evidence == case.evidence or not case.evidence
         assert wait.closed_by, "somebody who is called wants to know what ends it"
         assert wait.clock is not None
-        assert wait.explained_by or wait.clock.due_at == case.due_at
+        assert wait.explained_by or wait.clock.due_at == wait.due_at
     if wait.verdict is Verdict.RESOLVED and case.reason is not Reason.EXPLAINED and wait.clock is not None:
         assert wait.stop is not None
         # What came in since may have ended it earlier: of that the case says nothing more, and the explanation does.
@@ -79,6 +79,16 @@ def explains(wait: ExplainedWait, case: Escalation) -> None:
         if wait.stop.at == case.effective_at:
             assert wait.stop.reason is case.reason
             assert set(case.evidence) <= set(wait.evidence)
+
+
+def _due_anew(wait: ExplainedWait, case: Escalation) -> bool:
+    """What came in since moved the time from which no other case told of its cause: of that the case says nothing more."""
+    if case.due_at < wait.due_at:
+        # The other's end was told when this one had ended, too.
+        told_of_both = case.reason is Reason.EXPLAINED and wait.verdict is Verdict.RESOLVED
+        return told_of_both and bool(wait.explained_by)
+    # The other was taken back when this one had been opened again.
+    return not wait.explained_by and wait.clock is not None and wait.clock.due_at == wait.due_at
 
 
 def _consistent(explanation: Explanation, at_ms: int) -> None:
