@@ -163,7 +163,8 @@ async def _serve(settings: Settings, endpoints: Mapping[str, Endpoint], options:
     async with open_producer(
         settings, enable_idempotence=False, max_request_size=LARGEST_REQUEST_BYTES
     ) as producer:
-        app = Receiver(endpoints, producer, ReceiverMetrics(registry)).app()
+        traces = settings.traces == "on"
+        app = Receiver(endpoints, producer, ReceiverMetrics(registry), traces=traces).app()
         # Signatures are of the bytes that were sent.
         runner = web.AppRunner(
             app,

@@ -17,6 +17,7 @@ from aiolimiter import AsyncLimiter
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from schemas.webhooks import Webhook
+from streams.traces import TRACEPARENT, read_traceparent
 from streams.webhook_proofs import Claim, Request, claim_of, doubt
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -68,11 +69,18 @@ class Receiver:
     """Answers `POST /in/NAME`."""
 
     def __init__(
-        self, endpoints: Mapping[str, Endpoint], producer: AIOKafkaProducer, metrics: ReceiverMetrics
+        self,
+        endpoints: Mapping[str, Endpoint],
+        producer: AIOKafkaProducer,
+        metrics: ReceiverMetrics,
+        *,
+        traces: bool = False,
     ) -> None:
+        """`traces`: a request's W3C context goes with its record."""
         self._endpoints = endpoints
         self._producer = producer
         self._metrics = metrics
+        self._traces = traces
         self._logged: dict[tuple[str, str], float] = {}
 
     def app(self) -> web.Application:
@@ -121,10 +129,13 @@ class Receiver:
         if not endpoint.limiter.has_capacity():
             return self._refused(name, 429, "too_many", "too many requests: send it again")
         await endpoint.limiter.acquire()
-        return await self._written(name, endpoint.webhook, body)
+        context = _context_of(request) if self._traces else []
+        return await self._written(name, endpoint.webhook, body, context)
 
-    async def _written(self, name: str, webhook: Webhook, body: bytes) -> web.Response:
-        topic, headers = webhook.topic, [(WEBHOOK_HEADER, name.encode())]
+    async def _written(
+        self, name: str, webhook: Webhook, body: bytes, context: list[tuple[str, bytes]]
+    ) -> web.Response:
+        topic, headers = webhook.topic, [(WEBHOOK_HEADER, name.encode()), *context]
         if webhook.content_type is not None:
             headers.append(("content-type", webhook.content_type.encode()))
         try:
@@ -162,6 +173,13 @@ async def _without_content(request: web.Request, handler: Handler) -> web.Stream
     except Exception as error:  # noqa: BLE001 - whatever it is
         log.error("webhook_failed", error=type(error).__name__)  # noqa: TRY400 - a traceback shows what was sent
         return _answer(500, "it could not be handled: send it again")
+
+
+def _context_of(request: web.Request) -> list[tuple[str, bytes]]:
+    """The trace that a request says it is in, as its record says it."""
+    told = request.headers.getall(TRACEPARENT, [])
+    context = read_traceparent(told[0].encode(errors="surrogateescape")) if len(told) == 1 else None
+    return [(TRACEPARENT, context.header)] if context is not None else []
 
 
 async def _read(request: web.Request, most: int) -> bytes | None:

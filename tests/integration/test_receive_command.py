@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiokafka.admin import NewTopic
+from multidict import CIMultiDict
 
 from agents.embedded_kafka import EmbeddedKafka
 from agents.kafka_connection import open_admin
@@ -29,6 +30,7 @@ from tests.command_line import returnwatch
 pytestmark = pytest.mark.kafka
 
 SECRET = "whsec-1"  # noqa: S105 - of a test
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 FILE = """\
 webhooks:
   shop:
@@ -50,6 +52,7 @@ class Receiving:
         self.file.write_text(FILE.format(topic=self.topic, per_second=per_second), encoding="utf-8")
         self.log = directory / "receiver.log"
         self.topic_settings: dict[str, str] = {}
+        self.variables: dict[str, str] = {}
         self.url = ""
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -73,7 +76,7 @@ class Receiving:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220 - it is started at once
                 [*command, "--bootstrap-servers", self.settings.bootstrap_servers[0], "--log-format", "json"],
-                env={**os.environ, "WEBHOOK_SECRET": SECRET},
+                env={**os.environ, "WEBHOOK_SECRET": SECRET, **self.variables},
                 stdout=log,
                 stderr=log,
             )
@@ -207,11 +210,27 @@ async def test_headers_that_are_no_text_are_refused_and_what_a_request_says_of_i
         )
         assert (await asyncio.wait_for(reader.readline(), 20)).split()[1] == b"401"
         writer.close()
-        told = {**signed(b"{}"), "Content-Type": "application/cloudevents+json"}
+        told = {**signed(b"{}"), "Content-Type": "application/cloudevents+json", "traceparent": TRACEPARENT}
         assert await post(session, b"{}", headers=told) == 202
         (record,) = await started.records()
         assert dict(record.headers) == {"rw_webhook": b"shop"}
         assert "s3cret" not in started.said()
+
+
+async def test_with_traces_on_the_trace_of_a_request_goes_with_its_record(started: Receiving) -> None:
+    started.variables["RETURNWATCH_TRACES"] = "on"
+    async with running(started) as session:
+        told = [[TRACEPARENT], ["\u00e9"], [TRACEPARENT, TRACEPARENT.replace("01", "00")], []]
+        for number, contexts in enumerate(told):
+            body = b'{"n":%d}' % number
+            headers = CIMultiDict(signed(body))
+            for context in contexts:
+                headers.add("Traceparent", context)
+            assert await post(session, body, headers=headers) == 202
+        found = {record.value: dict(record.headers) for record in await started.records()}
+        own = {"rw_webhook": b"shop"}
+        assert found.pop(b'{"n":0}') == {**own, "traceparent": TRACEPARENT.encode()}
+        assert list(found.values()) == [own, own, own]
 
 
 async def test_what_the_topic_does_not_take_is_too_large_and_holds_nothing_up(started: Receiving) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -148,6 +149,32 @@ def test_every_file_is_used() -> None:
         for name in [*content.get("resources", ()), *(patch["path"] for patch in content.get("patches", ()))]:
             used.add((told.parent / name).resolve())
     assert set(KUBERNETES.rglob("*.yaml")) - used == set()
+
+
+def test_with_tracing_every_program_that_exports_spans_reaches_the_collector(tmp_path: Path) -> None:
+    shutil.copytree(KUBERNETES, tmp_path, dirs_exist_ok=True)
+    overlay = tmp_path / "overlays/production"
+    told = overlay / "kustomization.yaml"
+    told.write_text(told.read_text().replace("components:\n", "components:\n  - ../../components/tracing\n"))
+    documents = {(one["kind"], one["metadata"]["name"]): one for one in rendered(overlay)}
+    policy = documents["NetworkPolicy", "returnwatch-tracing"]
+    kubernetes_validate.validate(policy, OF_KUBERNETES, strict=True)
+    shared = documents["ConfigMap", "returnwatch-settings"]["data"]
+    assert shared["RETURNWATCH_TRACES"] == "on"
+    assert shared["RETURNWATCH_SECURITY_PROTOCOL"] == "SASL_SSL", "what other components set stays"
+    collector = urlsplit(shared["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    (way,) = policy["spec"]["egress"]
+    (to,) = way["to"]
+    assert f".{to['namespaceSelector']['matchLabels']['kubernetes.io/metadata.name']}." in str(
+        collector.hostname
+    )
+    assert way["ports"] == [{"port": collector.port, "protocol": "TCP"}]
+    (chosen,) = policy["spec"]["podSelector"]["matchExpressions"]
+    for name in chosen["values"]:
+        pod = documents["StatefulSet", name]["spec"]["template"]
+        assert pod["metadata"]["labels"][chosen["key"]] == name
+        (container,) = pod["spec"]["containers"]
+        assert {"configMapRef": {"name": "returnwatch-settings"}} in container["envFrom"]
 
 
 def test_what_follows_from_the_code_is_as_it_is_generated() -> None:
