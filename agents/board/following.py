@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Collection, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -250,18 +250,27 @@ class Follower:
 
 
 async def _all_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Do all at once until one fails, and raise what it raises: as it is, not in a group."""
+    """Do all at once until one fails, and raise what it raises: as it is, not in a group.
+
+    Not by `asyncio.gather`: of a stop and a failure in the same turn of the loop that raises the failure, and the stop is lost.
+    """
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        await asyncio.gather(*tasks)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _to_its_end(_ended(tasks))
+    for task in done:
+        task.result()
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    await asyncio.wait(tasks)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for work in a thread, which cannot be cancelled; cancellations, also a second one, are passed on when it is done."""
+    """Wait for what must not be left in its middle; cancellations, also a second one, are passed on when it is done."""
     task = asyncio.ensure_future(work)
     is_cancelled = False
     while not task.done():

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from agents.board import following
 from agents.board.case_query import CaseQuery
-from agents.board.following import LONGEST_ABSENCE, Follower, FollowerMetrics
+from agents.board.following import LONGEST_ABSENCE, Follower, FollowerMetrics, _all_of, _DoubtError
 from agents.board.index_reading import IndexReader
 from agents.board.index_writing import IndexWriter
 from agents.errors import BrokerUnreachableError, Finding
@@ -197,19 +197,42 @@ async def test_a_board_that_was_cut_off_for_too_long_while_it_ran_reads_anew(
     kafka: Kafka, file: Path
 ) -> None:
     kafka.say("R1")
-    follower, late = a_follower(file), False
-    written_at = follower._writer.last_written_at
+    follower, told, begun = a_follower(file), False, 0
+    written_at, begin_anew = follower._writer.last_written_at, follower._writer.begin_anew
 
     def or_long_ago() -> datetime:
-        nonlocal late
-        if follower.read_share is None and not late:
-            late = True
+        nonlocal told
+        if follower.read_share is None and not told:
+            told = True
             return datetime.fromisoformat(LONG_AGO)
         return written_at()
 
+    def counted() -> None:
+        nonlocal begun
+        begin_anew()
+        begun += 1
+
     follower._writer.last_written_at = or_long_ago  # type: ignore[method-assign]
-    why = await until(follower, lambda: late and follower.read_share is None and shown(file) == {"R1"})
+    follower._writer.begin_anew = counted  # type: ignore[method-assign]
+    why = await until(follower, lambda: begun > 0 and follower.read_share is None and shown(file) == {"R1"})
     assert why == ["deletions may have been missed"]
+
+
+@pytest.mark.parametrize("turns", range(1, 6))
+async def test_a_stop_is_never_lost_to_a_doubt_of_the_same_moment(turns: int) -> None:
+    async def doubts() -> None:
+        raise _DoubtError
+
+    async def reads() -> None:
+        await asyncio.Event().wait()
+
+    work = asyncio.create_task(_all_of(doubts(), reads()))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    is_too_late = work.done()
+    work.cancel()
+    with pytest.raises(_DoubtError if is_too_late else asyncio.CancelledError):
+        await work
 
 
 async def test_where_something_is_written_all_the_time_the_index_is_whole_all_the_same(
