@@ -166,8 +166,7 @@ class _Demo:
     def _score(self) -> Score:
         patience_seconds = min(max(TOLERANCE_SECONDS, self._held_up_seconds + 1), MOST_PATIENCE_SECONDS)
         tolerance = timedelta(seconds=patience_seconds * self._clock.speed)
-        held_up = self._held_up_seconds > TOLERANCE_SECONDS
-        said_within_seconds = patience_seconds if held_up else SAID_WITHIN_SECONDS
+        said_within_seconds = min(max(SAID_WITHIN_SECONDS, self._held_up_seconds + 1), MOST_PATIENCE_SECONDS)
         terms, ledger, until_at = Terms(self._traffic.policy), self._player.ledger, self._world.until_at
         assert self._world.feed is not None
         sight = Sight(self._world.feed, self._reader.marks.blurred, came_of_the_carrier(ledger))

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.kafka, pytest.ma
 
 RETURNWATCH = Path(sys.executable).parent / "returnwatch"
 SMALL = ("--returns", "300", "--days", "1", "--seed", "5")
-MINUTES = ("1.2", "5")
+MINUTES = ("2.4", "5")
 """How long the world takes, and how long when nothing could be decided: that is no verdict, and the machine's doing."""
 UNDECIDED = "nothing could be decided"
 HELD_UP = "was held up"
