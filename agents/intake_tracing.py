@@ -9,7 +9,7 @@ from faust.types.tuples import TP
 from agents.fencing import Headers
 from agents.settings import Settings
 from streams.intake import Intake
-from streams.intake_traces import ReadSpan, traced
+from streams.intake_traces import Door, ReadSpan, traced
 
 if TYPE_CHECKING:  # its packages are an extra
     from agents.tracing import Tracer
@@ -26,8 +26,8 @@ class IntakeTraces:
 
     def headers(self, tp: TP, records: Sequence[Any], taken: Intake) -> list[Headers]:
         """Of each fact that came of these records."""
-        share = self._settings.traces_started_share
-        headers, spans = traced(records, taken, tp.topic, tp.partition, share)
+        door = Door(self._settings.app_id, tp.topic, tp.partition)
+        headers, spans = traced(records, taken, door, self._settings.traces_started_share)
         self._spans.append((tp, spans))
         return headers
 

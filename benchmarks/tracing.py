@@ -23,7 +23,7 @@ from schemas.carrier_codes import load_carrier_codes
 from schemas.facts import MARKER_KEY, POLICY_KEY, Mark, Marker, encode_json
 from schemas.policy_loading import default_policy
 from streams.intake import IntakeMapper
-from streams.intake_traces import traced
+from streams.intake_traces import Door, traced
 from streams.logic import Logic
 from streams.parcel_stage import parcel_logic
 from streams.partition import PARCELS_SOURCE, Partition
@@ -76,7 +76,7 @@ def _play(records: list[Recorded], headers: list[Any], *, traces: bool, tracer: 
             taken = mapper.map_chunk(given, kind, batch[-1].at_ms, topic=kind, partition=0)
             carried: Any = [()] * len(taken.facts)
             if traces:
-                carried, spans = traced(given, taken, kind, 0, 0.0)
+                carried, spans = traced(given, taken, Door("bench", kind, 0), 0.0)
                 if tracer is not None:
                     tracer.read(kind, 0, "bench", spans, (0, 1))
             for (name, key, value), said in zip(taken.facts, carried, strict=True):

@@ -1,6 +1,7 @@
 """Traces at the door: which of an input partition's records are in one, and what intake's facts say of it (docs/adr/0029)."""
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -47,29 +48,44 @@ class ReadSpan(NamedTuple):
     """Why it was refused, else ""."""
 
 
-def begun(place: tuple[str, str, str], share: float) -> Context | None:
-    """A trace for a record that has none, if it is of the share for which one is begun. `place`: topic, partition, offset."""
+class Door(NamedTuple):
+    """Where records come in: two installations that read one topic are two doors."""
+
+    app_id: str
+    topic: str
+    partition: int
+
+
+def begun(place: Sequence[str], value: bytes | None, share: float) -> Context | None:
+    """A trace for a record that has none, if it is of the share for which one is begun. `place`: its door and its offset.
+
+    Its id is also of the contents: on other clusters there are other records in the same place.
+    """
     if share <= 0:
         return None
     drawn = int.from_bytes(derived(_SHARE_BYTES, b"share", place)) / 256**_SHARE_BYTES
-    return Context(derived(TRACE_BYTES, b"trace", place), derived_span(*place)) if drawn < share else None
+    if drawn >= share:
+        return None
+    contents = blake2b(value or b"", digest_size=TRACE_BYTES).hexdigest()
+    return Context(derived(TRACE_BYTES, b"trace", (*place, contents)), derived_span(*place))
 
 
 def traced(
-    records: Sequence[InputRecord], taken: Intake, topic: str, partition: int, started_share: float
+    records: Sequence[InputRecord], taken: Intake, door: Door, started_share: float
 ) -> tuple[list[Headers], list[ReadSpan]]:
     """The headers of each of intake's facts, and a span for each record that is in a trace.
 
     A record whose producer did not want it recorded is in none. `taken` tells where each record's facts begin.
     """
+    prefix = (door.app_id, door.topic, str(door.partition))
     refused = {one.record.offset: one.reason for one in taken.refused}
     headers: list[Headers] = [[] for _ in taken.facts]
     spans = []
     for record, (begin, end) in zip(records, pairwise([*taken.begins, len(taken.facts)]), strict=True):
-        place = (topic, str(partition), str(record.offset))
+        place = (*prefix, str(record.offset))
         parent = _context_of_record(record) if record.headers else None
         if parent is None:
-            own = begun(place, started_share)
+            own = begun(place, record.value, started_share)
         else:
             own = parent._replace(span=derived_span(*place)) if parent.is_sampled else None
         if own is None:

@@ -1,8 +1,9 @@
 """A batch whose states have traces: contexts are kept beside them, and what is said carries them on (docs/adr/0029).
 
 What an arriving record makes a key say is of that record's trace. What time, a policy or a record without a trace makes it
-say is of the trace that was read last about the same parcel, or else about the key. A partition that has no traces and
-takes none in works with a plain `Work`.
+say is of the trace that was read last about the same parcel, or else about the key; an answer is only ever of its command's
+own, and what is said of a key that is forgotten only of the record's that forgets it. A partition that has no traces and takes
+none in works with a plain `Work`.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,8 @@ from streams.traces import (
 )
 from streams.watermark import Outgoing
 
-SPOKEN = frozenset({"escalations", "refund-signals", "command-answers"})
+ANSWERS = "command-answers"
+SPOKEN = frozenset({"escalations", "refund-signals", ANSWERS})
 """Outputs whose messages are spans of their own: what is told once. The others say how something stands."""
 _OF_CASES = frozenset({"escalations", "cases"})
 
@@ -90,7 +92,11 @@ class TracedWork(Work):
         if self._arriving is not None or (self._carries and change.outgoing and raw is not None):
             kept = self._with_arriving(decode_kept(raw) if raw is not None else ())
             raw = encode_kept(kept)
-            change = change._replace(outgoing=[self._given_on(one, kept, spans) for one in change.outgoing])
+            # The trace of what is forgotten would tell to whom it belonged.
+            told_by = () if change.hiding is not None or self.lets_go else kept
+            change = change._replace(
+                outgoing=[self._given_on(one, told_by, spans) for one in change.outgoing]
+            )
         if change.raw is None or self.lets_go:
             raw = None
         cost = beside.cost if raw == beside.raw else len(name) + len(raw or b"") + RECORD_OVERHEAD_BYTES
@@ -115,13 +121,15 @@ class TracedWork(Work):
             return message  # a tombstone tells nothing
         if self._arriving is not None:
             context: Context | None = self._arriving[0]
+        elif message.topic == ANSWERS:
+            context = None
         else:
-            context = context_about(kept, _about(message) if len(kept) > 1 else "")
+            context = context_about(kept, _about(message) if any(one.about for one in kept) else "")
         if context is None:
             return message
         if message.topic not in SPOKEN:
             return _with_context(message, context)
-        own = context._replace(span=derived_span(message.topic, _identity(message)))
+        own = context._replace(span=derived_span(message.topic, _identity(message), context.span.hex()))
         told = _with_context(message, own)
         spans.append(SaidSpan(told, own, context.span))
         return told

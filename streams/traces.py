@@ -129,9 +129,12 @@ def is_stored(key: bytes) -> bool:
 
 
 def with_latest(kept: tuple[Kept, ...], about: str, context: Context) -> tuple[Kept, ...]:
-    """With what was read last in its place; of more than there is room for, what was read first goes."""
-    others = [one for one in kept if one.about != about]
-    return (*others, Kept(about, *context))[-MOST_CONTEXTS:]
+    """With what was read last in its place; of more than there is room for, the parcel that was heard of first goes."""
+    latest = (*(one for one in kept if one.about != about), Kept(about, *context))
+    if len(latest) <= MOST_CONTEXTS:
+        return latest
+    first = next(one for one in latest if one.about)
+    return tuple(one for one in latest if one is not first)
 
 
 def encode_kept(kept: tuple[Kept, ...]) -> bytes:
@@ -140,8 +143,11 @@ def encode_kept(kept: tuple[Kept, ...]) -> bytes:
 
 
 def context_about(kept: tuple[Kept, ...], about: str) -> Context | None:
-    """The context of a parcel, or of the key's own events; where there is none, the one that was read last."""
-    for one in kept:
-        if one.about == about:
-            return one.context
-    return kept[-1].context if kept else None
+    """The context of a parcel, else of the key's own events. `about`: "" for the key itself: where its own events have none, the
+    one that was read last of its parcels; never is that of one parcel given to what is said of another.
+    """
+    found = {one.about: one for one in kept}
+    chosen = found.get(about) or found.get("")
+    if chosen is None and not about and kept:
+        chosen = kept[-1]
+    return chosen.context if chosen is not None else None

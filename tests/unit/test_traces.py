@@ -16,7 +16,7 @@ from schemas.policy_loading import default_policy
 from schemas.topics import InputKind
 from schemas.vocabulary import CommandType, ErasureReason, Evidence, Milestone, RuleId
 from streams.intake import Acceptance, Intake, IntakeMapper
-from streams.intake_traces import ACCEPTED, IGNORED, REFUSED, traced
+from streams.intake_traces import ACCEPTED, IGNORED, REFUSED, Door, traced
 from streams.partition import Partition
 from streams.state_version import LEAST_READER, TRACES_READER
 from streams.traces import (
@@ -135,13 +135,16 @@ def test_of_headers_kafkas_own_goes_first_and_two_that_differ_are_none() -> None
 INTAKE = IntakeMapper(load_carrier_codes(), Acceptance(max_past=timedelta(days=9_999)), tells_begins=True)
 
 
-def taken(*given: tuple[Any, Headers], share: float = 0.0) -> tuple[Any, list[Any]]:
+DOOR = Door("returnwatch", "scans", 3)
+
+
+def taken(*given: tuple[Any, Headers], share: float = 0.0, door: Door = DOOR) -> tuple[Any, list[Any]]:
     records = [
         InputRecord(value if isinstance(value, bytes) else json.dumps(value).encode(), offset, list(headers))
         for offset, (value, headers) in enumerate(given)
     ]
     intake = INTAKE.map_chunk(records, InputKind.CARRIER_SCANS, MONDAY, topic="scans", partition=3)
-    headers, spans = traced(records, intake, "scans", 3, share)
+    headers, spans = traced(records, intake, door, share)
     assert len(headers) == len(intake.facts)
     return headers, spans
 
@@ -150,7 +153,7 @@ def test_a_fact_carries_its_record_s_trace_and_the_span_of_intake() -> None:
     headers, spans = taken(
         (scan(), []), (scan(id="E2"), header(5)), (b"{", header(6)), (scan(id="E3"), header(7, "00"))
     )
-    own = derived_span("scans", "3", "1")
+    own = derived_span("returnwatch", "scans", "3", "1")
     assert headers == [[], [("traceparent", Context((5).to_bytes(16), own).header)], []]
     assert [(one.offset, one.parent, one.outcome, one.reason) for one in spans] == [
         (1, (5).to_bytes(8), ACCEPTED, ""),
@@ -192,9 +195,20 @@ def test_a_share_of_the_records_without_a_trace_begins_one_and_always_the_same()
     assert len(taken(*given, share=1.0)[1]) == 1_000
 
 
+def test_two_installations_write_different_spans_into_one_trace() -> None:
+    here, there = (taken((scan(), header(5)), door=DOOR._replace(app_id=name))[1][0] for name in "ab")
+    assert here.context.trace == there.context.trace
+    assert here.context.span != there.context.span
+
+
+def test_other_records_in_the_same_place_of_another_cluster_begin_other_traces() -> None:
+    here, there = (taken((scan(id=name), []), share=1.0)[1][0] for name in ("E1", "E2"))
+    assert here.context.trace != there.context.trace
+
+
 def test_a_record_of_which_nothing_comes_is_a_span_too() -> None:
     tombstone = InputRecord(b"", 0, list(header(4)))
-    (span,) = traced([tombstone], Intake(begins=[0]), "labels", 0, 0.0)[1]
+    (span,) = traced([tombstone], Intake(begins=[0]), Door("returnwatch", "labels", 0), 0.0)[1]
     assert span.outcome == IGNORED
 
 
@@ -215,7 +229,7 @@ def test_an_escalation_that_time_makes_is_in_the_trace_of_the_last_scan() -> Non
     span = next(one for one in shop.returns.spans if one.message == stalled)
     assert span.parent == (3).to_bytes(8)
     assert span.context.header == headers["traceparent"]
-    assert span.context.span == derived_span("escalations", headers["ce_id"].decode())
+    assert span.context.span == derived_span("escalations", headers["ce_id"].decode(), span.parent.hex())
     case = next(one for one in said(shop, "cases") if dict(one.headers)["ce_id"] == headers["ce_id"])
     assert dict(case.headers)["traceparent"] == header(3)[0][1], "how something stands is no span of its own"
     journeys = said(shop, "journeys")
@@ -230,6 +244,34 @@ def test_a_case_about_a_parcel_is_in_that_parcel_s_trace() -> None:
     shop.reach(30 * DAY)
     traces = {decode_escalation(one.value or b"").parcel: trace_of(one) for one in said(shop)}
     assert traces == {"ups:1": 1, "ups:2": 4}
+
+
+@pytest.mark.parametrize(("own", "trace"), [(header(2), 2), ([], 0)])
+def test_a_case_about_a_parcel_is_never_in_another_parcel_s_trace(own: Headers, trace: int) -> None:
+    shop = Shop(only(), traces=True)
+    shop.parcel_fact("ups:1", label_fact(0, "R1"))
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0), own)
+    shop.parcel_fact("ups:2", label_fact(0, "R1"), header(4))
+    shop.reach(30 * DAY)
+    traces = {decode_escalation(one.value or b"").parcel: trace_of(one) for one in said(shop)}
+    assert traces == {"ups:1": trace, "ups:2": 4}
+
+
+def test_an_answer_is_of_its_own_command_s_trace_or_of_none() -> None:
+    shop = labelled()
+    shop.reach(30 * DAY)
+    case_id = decode_escalation(said(shop)[-1].value or b"").case_id
+    command = case_command(CommandType.ACKNOWLEDGE, case_id, 30 * DAY)
+    answers = []
+    for headers in ([], header(8), header(9)):
+        shop.command("R1", command, headers)
+        answers.append(said(shop, "command-answers")[-1])
+    assert len({dict(one.headers)["ce_id"] for one in answers}) == 1
+    assert [trace_of(one) for one in answers] == [0, 8, 9]
+    acknowledged = said(shop)[-1]
+    assert trace_of(acknowledged) == 1, "what a command without a trace does to a case stays in the parcel's"
+    spans = [one.context.span for one in shop.returns.spans if one.message.topic == "command-answers"]
+    assert len(set(spans)) == len(spans) == 2
 
 
 def test_what_a_record_makes_a_case_say_is_of_that_record_s_trace() -> None:
@@ -279,6 +321,11 @@ def test_a_return_keeps_the_contexts_of_the_parcels_that_were_heard_of_last() ->
     kept = decode_kept(shop.returns.store.rows[trace_key(b"R1")][1])
     assert [one.about for one in kept] == [f"ups:{number}" for number in range(5, 13)]
     assert len(kept) == MOST_CONTEXTS
+    shop.return_fact("R1", return_fact(Milestone.RETURN_REQUESTED, 0), header(99))
+    for number in range(1, 13):
+        shop.parcel_fact(f"ups:{number}", parcel_fact(Milestone.ACCEPTED, HOUR), header(number))
+    kept = decode_kept(shop.returns.store.rows[trace_key(b"R1")][1])
+    assert [one.about for one in kept] == ["", *(f"ups:{number}" for number in range(6, 13))], "its own stays"
 
 
 # -- what is let go -----------------------------------------------------------------------------------------------
@@ -324,18 +371,23 @@ def forget_command() -> CaseCommand:
     return msgspec.structs.replace(told, command=CommandType.FORGET, why=why, salt="salt")
 
 
-def test_what_is_forgotten_leaves_no_context() -> None:
+@pytest.mark.parametrize("trace", [9, 0])
+def test_what_is_forgotten_leaves_no_context(trace: int) -> None:
     shop = labelled()
     shop.parcel_fact("ups:2", label_fact(0, "R1", "R2"), header(3))
-    shop.reach(DAY)
-    shop._to(shop.returns, b"R1", encode_json(forget_command()), header(9))
-    shop._to(shop.parcels, FORGET_KEY, encode_json(Erasure("salt", MONDAY + DAY, "R1")))
-    shop.reach(DAY + HOUR)
+    shop.reach(30 * DAY)
+    opened = len(said(shop))
+    assert opened
+    shop._to(shop.returns, b"R1", encode_json(forget_command()), header(trace) if trace else [])
+    shop._to(shop.parcels, FORGET_KEY, encode_json(Erasure("salt", MONDAY + 30 * DAY, "R1")))
+    shop.reach(30 * DAY + HOUR)
     assert traces_kept(shop.returns) == {trace_key(b"R2")}
     assert traces_kept(shop.parcels) == set(), "nor of a parcel that goes on for another return"
     assert b"ups:2" in shop.parcels.store.states
     answer = said(shop, "command-answers")[-1]
-    assert trace_of(answer) == 9, "what is answered is of the command's own trace"
+    assert trace_of(answer) == trace, "what is answered is of the command's own trace, or of none"
+    erased = [one for one in said(shop)[opened:] if b"R1" not in (one.key or b"")]
+    assert {trace_of(one) for one in erased} == {trace}, "its trace would name what is forgotten"
 
 
 # -- stops and starts ---------------------------------------------------------------------------------------------
