@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from agents.notify_delivery import Endpoint, NotTakenError, pause_s
 from agents.notify_record import NotifyRecord, Pending
-from agents.notify_tracing import DeliveryTraces
+from agents.notify_tracing import STOPPED, DeliveryTraces
 from schemas.notify_routes import Digest
 from streams.notify_bodies import Told, told_singly, told_together
 from streams.notify_routing import Action
@@ -235,6 +235,9 @@ class Sender:
             answer = await self._asked(one, delivery.headers)
         except NotTakenError as error:
             delivery.end(error.answer, failed=True)
+            raise
+        except asyncio.CancelledError:
+            delivery.end(STOPPED, failed=True)
             raise
         delivery.end(answer, failed=False)
         return answer

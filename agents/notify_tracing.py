@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # its packages are an extra
     from agents.tracing import Tracer
 
 _STATUS = re.compile(r"HTTP (\d{3})")
+_NO_ANSWER, STOPPED = "no_answer", "stopped"
 
 
 class _Change(NamedTuple):
@@ -33,24 +34,23 @@ class DeliveryTraces:
 
     def begin(self, receiver: str, told: Told) -> "Delivery":
         """A try begins."""
-        return Delivery(self._tracer, receiver, told, self._record.traces_of(_ids(told).values()))
+        return Delivery(self._tracer, receiver, told, self._record.traces_of(_ids(told)))
 
 
 class Delivery:
-    """One try. A digest is a span in the trace of each of its changes, and its request in none of them."""
+    """One try. A digest is a span for each of its changes, in that one's trace, and its request is in none of them."""
 
     def __init__(self, tracer: "Tracer", receiver: str, told: Told, traces: Mapping[str, str]) -> None:
         self._tracer = tracer
         self._receiver = receiver
         self._is_digest = told.is_digest
         self._began_ns = time.time_ns()
-        found = {case: read_traceparent(traces.get(one, "").encode()) for case, one in _ids(told).items()}
-        span = derived_span(receiver, told.identity, str(self._began_ns))
-        self._changes = [
-            _Change(case, parent._replace(span=span), parent.span)
-            for case, parent in found.items()
-            if parent is not None
-        ]
+        self._changes = []
+        for one, case_id in _ids(told).items():
+            parent = read_traceparent(traces.get(one, "").encode())
+            if parent is not None:
+                span = derived_span(receiver, told.identity, one, str(self._began_ns))
+                self._changes.append(_Change(case_id, parent._replace(span=span), parent.span))
 
     @property
     def headers(self) -> dict[str, str]:
@@ -60,15 +60,16 @@ class Delivery:
         return {"traceparent": self._changes[0].context.header.decode()}
 
     def end(self, answer: str, *, failed: bool) -> None:
-        """The receiver has answered, or not."""
+        """The receiver has answered, or not. Neither its address nor its words are told: an address may be a secret."""
         attributes: dict[str, str | int] = {
             "http.request.method": "POST",
             "returnwatch.receiver": self._receiver,
         }
-        if status := _STATUS.match(answer):
+        status = _STATUS.match(answer)
+        if status:
             attributes["http.response.status_code"] = int(status[1])
         if failed:
-            attributes["error.type"] = answer
+            attributes["error.type"] = status[1] if status else STOPPED if answer == STOPPED else _NO_ANSWER
         times_ns = (self._began_ns, time.time_ns())
         for one in self._changes:
             told = attributes | {"returnwatch.case_id": one.case_id}
@@ -78,5 +79,5 @@ class Delivery:
 
 
 def _ids(told: Told) -> dict[str, str]:
-    """Case -> `ce_id` of its newest change in the message."""
-    return {one.case_id: escalation_id(one.case_id, one.revision) for one in told.changes}
+    """`ce_id` of each change in the message -> its case."""
+    return {escalation_id(one.case_id, one.revision): one.case_id for one in told.changes}

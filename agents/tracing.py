@@ -5,7 +5,6 @@ own context is used. Nothing here waits for the collector: what it does not take
 """
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from prometheus_client import CollectorRegistry, Counter
 
 from agents.metric_collectors import PREFIX
+from agents.tracing_settings import ExportVariables
 from streams.intake_traces import REFUSED, ReadSpan
 from streams.traces import Context, SaidSpan
 
@@ -29,18 +29,18 @@ log = structlog.get_logger(__name__)
 
 FLUSH_SECONDS = 2.0
 """How long the end of a process waits for a collector."""
-_QUEUE_VARIABLE, _USUAL_QUEUE = "OTEL_BSP_MAX_QUEUE_SIZE", 2048
 _UNNAMED = "unknown_service"
 
 Attributes = Mapping[str, str | int]
 
 
 class _Told(msgspec.Struct):
-    """What a span tells of an escalation, a refund signal or an answer: no ids of returns, parcels or people."""
+    """What a span tells of an escalation, a refund signal or an answer: no ids of returns, parcels or people, and nothing that
+    somebody else has written, as the id of a command is.
+    """
 
     case_id: str = ""
     signal_id: str = ""
-    command_id: str = ""
     rule: str = ""
     state: str = ""
     action: str = ""
@@ -65,18 +65,26 @@ class Tracer:
     def __init__(self, program: str, exporter: SpanExporter, registry: CollectorRegistry) -> None:
         self._counted = Counter(
             f"{PREFIX}_trace_spans",
-            "Spans of traces, by outcome: exported, dropped (the collector is away, or too slow).",
+            "Spans of traces, by outcome: exported, dropped (the collector does not take them, or too slowly).",
             ["outcome"],
             registry=registry,
         )
         for outcome in ("exported", "dropped"):
             self._counted.labels(outcome)
         self._exporter = _CountingExporter(exporter, self._counted)
-        self._processor = BatchSpanProcessor(self._exporter)
+        told = ExportVariables()
+        self._processor = BatchSpanProcessor(
+            self._exporter,
+            max_queue_size=told.queue_size,
+            schedule_delay_millis=told.delay_ms,
+            max_export_batch_size=told.batch_size,
+            export_timeout_millis=told.timeout_ms,
+        )
         self._resource = _resource(program)
         self._scope = InstrumentationScope("returnwatch")
-        self._room = int(os.environ.get(_QUEUE_VARIABLE) or _USUAL_QUEUE)
+        self._room = told.queue_size
         self._handed_over = 0
+        self._is_full = False
 
     def read(
         self, topic: str, partition: int, group: str, spans: Sequence[ReadSpan], times_ns: tuple[int, int]
@@ -128,7 +136,7 @@ class Tracer:
         failed: bool = False,
     ) -> None:
         """Hand a span over that is over. Never waits: where there is no room for it, it is dropped."""
-        if self._handed_over - self._exporter.taken >= self._room:
+        if not self._has_room():
             self._counted.labels("dropped").inc()
             return
         self._handed_over += 1
@@ -146,6 +154,16 @@ class Tracer:
                 end_time=times_ns[1],
             )
         )
+
+    def _has_room(self) -> bool:
+        """Whether the queue takes one more; it is told once when it does not, until it is half empty again."""
+        waiting = self._handed_over - self._exporter.taken
+        if waiting >= self._room and not self._is_full:
+            log.warning("traces_queue_full", spans=self._room)
+            self._is_full = True
+        elif self._is_full and waiting < self._room / 2:
+            self._is_full = False
+        return waiting < self._room
 
     async def close(self) -> None:
         """Export what waits, if the collector takes it soon."""

@@ -24,9 +24,11 @@ from agents.notify_tracing import DeliveryTraces
 from agents.settings import Settings
 from agents.settings_loading import load_settings
 from agents.tracing import Tracer
+from agents.worker import MAX_POLL_RECORDS
 from schemas.notify_routes import Digest
 from streams.intake_traces import ACCEPTED, REFUSED, ReadSpan
-from streams.traces import Context
+from streams.traces import Context, SaidSpan
+from streams.watermark import Outgoing
 from tests.case_changes import case_change
 from tests.otlp_collector import spans_of
 from tests.receivers import LocalReceiver, eventually, local_receiver
@@ -119,10 +121,37 @@ async def test_spans_for_which_there_is_no_room_are_dropped_and_nobody_waits(
         room = {"OTEL_BSP_MAX_QUEUE_SIZE": "5", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "5"}
         work = Tracing(monkeypatch, collector, **room)
         collector.else_answer = "never"
-        work.tracer.read("scans", 3, "group", [read_span(number) for number in range(60)], TIMES)
+        with capture_logs() as lines:
+            work.tracer.read("scans", 3, "group", [read_span(number) for number in range(60)], TIMES)
+        assert [(line["event"], line["spans"]) for line in lines] == [("traces_queue_full", 5)]
         await eventually(lambda: len(collector.received) == 1)
         assert work.counted("dropped") == 55, "those that are on their way take room, too"
         await asyncio.wait_for(work.tracer.close(), 60)
+
+
+async def test_all_that_intake_reads_at_once_reaches_a_collector_that_takes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with local_receiver() as collector:
+        work = Tracing(monkeypatch, collector)
+        spans = [read_span(number) for number in range(MAX_POLL_RECORDS)]
+        with capture_logs() as lines:
+            work.tracer.read("scans", 3, "group", spans, TIMES)
+            await eventually(lambda: work.counted("exported") == len(spans))
+            await work.tracer.close()
+        assert (work.counted("dropped"), lines) == (0, [])
+
+
+async def test_an_answer_is_told_without_what_its_command_was_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with local_receiver() as collector:
+        work = Tracing(monkeypatch, collector)
+        value = b'{"answer_id":"A1","command_id":"close-R-1001-for-anna","case_id":"c1","rule":"late_label"}'
+        message = Outgoing("command-answers", b"x", value, [], 0)
+        work.tracer.said("command-answers", 0, SaidSpan(message, Context(TRACE, OWN), PARENT))
+        await work.tracer.close()
+        (span,) = spans_of(collector)
+        told = {name: each for name, each in span.attributes.items() if name.startswith("returnwatch.")}
+        assert told == {"returnwatch.case_id": "c1", "returnwatch.rule": "late_label"}
 
 
 # -- settings -----------------------------------------------------------------------------------------------------
@@ -153,6 +182,40 @@ def test_a_share_of_traces_to_begin_needs_traces_on(monkeypatch: pytest.MonkeyPa
         load_settings({})
     monkeypatch.setenv("RETURNWATCH_TRACES", "on")
     assert load_settings({}).traces_started_share == 0.5
+
+
+@pytest.mark.parametrize(
+    ("variables", "where", "words"),
+    [
+        ({"OTEL_BSP_MAX_QUEUE_SIZE": "abc"}, ["OTEL_BSP_MAX_QUEUE_SIZE"], "integer"),
+        ({"OTEL_BSP_SCHEDULE_DELAY": "0"}, ["OTEL_BSP_SCHEDULE_DELAY"], "greater than 0"),
+        (
+            {"OTEL_BSP_MAX_QUEUE_SIZE": "100"},
+            ["OTEL_BSP_MAX_QUEUE_SIZE"],
+            "the 512 that are exported at once",
+        ),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"}, ["OTEL_EXPORTER_OTLP_ENDPOINT"], "URL scheme"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, ["OTEL_EXPORTER_OTLP_PROTOCOL"], "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such"}, ["OTEL_EXPORTER_OTLP_CERTIFICATE"], "file"),
+        ({"OTEL_SDK_DISABLED": "true"}, ["OTEL_SDK_DISABLED"], "yet RETURNWATCH_TRACES is on"),
+        (
+            {"OTEL_BSP_SCHEDULE_DELAY": "-1", "OTEL_BSP_EXPORT_TIMEOUT": "soon"},
+            ["OTEL_BSP_SCHEDULE_DELAY", "OTEL_BSP_EXPORT_TIMEOUT"],
+            "",
+        ),
+    ],
+)
+def test_variables_by_which_nothing_could_be_exported_are_findings_where_traces_are_on(
+    variables: dict[str, str], where: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    load_settings({})
+    monkeypatch.setenv("RETURNWATCH_TRACES", "on")
+    with pytest.raises(SettingsError) as caught:
+        load_settings({})
+    assert [one.where for one in caught.value.findings] == where
+    assert all(words in one.what and one.todo for one in caught.value.findings)
 
 
 # -- notify -------------------------------------------------------------------------------------------------------
@@ -195,6 +258,7 @@ async def test_each_try_is_a_span_and_the_request_goes_on_with_it(
         refused, taken = spans_of(collector)
         assert (refused.failed, refused.attributes["http.response.status_code"]) == (True, 500)
         assert (taken.failed, taken.attributes["http.response.status_code"]) == (False, 200)
+        assert (refused.attributes["error.type"], "error.type" in taken.attributes) == ("500", False)
         assert {one.parent for one in (refused, taken)} == {OWN.hex()}
         assert (taken.name, taken.kind, taken.attributes["returnwatch.case_id"]) == ("POST erp", 3, "c1")
         sent = [one.headers["traceparent"] for one in receiver.received]
@@ -228,6 +292,40 @@ async def test_a_digest_is_a_span_of_each_of_its_changes_traces(
         single, digest = receiver.taken
         assert ("traceparent" in single.headers, "traceparent" in digest.headers) == (True, False)
         assert sorted(int(one.trace, 16) for one in spans_of(collector)) == [1, 2, 3]
+
+
+async def test_each_change_of_a_digest_is_a_span_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local_receiver() as collector, local_receiver() as receiver:
+        work = Tracing(monkeypatch, collector)
+        async with telling(tmp_path, work, receiver, digest=Digest(above=1, per="1h")) as record:
+            told = [case_change("c0"), case_change("c1"), case_change("c1", revision=2), case_change("c2")]
+            changes = [queued(change, number) for number, change in enumerate(told)]
+            header = Context(TRACE, OWN).header.decode()
+            record.queue(
+                changes, "escalations", {0: 4}, time(), dict.fromkeys(("c1:1", "c1:2", "c2:1"), header)
+            )
+            await receiver.until(2)
+            await eventually(lambda: len(spans_of(collector)) == 3)
+        spans = spans_of(collector)
+        assert len({one.span for one in spans}) == 3
+        assert sorted(one.attributes["returnwatch.case_id"] for one in spans) == ["c1", "c1", "c2"]
+
+
+async def test_a_try_that_a_stop_cuts_off_is_a_span_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with local_receiver() as collector, local_receiver() as receiver:
+        work = Tracing(monkeypatch, collector)
+        receiver.else_answer = "never"
+        async with telling(tmp_path, work, receiver) as record:
+            header = Context(TRACE, OWN).header.decode()
+            record.queue([queued(case_change("c1"))], "escalations", {0: 1}, time(), {"c1:1": header})
+            await eventually(lambda: len(receiver.received) == 1)
+        (span,) = spans_of(collector)
+        assert (span.failed, span.attributes["error.type"]) == (True, "stopped")
+        assert receiver.received[0].headers["traceparent"] == f"00-{TRACE.hex()}-{span.span}-01"
 
 
 def test_the_record_forgets_traces_with_their_changes(tmp_path: Path) -> None:
